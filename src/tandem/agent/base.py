@@ -1,0 +1,101 @@
+"""The class an agent's author derives from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from msgspec import Struct
+
+from tandem.core.health import Issue
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from tandem.agent.context import AgentContext
+    from tandem.events import Event
+
+P = TypeVar("P")
+
+
+class Agent:
+    """One supervised unit of work with actions, events and timers.
+
+    Derive, declare a nested ``Settings`` Struct if there is anything to configure, and mark methods with
+    ``@action``, ``@on`` and ``@every``. Do not override ``__init__``: what needs the running platform belongs in
+    :meth:`start`, which must return only when the agent can do its job.
+    """
+
+    class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+        """Filled from the ``settings:`` of the fleet file."""
+
+    settings: Any
+    """The instance of ``Settings`` this agent runs with."""
+
+    _context: AgentContext
+
+    async def start(self) -> None:
+        """Acquire what the job needs. Raising keeps the agent from becoming ready; the supervisor retries."""
+
+    async def stop(self) -> None:
+        """Release it again. Runs after the last call has been answered."""
+
+    async def check(self) -> Iterable[Issue]:
+        """What is wrong right now; empty means healthy. Called about once a second, so keep it cheap."""
+        return ()
+
+    @property
+    def name(self) -> str:
+        return self._context.name
+
+    @property
+    def machine(self) -> str:
+        return self._context.machine
+
+    @property
+    def log(self) -> logging.Logger:
+        return self._context.log
+
+    @property
+    def state_dir(self) -> Path:
+        """This agent's own directory (0700); survives restarts and upgrades."""
+        return self._context.state_dir
+
+    @property
+    def capabilities(self) -> list[str]:
+        """Optional abilities this instance has, shown in its health, for example ``["file", "microphone"]``."""
+        return []
+
+    @overload
+    def peer(self, who: type[P], at: str | None = None) -> P: ...
+    @overload
+    def peer(self, who: str, at: str | None = None) -> Any: ...
+    def peer(self, who: Any, at: str | None = None) -> Any:
+        """Another agent, as an object with its actions as methods.
+
+        ``who`` is a contract, or a name (``"Name"`` or ``"Name@machine"``) for an untyped peer that takes keyword
+        arguments and returns plain values. ``at`` names another agent that fulfils the same contract, or an
+        ``Agent@machine``. Calls raise the typed errors of :mod:`tandem.core.errors`.
+        """
+        return self._context.peers.proxy(who, at)
+
+    async def publish(self, event: Event) -> None:
+        """Announce a fact. Returns when this machine's event store has it on disk.
+
+        Raises :class:`~tandem.core.errors.Unreachable` when the store stays away for the whole time budget.
+        """
+        await self._context.publish(event)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+        """Run ``work`` beside the calls until it ends or the agent stops; its failure is logged and shown in the health."""
+        return self._context.background.spawn(work, name)
+
+    def cache(self) -> Redis:
+        """The machine's cache server: fast, shared, forgetful.
+
+        Raises :class:`~tandem.core.errors.Unavailable` when this fleet runs none.
+        """
+        return self._context.cache()

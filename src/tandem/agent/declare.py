@@ -1,0 +1,96 @@
+"""What an agent class declares: its actions, subscriptions and timers.
+
+The decorators only mark methods; :func:`declarations` reads the marks of a class once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar, overload
+
+from msgspec import Struct
+
+from tandem.events import Event
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__tandem_marks__"
+
+
+class ActionMark(Struct, frozen=True):
+    """The method answers calls. ``idempotent`` allows callers to retry it blindly."""
+
+    idempotent: bool = False
+
+
+class EventMark(Struct, frozen=True):
+    """The method handles events of one type."""
+
+    event: type[Event]
+
+
+class TimerMark(Struct, frozen=True):
+    """The method runs every ``period_s`` seconds, first after one period; runs never overlap."""
+
+    period_s: float
+
+
+Mark = ActionMark | EventMark | TimerMark
+
+
+class Declarations(Struct, frozen=True):
+    """Marks of a class by method name."""
+
+    actions: dict[str, ActionMark]
+    subscriptions: list[tuple[str, EventMark]]
+    timers: list[tuple[str, TimerMark]]
+
+
+def _add_mark(func: F, mark: Mark) -> F:
+    func.__dict__.setdefault(_MARK, []).append(mark)
+    return func
+
+
+@overload
+def action(func: F) -> F: ...
+@overload
+def action(*, idempotent: bool = False) -> Callable[[F], F]: ...
+def action(func: F | None = None, *, idempotent: bool = False) -> F | Callable[[F], F]:
+    """Answer calls by this coroutine method, or stream by this async generator method."""
+    mark = ActionMark(idempotent)
+    return _add_mark(func, mark) if func is not None else lambda inner: _add_mark(inner, mark)
+
+
+def on(event: type[Event]) -> Callable[[F], F]:
+    """Handle every event of this type, whichever machine announced it; at least once, so make it idempotent."""
+    return lambda func: _add_mark(func, EventMark(event))
+
+
+def every(
+    *, seconds: float = 0, minutes: float = 0, hours: float = 0
+) -> Callable[[Callable[[Any], Awaitable[None]]], Callable[[Any], Awaitable[None]]]:
+    """Run this coroutine method periodically.
+
+    Raises ``ValueError`` when the period is not positive.
+    """
+    period = timedelta(seconds=seconds, minutes=minutes, hours=hours).total_seconds()
+    if period <= 0:
+        raise ValueError("@every needs a positive period, for example @every(minutes=5)")
+    return lambda func: _add_mark(func, TimerMark(period))
+
+
+def declarations(cls: type) -> Declarations:
+    """Everything ``cls`` and its bases declare; an overriding method keeps the marks it repeats, not inherited ones."""
+    found = Declarations({}, [], [])
+    for name, member in inspect.getmembers(cls, callable):
+        for mark in getattr(member, _MARK, ()):
+            match mark:
+                case ActionMark():
+                    found.actions[name] = mark
+                case EventMark():
+                    found.subscriptions.append((name, mark))
+                case TimerMark():
+                    found.timers.append((name, mark))
+    return found

@@ -1,0 +1,68 @@
+"""The agent's side of the readiness protocol: systemd's vocabulary over an inherited pipe.
+
+Under systemd or in a container without a keeper, ``NOTIFY_SOCKET`` is honoured instead (sd_notify(3)).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import msgspec
+
+from tandem.core.health import HealthReport
+
+
+class Notifier:
+    """Tells the supervisor how this process is doing. Never raises and never blocks: a deaf supervisor must not hurt."""
+
+    def __init__(self, fd: int | None):
+        self._fd = fd
+        if fd is not None:
+            os.set_blocking(fd, False)
+        self._socket = _systemd_socket() if fd is None else None
+
+    def ready(self) -> None:
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """The event loop still turns."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for people, shown by ``tandem status`` while the agent starts."""
+        self._send("STATUS=" + " ".join(text.split()))
+
+    def extend_start(self, seconds: float) -> None:
+        """Ask that the start deadline be at least ``seconds`` from now."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")
+
+    def health(self, report: HealthReport) -> None:
+        self._send("HEALTH=" + msgspec.json.encode(report).decode())
+
+    def _send(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        try:
+            if self._fd is not None:
+                os.write(self._fd, data)
+            elif self._socket is not None and not line.startswith("HEALTH="):
+                self._socket.send(data)
+        except OSError:
+            # A full or closed pipe means nobody is listening now; the next line tries again.
+            return
+
+
+def _systemd_socket() -> socket.socket | None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return None
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+    try:
+        link.connect("\0" + address[1:] if address.startswith("@") else address)
+    except OSError:
+        link.close()
+        return None
+    return link

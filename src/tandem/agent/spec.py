@@ -1,0 +1,47 @@
+"""Everything one agent process is told at birth.
+
+It arrives through the zygote's socket or an inherited memory file, never through argv or the environment,
+because it holds keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from tandem.core.access import NatsAccess, ValkeyAccess
+from tandem.security import CurveKeys, IdentityMaterial
+
+
+class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Descriptors are numbers in the agent's own process; ``None`` means the agent has no such thing."""
+
+    name: str
+    machine: str
+    group: str = ""
+    instance: str
+    release: str = "dev"
+    class_path: str
+    """``package.module:Class``"""
+    settings: dict[str, Any] = {}
+    state_dir: str
+    run_dir: str
+    unix_fd: int | None = None
+    """Listening stream socket the keeper bound for us."""
+    tcp_fd: int | None = None
+    """Listening TCP socket for the zmq transport, also the keeper's."""
+    tcp_endpoint: str | None = None
+    """``tcp://host:port`` other machines reach ``tcp_fd`` by."""
+    notify_fd: int | None = None
+    """Write end of the pipe that takes READY=1 and its kin."""
+    identity: IdentityMaterial | None = None
+    curve: CurveKeys | None = None
+    nats: NatsAccess | None = None
+    control: ValkeyAccess | None = None
+    cache: ValkeyAccess | None = None
+    directory: dict[str, list[str]] = {}
+    """Agent name to the machines that run one."""
+    log_level: str = "INFO"
+    environment: dict[str, str] = {}
+    """Set in the agent's process, from the fleet file's ``env:``."""
