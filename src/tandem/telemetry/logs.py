@@ -35,7 +35,6 @@ class LineWriter:
     """Writes whole lines to a descriptor without ever raising or blocking for long."""
 
     def __init__(self, fd: int) -> None:
-        self.dropped = 0
         self._fd = fd
         self._torn = False
         self._blocked = False
@@ -53,12 +52,11 @@ class LineWriter:
                     break
                 written += os.write(self._fd, data[written : written + _CHUNK])
         except OSError:
-            pass  # counted below; there is nobody to tell now
+            pass  # the caller counts; there is nobody to tell now
         if written == len(data):
             self._torn = self._blocked = False
             return True
         self._torn = self._torn or written > 0
-        self.dropped += 1
         return False
 
 
@@ -89,12 +87,13 @@ class JsonFormatter(logging.Formatter):
 
 
 class JsonHandler(logging.Handler):
-    """Sends records to a descriptor as JSON lines; never raises."""
+    """Sends records to a descriptor as JSON lines; never raises. ``dropped`` counts lines that did not get out."""
 
     def __init__(self, fd: int = 2) -> None:
         super().__init__()
         self.setFormatter(JsonFormatter())
-        self.writer = LineWriter(fd)
+        self.dropped = 0
+        self._writer = LineWriter(fd)
         self._reported = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -105,30 +104,31 @@ class JsonHandler(logging.Handler):
             line = _encode(
                 {"ts": timestamp(record.created), "level": record.levelname, "msg": f"unprintable: {error!r}"}
             )
-        if self.writer.write(line.encode()):
+        if not self._writer.write(line.encode()):
+            self.dropped += 1
+        elif self.dropped > self._reported:
             self._report_drops(record.created)
 
     def _report_drops(self, now: float) -> None:
-        lost = self.writer.dropped - self._reported
-        if lost:
-            resource = current_resource()
-            notice = {
-                "ts": timestamp(now),
-                "level": "WARNING",
-                "agent": resource.agent,
-                "machine": resource.machine,
-                "logger": "tandem.logs",
-                "msg": f"{lost} log lines lost because nobody read them",
-                "lost": lost,
-            }
-            if self.writer.write(_encode(notice).encode()):
-                self._reported += lost
+        lost = self.dropped - self._reported
+        resource = current_resource()
+        notice = {
+            "ts": timestamp(now),
+            "level": "WARNING",
+            "agent": resource.agent,
+            "machine": resource.machine,
+            "logger": "tandem.logs",
+            "msg": f"{lost} log lines lost because nobody read them",
+            "lost": lost,
+        }
+        if self._writer.write(_encode(notice).encode()):
+            self._reported += lost
 
 
 def configure(agent: str, machine: str, level: str | int = "INFO", fd: int = 2) -> JsonHandler:
     """Make the root logger of this process write JSON lines to ``fd``, replacing its handlers.
 
-    Python warnings are logged as well. Returns the handler, whose ``writer.dropped`` counts lost lines.
+    Python warnings are logged as well. Returns the handler, whose ``dropped`` counts lost lines.
     """
     set_process_resource(Resource(agent, machine))
     handler = JsonHandler(fd)
@@ -165,7 +165,11 @@ def _encode(fields: dict[str, Any]) -> str:
         return _encoder.encode(fields).decode()
     except (UnicodeEncodeError, TypeError, ValueError):
         # Lone surrogates, keys that are no strings and the like: keep what can be kept.
-        return _encoder.encode({str(key): ascii(value) for key, value in fields.items()}).decode()
+        return _encoder.encode({_text(key): _text(value) for key, value in fields.items()}).decode()
+
+
+def _text(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 _MARKS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
