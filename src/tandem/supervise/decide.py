@@ -1,0 +1,409 @@
+"""The rules of supervision, pure: no clock, no process, no I/O.
+
+``decide(state, event, now, jitter)`` looks the pair (phase, event) up in ``TABLE`` and returns the next state
+and what to do. ``docs/lifecycle.md`` is generated from the same table (``python -m tandem.supervise.lifecycle_doc``).
+
+Three ideas carry it. Each phase has at most one deadline and it is part of the state, so a timer can never
+fire for a phase that is over, and an operator's stop always wins over a pending retry. Every launch goes through
+``waiting``, so a restart respects what the agent needs exactly as the first start does. And an instance is over
+only when its process group is empty: there are never two instances of an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tandem.core.health import Status
+from tandem.supervise.lifecycle import (
+    Action,
+    AgentState,
+    Announce,
+    CheckNeeds,
+    CloseSockets,
+    DeadlinePassed,
+    Decision,
+    Emptied,
+    Ending,
+    Escalate,
+    Event,
+    Exit,
+    Exited,
+    Extended,
+    Goal,
+    Kill,
+    Leaving,
+    NeedsMet,
+    Phase,
+    ProcessEvent,
+    Ready,
+    Reported,
+    Restart,
+    Spawn,
+    SpawnFailed,
+    Start,
+    Stop,
+    Terminate,
+    Unresponsive,
+    Withdraw,
+)
+
+KILL_AGAIN_S = 5.0
+"""A process may sit in uninterruptible sleep; KILL is repeated this often until its group is empty."""
+
+
+class Moment(Struct, frozen=True):
+    """``now`` in monotonic seconds and a random number in [0, 1)."""
+
+    now: float
+    jitter: float
+
+
+Apply = Callable[[AgentState, Any, Moment], Decision]
+
+
+class Rule(Struct, frozen=True):
+    """One cell of the table. ``to`` lists every phase it may lead to; a property test holds it to that."""
+
+    apply: Apply
+    does: str
+    to: tuple[Phase, ...]
+
+
+def rule(*to: Phase) -> Callable[[Apply], Rule]:
+    """Make a rule of a function; the first line of its docstring is what the manual says."""
+
+    def wrap(function: Apply) -> Rule:
+        return Rule(function, (function.__doc__ or "").strip().splitlines()[0], to)
+
+    return wrap
+
+
+def decide(state: AgentState, event: Event, now: float, jitter: float = 0.5) -> Decision:
+    """The next state and the actions. A pair the table does not name, or news of an older process, changes nothing.
+
+    ``now``: monotonic seconds. ``jitter``: random in [0, 1); 0.5 means none.
+    """
+    found = TABLE[state.phase].get(type(event))
+    if found is None or _is_stale(state, event):
+        return Decision(state)
+    return found.apply(state, event, Moment(now, jitter))
+
+
+def _is_stale(state: AgentState, event: Event) -> bool:
+    if isinstance(event, NeedsMet) or not isinstance(event, ProcessEvent):
+        return False
+    return event.instance != state.instance
+
+
+# ---- wanting and starting ----
+
+
+@rule(Phase.WAITING)
+def want(state: AgentState, event: Event, at: Moment) -> Decision:
+    """Forget earlier deaths and wait for what it needs."""
+    fresh = replace(state, goal=Goal.RUN, quick_deaths=0, deaths=(), restarts=0)
+    return _wait(fresh)
+
+
+def _wait(state: AgentState, *actions: Action) -> Decision:
+    waiting = replace(state, phase=Phase.WAITING, deadline=None, ending=Ending.NONE, issues=(), note="")
+    return Decision(waiting, (*actions, CheckNeeds()))
+
+
+@rule(Phase.WAITING)
+def try_again(state: AgentState, event: Event, at: Moment) -> Decision:
+    """The delay is over: wait for what it needs, then start."""
+    return _wait(state)
+
+
+@rule(Phase.STARTING)
+def launch(state: AgentState, event: NeedsMet, at: Moment) -> Decision:
+    """Make the process; it has until the start deadline to say READY."""
+    starting = replace(
+        state,
+        phase=Phase.STARTING,
+        instance=event.instance,
+        deadline=at.now + state.policy.start_timeout_s,
+        launched_at=at.now,
+        ready_at=None,
+    )
+    return Decision(starting, (Spawn(event.instance),))
+
+
+@rule(Phase.STARTING)
+def extend(state: AgentState, event: Extended, at: Moment) -> Decision:
+    """Move the start deadline, never to an earlier time."""
+    later = max(state.deadline or 0.0, at.now + event.seconds)
+    return Decision(replace(state, deadline=later))
+
+
+@rule(Phase.HEALTHY)
+def serve(state: AgentState, event: Ready, at: Moment) -> Decision:
+    """It is usable: announce it."""
+    serving = replace(state, phase=Phase.HEALTHY, deadline=None, ready_at=at.now, issues=(), note="")
+    return Decision(serving, (Announce(state.instance),))
+
+
+@rule(Phase.STARTING)
+def remark(state: AgentState, event: Reported, at: Moment) -> Decision:
+    """Keep what it says about itself; only READY makes it ready."""
+    return Decision(replace(state, issues=event.issues))
+
+
+_RATED = {
+    Status.HEALTHY: Phase.HEALTHY,
+    Status.DEGRADED: Phase.DEGRADED,
+    Status.UNHEALTHY: Phase.UNHEALTHY,
+}
+
+
+@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY)
+def rate(state: AgentState, event: Reported, at: Moment) -> Decision:
+    """Believe what it says about itself."""
+    phase = _RATED.get(event.status, state.phase)
+    rated = replace(state, phase=phase, issues=event.issues)
+    return Decision(rated, () if phase is state.phase else (Announce(state.instance),))
+
+
+# ---- ending ----
+
+
+def _end(state: AgentState, event: Event, at: Moment, phase: Phase) -> Decision:
+    ending = replace(
+        state,
+        phase=phase,
+        goal=Goal.STOP if isinstance(event, Stop) else Goal.RUN,
+        ending=Ending.OPERATOR,
+        deadline=at.now + state.policy.stop_grace_s,
+    )
+    return Decision(ending, (Terminate(state.instance),))
+
+
+@rule(Phase.STOPPING)
+def break_off(state: AgentState, event: Event, at: Moment) -> Decision:
+    """Stop pre-empts start: TERM, and KILL after the grace."""
+    return _end(state, event, at, Phase.STOPPING)
+
+
+@rule(Phase.DRAINING)
+def drain(state: AgentState, event: Event, at: Moment) -> Decision:
+    """TERM: it finishes what it has, for at most the grace."""
+    return _end(state, event, at, Phase.DRAINING)
+
+
+@rule(Phase.DRAINING)
+def let_leave(state: AgentState, event: Leaving, at: Moment) -> Decision:
+    """It ends by itself; give it the grace to finish."""
+    leaving = replace(
+        state,
+        phase=Phase.DRAINING,
+        ending=Ending.CRASH,
+        deadline=at.now + state.policy.stop_grace_s,
+        note="it announced its own end",
+    )
+    return Decision(leaving)
+
+
+@rule(Phase.DRAINING, Phase.STOPPING)
+def give_up_on(state: AgentState, event: Stop, at: Moment) -> Decision:
+    """When it is gone, leave it stopped."""
+    if state.phase is Phase.DRAINING and state.ending is not Ending.OPERATOR:
+        return _end(state, event, at, Phase.DRAINING)
+    return Decision(replace(state, goal=Goal.STOP))
+
+
+@rule(Phase.DRAINING, Phase.STOPPING)
+def want_again(state: AgentState, event: Event, at: Moment) -> Decision:
+    """When it is gone, start it anew."""
+    again = replace(state, goal=Goal.RUN, ending=Ending.OPERATOR, quick_deaths=0, deaths=(), restarts=0)
+    return Decision(again)
+
+
+def _kill(state: AgentState, at: Moment) -> Decision:
+    killed = replace(state, phase=Phase.STOPPING, deadline=at.now + KILL_AGAIN_S)
+    return Decision(killed, (Kill(state.instance),))
+
+
+@rule(Phase.STOPPING)
+def kill_late(state: AgentState, event: Event, at: Moment) -> Decision:
+    """It was not ready in time: KILL, which counts as a death."""
+    return _kill(replace(state, ending=Ending.LATE), at)
+
+
+@rule(Phase.STOPPING)
+def kill_unresponsive(state: AgentState, event: Event, at: Moment) -> Decision:
+    """It cannot be asked to finish: KILL at once, which counts as a death."""
+    return _kill(replace(state, ending=Ending.UNRESPONSIVE), at)
+
+
+@rule(Phase.STOPPING)
+def kill_rest(state: AgentState, event: Event, at: Moment) -> Decision:
+    """The grace is over: KILL, again and again until nothing is left."""
+    return _kill(state, at)
+
+
+@rule(Phase.WAITING, Phase.BACKOFF, Phase.FAILED, Phase.STOPPED, Phase.STOPPING)
+def bury(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Decision:
+    """A death: KILL what is left of the group, then restart at once, after a delay, or not at all."""
+    dead = replace(state, ending=Ending.CRASH)
+    return _over(dead, event, at)
+
+
+@rule(Phase.WAITING, Phase.BACKOFF, Phase.FAILED, Phase.STOPPED, Phase.STOPPING)
+def conclude(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Decision:
+    """The main process is gone; over when the rest of the group is gone too."""
+    return _over(state, event, at)
+
+
+@rule(Phase.WAITING, Phase.BACKOFF, Phase.FAILED, Phase.STOPPED)
+def finish(state: AgentState, event: Emptied, at: Moment) -> Decision:
+    """Nothing of it is left."""
+    return _after(state, at)
+
+
+def _over(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Decision:
+    if isinstance(event, SpawnFailed):
+        return _after(replace(state, exit=Exit(at=at.now, error=event.error)), at)
+    state = replace(state, exit=event.exit)
+    if event.empty:
+        return _after(state, at)
+    if state.ending is Ending.OPERATOR and state.deadline is not None and at.now < state.deadline:
+        # The operator's grace is for the whole group: a child may still be writing.
+        return Decision(replace(state, phase=Phase.STOPPING))
+    return _kill(state, at)
+
+
+# ---- what comes after an end ----
+
+
+def _after(state: AgentState, at: Moment) -> Decision:
+    """The group is empty: stopped, restarted for the operator, or treated as a death."""
+    gone = Withdraw(state.instance)
+    if state.goal is Goal.STOP:
+        stopped = replace(
+            state, phase=Phase.STOPPED, deadline=None, issues=(), note="stopped by the operator"
+        )
+        return Decision(stopped, (gone, CloseSockets()))
+    if state.ending is Ending.OPERATOR:
+        return _wait(replace(state, quick_deaths=0, deaths=(), restarts=0), gone)
+    return _after_death(state, gone, at)
+
+
+def _after_death(state: AgentState, gone: Withdraw, at: Moment) -> Decision:
+    ended = state.exit or Exit(at=at.now)
+    why = ended.describe() if state.ending is Ending.CRASH else f"{state.ending}, {ended.describe()}"
+    refusal = _not_retried(state, ended)
+    if refusal:
+        phase = Phase.STOPPED if ended.clean else Phase.FAILED
+        over = replace(state, phase=phase, deadline=None, issues=(), note=f"{why}; {refusal}")
+        return Decision(over, (gone, CloseSockets()))
+    state, alarms = _count(state, ended, at)
+    state = replace(state, restarts=state.restarts + 1)
+    delay = _delay(state, at)
+    if delay == 0.0:
+        return _wait(state, gone, *alarms)
+    resting = replace(
+        state,
+        phase=Phase.BACKOFF,
+        deadline=at.now + delay,
+        issues=(),
+        note=f"{why}; tried again in {delay:.1f} s",
+    )
+    return Decision(resting, (gone, *alarms))
+
+
+def _not_retried(state: AgentState, ended: Exit) -> str:
+    policy = state.policy
+    if ended.configuration:
+        return "not retried: mend the configuration, then start it"
+    if policy.restart == "never":
+        return "not restarted: its policy is never"
+    if policy.restart == "on-failure" and ended.clean and state.ending is Ending.CRASH:
+        return "finished: its policy is on-failure"
+    if policy.give_up_after is not None and state.quick_deaths + 1 >= policy.give_up_after:
+        return f"given up after {policy.give_up_after} quick deaths in a row"
+    return ""
+
+
+def _count(state: AgentState, ended: Exit, at: Moment) -> tuple[AgentState, tuple[Action, ...]]:
+    policy = state.policy
+    stable = state.ready_at is not None and ended.at - state.ready_at >= policy.stable_s
+    quick = 0 if stable else state.quick_deaths + 1
+    recent = tuple(t for t in state.deaths if at.now - t < policy.intensity_window_s)
+    deaths = (*recent, ended.at)
+    if len(deaths) < policy.intensity:
+        return replace(state, quick_deaths=quick, deaths=deaths), ()
+    alarm = Escalate(len(deaths), policy.intensity_window_s)
+    return replace(state, quick_deaths=quick, deaths=()), (alarm, CloseSockets())
+
+
+def _delay(state: AgentState, at: Moment) -> float:
+    """0 after a stable time in service and for the first quick death; then doubling, capped, with jitter."""
+    policy = state.policy
+    if state.quick_deaths < 2:
+        return 0.0
+    # The exponent is capped where every base has long reached the ceiling: floats overflow, agents may die for years.
+    exponent = min(state.quick_deaths - 2, 64)
+    delay = min(policy.first_delay_s * policy.delay_factor**exponent, policy.max_delay_s)
+    return delay * (1 + policy.jitter * (2 * at.jitter - 1))
+
+
+@rule(Phase.STOPPED)
+def rest(state: AgentState, event: Stop, at: Moment) -> Decision:
+    """There is no process: stopped at once; no timer survives."""
+    stopped = replace(
+        state, phase=Phase.STOPPED, goal=Goal.STOP, deadline=None, issues=(), note="stopped by the operator"
+    )
+    return Decision(stopped, (CloseSockets(),))
+
+
+_SERVING: dict[type[Event], Rule] = {
+    Stop: drain,
+    Restart: drain,
+    Reported: rate,
+    Leaving: let_leave,
+    Unresponsive: kill_unresponsive,
+    Exited: bury,
+}
+
+TABLE: dict[Phase, dict[type[Event], Rule]] = {
+    Phase.INVALID: {},
+    Phase.STOPPED: {Start: want, Restart: want},
+    Phase.WAITING: {NeedsMet: launch, Stop: rest},
+    Phase.STARTING: {
+        Ready: serve,
+        Extended: extend,
+        Reported: remark,
+        Stop: break_off,
+        Restart: break_off,
+        SpawnFailed: bury,
+        Exited: bury,
+        DeadlinePassed: kill_late,
+    },
+    Phase.HEALTHY: _SERVING,
+    Phase.DEGRADED: _SERVING,
+    Phase.UNHEALTHY: _SERVING,
+    Phase.DRAINING: {
+        Stop: give_up_on,
+        Start: want_again,
+        Restart: want_again,
+        Exited: conclude,
+        DeadlinePassed: kill_rest,
+    },
+    Phase.STOPPING: {
+        Stop: give_up_on,
+        Start: want_again,
+        Restart: want_again,
+        Exited: conclude,
+        SpawnFailed: conclude,
+        Emptied: finish,
+        DeadlinePassed: kill_rest,
+    },
+    Phase.BACKOFF: {DeadlinePassed: try_again, Start: want, Restart: want, Stop: rest},
+    Phase.FAILED: {Start: want, Restart: want, Stop: rest},
+}
+"""The whole behaviour. A pair that is not here is ignored on purpose."""

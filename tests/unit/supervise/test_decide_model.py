@@ -1,0 +1,206 @@
+"""Random lives: a model of the operating system runs beside ``decide`` and the promises are checked after each step."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tandem.core.health import Status
+from tandem.supervise.decide import TABLE, decide
+from tandem.supervise.lifecycle import (
+    ALIVE,
+    Action,
+    AgentState,
+    CheckNeeds,
+    CloseSockets,
+    DeadlinePassed,
+    Emptied,
+    Event,
+    Exit,
+    Exited,
+    Extended,
+    Goal,
+    Kill,
+    Leaving,
+    NeedsMet,
+    Phase,
+    Policy,
+    Ready,
+    Reported,
+    Restart,
+    Spawn,
+    SpawnFailed,
+    Start,
+    Stop,
+    Terminate,
+    Unresponsive,
+)
+
+
+class Life(RuleBasedStateMachine):
+    """One agent: its processes, its children, a clock, an operator and chance."""
+
+    @initialize(
+        give_up=st.none() | st.integers(1, 3), restart=st.sampled_from(["always", "on-failure", "never"])
+    )
+    def born(self, give_up: int | None, restart: str) -> None:
+        """Begin stopped, with nothing running."""
+        self.state = AgentState(policy=Policy(give_up_after=give_up, restart=restart))
+        self.now = 100.0
+        self.leader: str | None = None
+        self.children = 0
+        self.spoke = False
+        self.asked_for_needs = False
+        self.births = 0
+        self.last_word = Goal.STOP
+
+    def tell(self, event: Event, jitter: float = 0.5) -> None:
+        before = self.state
+        decision = decide(before, event, self.now, jitter)
+        cell = TABLE[before.phase].get(type(event))
+        allowed = {before.phase} | (set(cell.to) if cell else set())
+        assert decision.state.phase in allowed, (before.phase, event, decision.state.phase)
+        self.state = decision.state
+        for action in decision.actions:
+            self.do(action)
+
+    def do(self, action: Action) -> None:
+        match action:
+            case CheckNeeds():
+                self.asked_for_needs = True
+            case Spawn(instance=instance):
+                assert self.leader is None and self.children == 0, "two instances at a time"
+                assert self.last_word is Goal.RUN, "started against the operator's will"
+                self.leader, self.spoke = instance, False
+            case Kill() | Terminate():
+                assert self.leader is not None or self.children > 0 or self.state.instance
+            case CloseSockets():
+                assert self.leader is None and self.children == 0, "sockets closed under a live instance"
+
+    @rule()
+    def operator_starts(self) -> None:
+        """The operator wants it."""
+        self.last_word = Goal.RUN
+        self.tell(Start())
+
+    @rule()
+    def operator_stops(self) -> None:
+        """The operator wants it gone."""
+        self.last_word = Goal.STOP
+        self.tell(Stop())
+
+    @rule()
+    def operator_restarts(self) -> None:
+        """The operator wants a fresh one."""
+        self.last_word = Goal.RUN
+        self.tell(Restart())
+
+    @precondition(lambda self: self.asked_for_needs)
+    @rule()
+    def needs_are_met(self) -> None:
+        """Its needs are healthy and a slot is free; the answer may come late."""
+        self.asked_for_needs = False
+        self.births += 1
+        self.tell(NeedsMet(f"i{self.births}"))
+
+    @precondition(lambda self: self.leader is not None)
+    @rule(status=st.sampled_from(list(Status)), seconds=st.floats(0, 100))
+    def process_speaks(self, status: Status, seconds: float) -> None:
+        """It reports its health and asks for time."""
+        self.spoke = True
+        self.tell(Reported(self.leader, status, ("x",)))
+        self.tell(Extended(self.leader, seconds))
+
+    @precondition(lambda self: self.leader is not None)
+    @rule(event=st.sampled_from([Ready, Ready, Ready, Leaving, Unresponsive]))
+    def process_signals(self, event: type[Event]) -> None:
+        """It says READY, STOPPING, or nothing at all any more."""
+        self.spoke = True
+        self.tell(event(self.leader))
+
+    @precondition(lambda self: self.leader is not None)
+    @rule()
+    def process_forks(self) -> None:
+        """It starts a child."""
+        self.children += 1
+
+    @precondition(lambda self: self.leader is not None)
+    @rule(code=st.sampled_from([0, 1, 78, None]))
+    def process_ends(self, code: int | None) -> None:
+        """The leader ends; children may stay."""
+        instance, self.leader = self.leader, None
+        how = Exit(at=self.now, code=code, signal=9 if code is None else None)
+        self.tell(Exited(instance, how, self.children == 0))
+
+    @precondition(lambda self: self.leader is not None and self.children == 0 and not self.spoke)
+    @rule()
+    def spawn_fails(self) -> None:
+        """There is no process after all."""
+        instance, self.leader = self.leader, None
+        self.tell(SpawnFailed(instance, "no memory"))
+
+    @precondition(lambda self: self.leader is None and self.children > 0)
+    @rule()
+    def children_end(self) -> None:
+        """The rest of the group is gone."""
+        self.children = 0
+        self.tell(Emptied(self.state.instance))
+
+    @rule(seconds=st.floats(0.01, 40), jitter=st.floats(0, 1, exclude_max=True))
+    def time_passes(self, seconds: float, jitter: float) -> None:
+        """The clock moves; the deadline fires when it is over."""
+        self.now += seconds
+        if self.state.deadline is not None and self.now >= self.state.deadline:
+            self.tell(DeadlinePassed(), jitter)
+
+    @rule(instance=st.sampled_from(["", "i0", "ghost"]))
+    def old_news(self, instance: str) -> None:
+        """Word of a process that is not the newest one changes nothing."""
+        before = self.state
+        if instance != before.instance:
+            self.tell(Exited(instance, Exit(at=self.now, code=1), True))
+            assert self.state == before
+
+    @invariant()
+    def stopped_means_empty(self) -> None:
+        """No process exists outside the phases that admit one."""
+        if self.leader is not None or self.children:
+            assert self.state.phase in ALIVE
+
+    @invariant()
+    def phases_that_must_end_have_a_deadline(self) -> None:
+        """Nothing waits for ever but for needs, an operator, or an end of good service."""
+        bounded = self.state.phase in {Phase.STARTING, Phase.DRAINING, Phase.STOPPING, Phase.BACKOFF}
+        assert (self.state.deadline is not None) == bounded
+
+    @invariant()
+    def waiting_has_asked(self) -> None:
+        """A waiting agent has asked for its needs, so it cannot be forgotten."""
+        if self.state.phase is Phase.WAITING:
+            assert self.asked_for_needs
+
+    @invariant()
+    def the_operator_is_obeyed(self) -> None:
+        """After a stop it is stopped, or ending with that goal; never waiting or resting to come back."""
+        if self.last_word is Goal.STOP:
+            assert self.state.phase in {Phase.STOPPED, Phase.DRAINING, Phase.STOPPING}
+            assert self.state.phase is Phase.STOPPED or self.state.goal is Goal.STOP
+
+    def teardown(self) -> None:
+        """Whatever happened: after a stop, TERM, KILL and the end of all processes it is stopped."""
+        if not hasattr(self, "state"):
+            return
+        self.last_word = Goal.STOP
+        self.tell(Stop())
+        if self.leader is not None:
+            instance, self.leader, self.children = self.leader, None, 0
+            self.tell(Exited(instance, Exit(at=self.now, signal=9), True))
+        elif self.children:
+            self.children = 0
+            self.tell(Emptied(self.state.instance))
+        assert self.state.phase is Phase.STOPPED
+
+
+Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLife = Life.TestCase
