@@ -1,0 +1,219 @@
+"""The private CA on disk, and the machines it certified.
+
+    ca/root/      key.pem (only on the computer that founded the CA), cert.pem
+    ca/machines/  <machine>/ seed, machine.jwt, {server,client}.{key,pem}: machines whose private keys are here
+    ca/known/     <machine>.jwt: public records of every machine certified here
+    ca/epochs.json, ca/lock
+
+Directories appear by one rename, so another process sees all of a machine or nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from tandem.core import clock
+from tandem.core.errors import ConfigError, NotFound, PermissionDenied
+from tandem.core.paths import Home, private_dir
+from tandem.security import x509
+from tandem.security.files import SECRET_MODE, locked, read_secret, sync_dir, write_atomic
+from tandem.security.keyring import SEED_BYTES, Keyring
+from tandem.security.machine import (
+    CERTIFICATE_FILE,
+    SEED_FILE,
+    Machine,
+    MachineGrant,
+    MachineRequest,
+    request_for,
+    tls_key,
+)
+from tandem.security.tokens import MachineClaims, decode_key, sign, unverified, verify
+
+PUBLIC_MODE = 0o444
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
+
+
+class Authority:
+    """The CA below ``home``; make it with :meth:`open`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._certificate = (self.ca_file).read_bytes()
+        self._public = x509.public_of(self._certificate)
+        self._epochs: dict[str, int] = {}
+        self._machines: dict[str, Machine] = {}
+        self._read_epochs()
+
+    @classmethod
+    def open(cls, home: Home) -> Authority:
+        """The CA of ``home``, founded now if there is none; safe against several processes at once."""
+        root = private_dir(home.ca)
+        if not (root / "root").exists():
+            with locked(root / "lock"):
+                if not (root / "root").exists():
+                    pair = x509.new_authority("Tandem private CA")
+                    files = {"key.pem": (pair.key, SECRET_MODE), "cert.pem": (pair.certificate, PUBLIC_MODE)}
+                    _place(root / "root", files)
+        return cls(root)
+
+    @property
+    def ca_file(self) -> Path:
+        """PEM certificate of the CA; public."""
+        return self._root / "root" / "cert.pem"
+
+    @property
+    def ca_public(self) -> bytes:
+        """The CA's raw 32-byte Ed25519 key; what a :class:`~tandem.security.Verifier` trusts."""
+        return self._public.public_bytes_raw()
+
+    @property
+    def epochs(self) -> Mapping[str, int]:
+        """What was revoked, and the first epoch that is valid again; a live view."""
+        return self._epochs
+
+    def machine(self, name: str, hosts: Iterable[str] = ()) -> Machine:
+        """The machine ``name``, created now if it is new here, certified anew when ``hosts`` are not in its certificate.
+
+        Raises :class:`ConfigError` when that needs the CA's private key and this computer does not hold it.
+        """
+        wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, name, *hosts)))
+        directory = self._root / "machines" / name
+        if not self._usable(directory, wanted):
+            with locked(self._root / "lock"):
+                if not self._usable(directory, wanted):
+                    self._certify_here(name, wanted, directory)
+                    self._machines.pop(name, None)
+        if name not in self._machines:
+            self._machines[name] = Machine(name, directory, self.ca_file, self.ca_public, self._epochs)
+        return self._machines[name]
+
+    def admit(self, request: MachineRequest) -> MachineGrant:
+        """Certify a machine's keys. Raises :class:`ConfigError` without the CA's private key on this computer."""
+        pair = x509.KeyAndCertificate(self._private_key(), self._certificate)
+        now = int(clock.wall())
+        epoch = self._epochs.get(request.name, 0)
+        claims = MachineClaims(
+            request.name, request.signing, request.leaf, epoch, now, now + int(x509.LIFE.total_seconds())
+        )
+        certificate = sign(claims, x509.load_private(pair.key))
+        server, client = (
+            x509.certify(
+                pair, decode_key(key), f"{request.name} {role}", request.hosts, serves=role == "server"
+            )
+            for key, role in ((request.server, "server"), (request.client, "client"))
+        )
+        known = private_dir(self._root / "known")
+        write_atomic(known / f"{request.name}.jwt", certificate.encode(), PUBLIC_MODE)
+        return MachineGrant(certificate, server, client, self._certificate, dict(self._epochs))
+
+    def record(self, machine: str) -> MachineClaims:
+        """The public record of a machine certified here. Raises :class:`NotFound`, :class:`PermissionDenied` if revoked."""
+        try:
+            token = (self._root / "known" / f"{machine}.jwt").read_text()
+        except FileNotFoundError as error:
+            raise NotFound(f"no machine {machine!r} was ever certified here") from error
+        claims = verify(token, self._public, MachineClaims)
+        if claims.epoch < self._epochs.get(machine, 0):
+            raise PermissionDenied(
+                f"machine {machine} was revoked", hint="join it again with a new invitation"
+            )
+        return claims
+
+    def revoke(self, subject: str) -> int:
+        """Make every credential and derived key of ``subject`` invalid; its new epoch, to be announced to verifiers.
+
+        ``subject`` is ``Agent@machine``, a machine's name, or ``operator``.
+        """
+        with locked(self._root / "lock"):
+            self._read_epochs()
+            self._epochs[subject] = self._epochs.get(subject, 0) + 1
+            self._write_epochs()
+        return self._epochs[subject]
+
+    def merge(self, epochs: Mapping[str, int]) -> None:
+        """Take over revocations another machine announced; an epoch never goes back."""
+        with locked(self._root / "lock"):
+            self._read_epochs()
+            for subject, epoch in epochs.items():
+                self._epochs[subject] = max(epoch, self._epochs.get(subject, 0))
+            self._write_epochs()
+
+    def _private_key(self) -> bytes:
+        path = self._root / "root" / "key.pem"
+        if not path.exists():
+            raise ConfigError(
+                "this computer does not hold the CA's private key",
+                hint="run this on the computer where `tandem up` ran first",
+            )
+        return read_secret(path)
+
+    def _usable(self, directory: Path, hosts: Iterable[str]) -> bool:
+        try:
+            certificate = (directory / "server.pem").read_bytes()
+            claims = unverified((directory / CERTIFICATE_FILE).read_text(), MachineClaims)
+        except FileNotFoundError:
+            return False
+        current = claims.epoch >= self._epochs.get(directory.name, 0)
+        return current and x509.still_fits(certificate, hosts)
+
+    def _certify_here(self, name: str, hosts: tuple[str, ...], directory: Path) -> None:
+        keyring = Keyring(self._seed_for(name, directory))
+        grant = self.admit(request_for(name, hosts, keyring))
+        install_machine(directory, keyring, grant)
+
+    def _seed_for(self, name: str, directory: Path) -> bytes:
+        """The machine's seed; a new one when there is none yet or the machine was revoked."""
+        try:
+            claims = unverified((directory / CERTIFICATE_FILE).read_text(), MachineClaims)
+        except FileNotFoundError:
+            return os.urandom(SEED_BYTES)
+        if claims.epoch < self._epochs.get(name, 0):
+            return os.urandom(SEED_BYTES)
+        return read_secret(directory / SEED_FILE)
+
+    def _read_epochs(self) -> None:
+        try:
+            stored = msgspec.json.decode((self._root / "epochs.json").read_bytes(), type=dict[str, int])
+        except FileNotFoundError:
+            return
+        self._epochs.update(stored)
+
+    def _write_epochs(self) -> None:
+        write_atomic(self._root / "epochs.json", msgspec.json.encode(self._epochs), 0o600)
+
+
+def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> None:
+    """Put a certified machine on disk, replacing an older certificate of the same name."""
+    files: dict[str, tuple[bytes, int]] = {
+        SEED_FILE: (keyring.seed, SECRET_MODE),
+        CERTIFICATE_FILE: (grant.certificate.encode(), PUBLIC_MODE),
+    }
+    for role, certificate in (("server", grant.server), ("client", grant.client)):
+        files[f"{role}.key"] = (x509.private_pem(tls_key(keyring, role)), SECRET_MODE)
+        files[f"{role}.pem"] = (certificate, PUBLIC_MODE)
+    private_dir(directory.parent)
+    if directory.exists():
+        # File by file, the certificates last: until one of them is replaced this machine still counts as due.
+        for name, (data, mode) in files.items():
+            write_atomic(directory / name, data, mode)
+    else:
+        _place(directory, files)
+
+
+def _place(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """Create ``directory`` with ``files`` (content, mode) in one step."""
+    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    try:
+        for name, (data, mode) in files.items():
+            write_atomic(temporary / name, data, mode)
+        temporary.rename(directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_dir(directory.parent)

@@ -1,0 +1,78 @@
+"""A process's own identity: signs short-lived tokens with a key that never leaves it."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem.core.errors import PermissionDenied
+from tandem.security.model import IdentityMaterial
+from tandem.security.tokens import (
+    SEPARATOR,
+    TOKEN_S,
+    CredentialClaims,
+    TokenClaims,
+    encode_key,
+    sign,
+    unverified,
+)
+
+RENEW_BEFORE_S = 60
+"""A cached token is replaced this long before it expires, so that one never expires on its way."""
+_CACHE_MAX = 1024
+
+
+class _Cached(Struct, frozen=True):
+    token: str
+    usable_until: float
+
+
+class Identity:
+    """Signs this process's tokens; made from the :class:`IdentityMaterial` received at spawn."""
+
+    def __init__(self, material: IdentityMaterial) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(material.private_key)
+        self._cache: dict[tuple[str, tuple[str, ...]], _Cached] = {}
+        self.renew(material.credential)
+        if self._claims.sub != material.agent_id:
+            raise PermissionDenied(f"the credential of {self._claims.sub} was given to {material.agent_id}")
+
+    @property
+    def name(self) -> str:
+        return self._claims.sub
+
+    @property
+    def public_key(self) -> bytes:
+        """Raw 32 bytes; what :meth:`Machine.renew` needs to sign a fresh credential for a running process."""
+        return self._key.public_key().public_bytes_raw()
+
+    @property
+    def expires_at(self) -> int:
+        """Unix seconds at which the credential ends; ask the machine for a new one well before."""
+        return self._claims.exp
+
+    def renew(self, credential: str) -> None:
+        """Use ``credential`` from now on. Raises :class:`PermissionDenied` when it certifies another key."""
+        claims = unverified(credential.rpartition(SEPARATOR)[2], CredentialClaims)
+        if claims.key != encode_key(self.public_key):
+            raise PermissionDenied("the credential certifies another key than this process holds")
+        self._credential, self._claims = credential, claims
+        self._cache.clear()
+
+    def token(self, audience: str, scopes: tuple[str, ...] = ()) -> str:
+        """A token for ``audience`` (the peer's ``Name@machine``), the same one until shortly before it expires.
+
+        ``scopes`` narrows what the credential grants; empty claims all of it.
+        """
+        now = clock.wall()
+        cached = self._cache.get((audience, scopes))
+        if cached is not None and now < cached.usable_until:
+            return cached.token
+        expires = min(int(now) + TOKEN_S, self._claims.exp)
+        claims = TokenClaims(self._claims.sub, audience, scopes or self._claims.scopes, int(now), expires)
+        token = SEPARATOR.join((self._credential, sign(claims, self._key)))
+        if len(self._cache) >= _CACHE_MAX:
+            self._cache.clear()
+        self._cache[audience, scopes] = _Cached(token, expires - RENEW_BEFORE_S)
+        return token

@@ -1,0 +1,135 @@
+"""One machine's identity: signs for its agents and derives their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem.core.ids import AgentId
+from tandem.security.files import read_secret
+from tandem.security.keyring import Keyring
+from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, TlsFiles
+from tandem.security.tokens import CREDENTIAL_S, SEPARATOR, CredentialClaims, encode_key, sign
+
+SEED_FILE = "seed"
+CERTIFICATE_FILE = "machine.jwt"
+LEAF = "leaf"
+"""The NATS user as which a machine's server links to its hub."""
+NODE = "node"
+"""The NATS and Valkey user of a machine's node."""
+
+
+class MachineRequest(Struct, frozen=True):
+    """What a machine asks the CA to certify: public keys only (base64url), and where its servers are reached."""
+
+    name: str
+    hosts: tuple[str, ...]
+    signing: str
+    server: str
+    client: str
+    leaf: str
+
+
+class MachineGrant(Struct, frozen=True):
+    """What the CA answers: the machine's certificate for signing, its TLS certificates (PEM), what is revoked."""
+
+    certificate: str
+    server: bytes
+    client: bytes
+    authority: bytes
+    epochs: dict[str, int]
+
+
+class Machine:
+    """A machine this computer holds the private keys of. Made by :meth:`Authority.machine`.
+
+    ``subject`` below is ``Name@machine`` for an agent, else :data:`NODE` or :data:`LEAF`.
+    """
+
+    def __init__(
+        self, name: str, directory: Path, ca_file: Path, ca_public: bytes, epochs: Mapping[str, int]
+    ) -> None:
+        self.name = name
+        self._directory = directory
+        self._ca_file = ca_file
+        self._ca_public = ca_public
+        self._epochs = epochs
+        self._keyring = Keyring(read_secret(directory / SEED_FILE))
+        self._certificate = (directory / CERTIFICATE_FILE).read_text()
+        self._signing_key = self._keyring.signing_key()
+
+    @property
+    def server_tls(self) -> TlsFiles:
+        """For this machine's nats-server; also a client certificate, since a leaf node dials its hub."""
+        return self._tls("server")
+
+    @property
+    def client_tls(self) -> TlsFiles:
+        """For everybody on this machine who connects to its nats-server."""
+        return self._tls("client")
+
+    def issue(self, subject: str, kind: Kind = "agent", scopes: Iterable[str] = ()) -> IdentityMaterial:
+        """A fresh key and its 24 h credential. ``scopes`` is the most its holder may claim."""
+        key = Ed25519PrivateKey.generate()
+        credential = self.renew(subject, key.public_key().public_bytes_raw(), kind, scopes)
+        return IdentityMaterial(
+            str(subject), key.private_bytes_raw(), credential, self._ca_public, dict(self._epochs)
+        )
+
+    def renew(self, subject: str, public_key: bytes, kind: Kind = "agent", scopes: Iterable[str] = ()) -> str:
+        """A fresh 24 h credential for a process that keeps its key (raw 32 bytes)."""
+        now = int(clock.wall())
+        key = encode_key(public_key)
+        epoch = self._epochs.get(subject, 0)
+        claims = CredentialClaims(str(subject), kind, key, tuple(scopes), epoch, now, now + CREDENTIAL_S)
+        return SEPARATOR.join((self._certificate, sign(claims, self._signing_key)))
+
+    def agent(self, name: str) -> AgentId:
+        return AgentId.of(name, self.name)
+
+    def curve(self, subject: str) -> CurveKeys:
+        """The CURVE keys of ``subject``, the same for each of its instances."""
+        return self._keyring.curve(subject, self._epochs.get(subject, 0))
+
+    def nkey(self, subject: str) -> NkeyPair:
+        """The key with which ``subject`` logs into this machine's nats-server."""
+        return self._keyring.nkey(subject, self._epochs.get(subject, 0))
+
+    def password(self, server: str, subject: str) -> str:
+        """The password of ``subject`` at one of this machine's servers, for example ``valkey-control``."""
+        return self._keyring.password(server, subject, self._epochs.get(subject, 0))
+
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes only this machine knows, for ``purpose`` alone (for example encrypting a store)."""
+        return self._keyring.derive(f"purpose:{purpose}")
+
+    def _tls(self, role: str) -> TlsFiles:
+        return TlsFiles(
+            str(self._ca_file), *(str(self._directory / f"{role}{end}") for end in (".pem", ".key"))
+        )
+
+
+def tls_key(keyring: Keyring, role: str) -> Ed25519PrivateKey:
+    """The machine's TLS key as ``server`` or ``client``."""
+    return Ed25519PrivateKey.from_private_bytes(keyring.derive("tls", role))
+
+
+def request_for(name: str, hosts: Iterable[str], keyring: Keyring) -> MachineRequest:
+    """What a machine with ``keyring`` asks the CA for."""
+
+    def public(key: Ed25519PrivateKey) -> str:
+        certified: Ed25519PublicKey = key.public_key()
+        return encode_key(certified.public_bytes_raw())
+
+    return MachineRequest(
+        name=name,
+        hosts=tuple(hosts),
+        signing=public(keyring.signing_key()),
+        server=public(tls_key(keyring, "server")),
+        client=public(tls_key(keyring, "client")),
+        leaf=keyring.nkey(LEAF).public,
+    )
