@@ -1,0 +1,27 @@
+"""The servers Tandem starts itself on each machine: one nats-server, two Valkeys."""
+
+from tandem.infra.nats import Hub, Leaf, Link
+from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
+from tandem.infra.probe import check, nats_state, wait_ready
+from tandem.infra.reload import reload
+from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install
+
+__all__ = [
+    "ConfigFile",
+    "Hub",
+    "Leaf",
+    "Link",
+    "NatsProbe",
+    "Probe",
+    "ServerSpec",
+    "ValkeyProbe",
+    "check",
+    "install",
+    "link_of",
+    "nats_access",
+    "nats_state",
+    "plan_servers",
+    "reload",
+    "valkey_access",
+    "wait_ready",
+]

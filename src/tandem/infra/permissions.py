@@ -1,0 +1,117 @@
+"""Who may say and hear what: NATS subjects and Valkey keys, per agent. The one place where these names meet the servers.
+
+An agent speaks only in its own name: on its machine's events, its own errors, its own inbox, its own durable consumer.
+Everything that tells agents what to believe (``epoch.<machine>``, streams, others' leases) belongs to the node.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from tandem.core.errors import ConfigError
+
+EVENT_STREAM = "EVENTS_ALL"
+EPOCH_SUBJECTS = "epoch.*"
+"""The node of ``<machine>`` announces revocations on ``epoch.<machine>``."""
+MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch")
+"""First tokens of subjects whose second token is the machine they come from."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class SubjectRules(Struct, frozen=True):
+    """Permissions of one NATS user; nothing outside ``publish`` and ``subscribe`` is allowed, ``deny`` goes before them."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    deny_publish: tuple[str, ...] = ()
+
+
+def check_name(name: str) -> str:
+    """``name`` when it is safe as a subject token, a consumer name and a key; else :class:`ConfigError`."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name an agent or a machine", hint="use letters, digits, - and _")
+    return name
+
+
+def inbox_prefix(subject: str) -> str:
+    """The inbox only ``subject`` (an agent's bare name, or ``node``) may listen on."""
+    return f"_INBOX.{check_name(subject)}"
+
+
+def agent_subjects(agent: str, machine: str) -> SubjectRules:
+    """An ordinary agent: publish events, traces and its own errors; consume events through a consumer of its own name."""
+    return SubjectRules(
+        publish=(
+            f"event.{machine}.>",
+            f"trace.{machine}.>",
+            f"errors.{machine}.{agent}.>",
+            f"presence.{machine}.{agent}",
+            f"dead.{machine}.{agent}.>",
+            *_api(machine, ("INFO", "STREAM.NAMES", f"STREAM.INFO.{EVENT_STREAM}")),
+            *_api(machine, _own_consumer(EVENT_STREAM, agent)),
+            *_acknowledgements(EVENT_STREAM, agent),
+        ),
+        subscribe=(f"{inbox_prefix(agent)}.>", "event.>", EPOCH_SUBJECTS),
+    )
+
+
+def observer_subjects(agent: str, machine: str) -> SubjectRules:
+    """The observability hub: all an agent may, and read every stream and bucket; hubs agree by ``$KV`` buckets."""
+    own = agent_subjects(agent, machine)
+    reads = (
+        "STREAM.LIST", "STREAM.INFO.*", "STREAM.MSG.GET.*", "DIRECT.GET.>",
+        "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>", "CONSUMER.INFO.>", "CONSUMER.MSG.NEXT.>",
+    )  # fmt: skip
+    return SubjectRules(
+        publish=(*own.publish, *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", "$KV.>"),
+        subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "$KV.>"),
+    )
+
+
+def leaf_denials(others: Iterable[str]) -> tuple[str, ...]:
+    """What a linked machine may not say: anything in the name of ``others``."""
+    return tuple(f"{prefix}.{other}.>" for other in others for prefix in MACHINE_PREFIXES) + tuple(
+        f"epoch.{other}" for other in others
+    )
+
+
+def valkey_rules(server: str, agent: str) -> str:
+    """ACL rules of an agent at ``control`` or ``cache`` (https://valkey.io/topics/acl/).
+
+    ``control``: its own lease and anything below ``own:<Agent>:``, everybody's leases to read.
+    ``cache``: its own namespace to write, everybody's and ``shared:`` to use.
+    """
+    keys = {
+        "control": f"~agent:ready:{agent} ~own:{agent}:* ~rate:{agent}:* %R~agent:ready:* &agent:*",
+        "cache": f"~cache:{agent}:* ~shared:* %R~cache:* &cache:*",
+    }[server]
+    commands = "+@read +@write +@pubsub +@connection +@transaction +@scripting +waitaof -@dangerous -function"
+    return f"resetchannels {keys} {commands} +client|setname +client|setinfo"
+
+
+def _own_consumer(stream: str, agent: str) -> tuple[str, ...]:
+    # A create request names the filter subject too when there is exactly one, hence both forms.
+    return (
+        f"CONSUMER.CREATE.{stream}.{agent}",
+        f"CONSUMER.CREATE.{stream}.{agent}.>",
+        f"CONSUMER.DURABLE.CREATE.{stream}.{agent}",
+        f"CONSUMER.INFO.{stream}.{agent}",
+        f"CONSUMER.MSG.NEXT.{stream}.{agent}",
+        f"CONSUMER.DELETE.{stream}.{agent}",
+    )
+
+
+def _acknowledgements(stream: str, agent: str) -> tuple[str, ...]:
+    # The longer form carries the domain and the account's hash before the stream.
+    return (f"$JS.ACK.{stream}.{agent}.>", f"$JS.ACK.*.*.{stream}.{agent}.>")
+
+
+def _api(machine: str, requests: Iterable[str]) -> tuple[str, ...]:
+    """JetStream requests as this machine's clients may spell them: with and without the domain."""
+    return tuple(
+        f"{prefix}.{request}" for request in requests for prefix in ("$JS.API", f"$JS.{machine}.API")
+    )

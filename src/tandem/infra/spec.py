@@ -1,0 +1,69 @@
+"""What the node needs to know to run a server: how to start it, which files it reads, how to tell that it serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from tandem.core.access import ValkeyAccess
+from tandem.core.paths import private_dir
+from tandem.security.files import write_atomic
+
+
+class NatsProbe(Struct, frozen=True, tag="nats"):
+    """Ask the monitoring port (loopback HTTP). ``store_dir`` tells our server from another one on the same port."""
+
+    monitor: int
+    store_dir: str
+
+
+class ValkeyProbe(Struct, frozen=True, tag="valkey"):
+    """AUTH and PING over the unix socket."""
+
+    access: ValkeyAccess
+
+
+Probe = NatsProbe | ValkeyProbe
+
+
+class ConfigFile(Struct, frozen=True):
+    """A rendered file; ``mode`` 0o400 when there is a secret in it."""
+
+    path: Path
+    content: str
+    mode: int = 0o600
+
+
+class ServerSpec(Struct, frozen=True, kw_only=True):
+    """One server of one machine. ``name`` is ``nats``, ``valkey-control`` or ``valkey-cache``; no secret is in ``argv``
+    or ``env``. ``port`` is what clients on this machine dial, None for a server with only a unix ``socket``.
+    ``directories`` and ``files`` must exist before it starts: see :func:`install`.
+    """
+
+    name: str
+    argv: list[str]
+    env: dict[str, str] = {}
+    cwd: str
+    directories: list[Path]
+    files: list[ConfigFile]
+    probe: Probe
+    port: int | None = None
+    socket: str | None = None
+
+
+def install(spec: ServerSpec) -> bool:
+    """Write the server's directories and files; whether any file changed."""
+    for directory in spec.directories:
+        private_dir(directory)
+    changed = [file for file in spec.files if not _is_current(file)]
+    for file in changed:
+        write_atomic(file.path, file.content.encode(), file.mode)
+    return bool(changed)
+
+
+def _is_current(file: ConfigFile) -> bool:
+    try:
+        return file.path.read_text() == file.content and file.path.stat().st_mode & 0o777 == file.mode
+    except FileNotFoundError:
+        return False
