@@ -1,0 +1,175 @@
+"""One connection to the machine's nats-server, made again for as long as it is wanted.
+
+nats-py's own reconnecting is switched off: a connection made anew in one place, whose users subscribe again in
+one way, cannot end half restored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+from nats.aio.client import Client
+
+from tandem.core import clock
+from tandem.core.access import NatsAccess
+from tandem.core.errors import Unreachable
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 3
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 1.0
+PING_INTERVAL_S = 10
+"""With two unanswered pings a stopped server is noticed within 30 s; publishers notice by their own timeouts."""
+
+Listener = Callable[[Client], Awaitable[None]]
+
+
+class Connection:
+    """Keeps one nats-py client connected from :meth:`start` to :meth:`close`.
+
+    Several users of one process share it: they await :meth:`client`, and listen for every new one.
+    """
+
+    def __init__(self, access: NatsAccess, name: str) -> None:
+        self.access = access
+        self.name = name
+        self.inbox_prefix = access.inbox_prefix or f"_INBOX.{name}"
+        self.last_error: str = ""
+        self.connects = 0
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._lost_at = clock.monotonic()
+        self._listeners: list[Listener] = []
+        self._task: asyncio.Task[None] | None = None
+        self._reported: set[str] = set()
+
+    def start(self) -> None:
+        """Begin connecting in the background; does nothing when started already."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_connected(), name=f"nats:{self.name}")
+
+    async def close(self) -> None:
+        """Flush what is buffered and disconnect; idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @property
+    def connected(self) -> bool:
+        return self._connected.is_set()
+
+    @property
+    def down_s(self) -> float:
+        """Seconds since the connection was lost (or wanted), 0 while connected."""
+        return 0.0 if self.connected else clock.monotonic() - self._lost_at
+
+    async def client(self, timeout: float | None = None) -> Client:
+        """The connected client; waits up to ``timeout`` seconds (None: for ever).
+
+        Raises :class:`Unreachable` when there is none by then.
+        """
+        if self._client is not None and self._connected.is_set():
+            return self._client
+        try:
+            async with asyncio.timeout(timeout):
+                while self._client is None or not self._connected.is_set():
+                    await self._connected.wait()
+        except TimeoutError:
+            raise Unreachable(
+                f"no connection to NATS at {self.access.url}"
+                + (f": {self.last_error}" if self.last_error else ""),
+                hint="tandem status shows whether the machine's nats-server runs",
+            ) from None
+        return self._client
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` with every client from the next one on; it must not raise."""
+        self._listeners.append(listener)
+
+    async def lost(self) -> None:
+        """Return once the present connection is gone."""
+        await self._lost.wait()
+
+    async def _keep_connected(self) -> None:
+        delay = RETRY_FIRST_S
+        tls = self._tls()
+        while True:
+            client = Client()
+            try:
+                await self._connect(client, tls)
+                delay = RETRY_FIRST_S
+                await self._lost.wait()
+            except (OSError, nats.errors.Error, TimeoutError, ssl.SSLError) as error:
+                self._note(error)
+            finally:
+                self._client = None
+                self._connected.clear()
+                await _close_quietly(client)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, RETRY_MAX_S)
+
+    async def _connect(self, client: Client, tls: ssl.SSLContext | None) -> None:
+        self._lost = lost = asyncio.Event()
+
+        async def on_closed() -> None:
+            if not lost.is_set():
+                self._lost_at = clock.monotonic()
+                self._connected.clear()
+                lost.set()
+
+        async def on_error(error: Exception) -> None:
+            self._note(error)
+
+        seed = self.access.nkey_seed.decode()
+        await client.connect(
+            self.access.url,
+            name=self.name,
+            tls=tls,
+            nkeys_seed_str=seed or None,
+            inbox_prefix=self.inbox_prefix,
+            allow_reconnect=False,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ping_interval=PING_INTERVAL_S,
+            max_outstanding_pings=2,
+            error_cb=on_error,
+            closed_cb=on_closed,
+        )
+        self._client = client
+        self.connects += 1
+        self.last_error = ""
+        self._reported.clear()
+        self._connected.set()
+        for listener in self._listeners:
+            await listener(client)
+
+    def _tls(self) -> ssl.SSLContext | None:
+        access = self.access
+        if not access.ca_file:
+            return None
+        context = ssl.create_default_context(cafile=access.ca_file)
+        context.load_cert_chain(access.cert_file, access.key_file)
+        return context
+
+    def _note(self, error: BaseException) -> None:
+        """Say each kind of trouble once per outage; a server that is away would otherwise fill the log."""
+        self.last_error = str(error) or type(error).__name__
+        kind = f"{type(error).__name__}:{self.last_error}"
+        if kind not in self._reported and len(self._reported) < 100:
+            self._reported.add(kind)
+            log.warning("NATS at %s: %s", self.access.url, self.last_error)
+
+
+async def _close_quietly(client: Client) -> None:
+    try:
+        async with asyncio.timeout(2):
+            await client.close()
+    except (OSError, nats.errors.Error, TimeoutError, ssl.SSLError) as error:
+        log.debug("closing the NATS connection: %s", error)

@@ -1,0 +1,202 @@
+"""The streams of one machine and their links to the other machines.
+
+JetStream domains separate the API of two servers, not their subjects. So every subject carries its machine,
+``X_LOCAL`` binds only its own machine's prefix, and ``X_ALL`` binds none: it sources the LOCAL of every machine, on
+every machine. Consumers read ``X_ALL``, which therefore holds everything this machine has heard of so far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import fields
+
+import msgspec
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import (
+    DiscardPolicy,
+    ExternalStream,
+    StorageType,
+    StreamConfig,
+    StreamSource,
+)
+from nats.js.errors import NotFoundError
+
+from tandem.core.ids import AgentId
+
+log = logging.getLogger(__name__)
+
+DAY_S = 86400.0
+MIB = 1024 * 1024
+
+DUPLICATE_WINDOW_S = 120.0
+"""Within it JetStream recognises a message id; longer than any publisher's budget."""
+
+API_TIMEOUT_S = 5.0
+STALE_S = 4.0
+"""A source is silent this long only when its link is cut or its consumer lost: the server beats every second."""
+
+
+class StreamPair(Struct, frozen=True, kw_only=True):
+    """What one machine stores of its own (``local``) and what it has heard of everywhere (``all``)."""
+
+    name: str
+    prefix: str
+    max_age_s: float
+    max_bytes: int
+    memory: bool = False
+
+    @property
+    def local(self) -> str:
+        return f"{self.name}_LOCAL"
+
+    @property
+    def all(self) -> str:
+        return f"{self.name}_ALL"
+
+
+EVENTS = StreamPair(name="EVENTS", prefix="event", max_age_s=7 * DAY_S, max_bytes=256 * MIB)
+ERRORS = StreamPair(name="ERRORS", prefix="errors", max_age_s=7 * DAY_S, max_bytes=256 * MIB)
+# Traces are looked at, not relied on: memory spares a turn the disk's time.
+TRACES = StreamPair(name="TRACES", prefix="trace", max_age_s=3600.0, max_bytes=32 * MIB, memory=True)
+PAIRS = (EVENTS, ERRORS, TRACES)
+
+DEAD_LETTERS = "DEAD_LETTERS"
+
+
+def dead_letter_subject(consumer: AgentId, topic: str) -> str:
+    """Where the messages ``consumer`` could not handle end up."""
+    return f"dead.{consumer.machine}.{consumer.name}.{topic}"
+
+
+async def ensure_streams(client: Client, machine: str, peers: Iterable[str] = ()) -> None:
+    """Create this machine's streams, or bring existing ones to what is wanted here; keeps their messages.
+
+    ``peers`` are the other machines' names (their JetStream domains). A peer that is not connected yet is no error:
+    its source starts when it comes. Raises nats-py's errors when JetStream refuses or does not answer.
+    """
+    stream_manager = client.jetstream()
+    others = sorted(set(peers) - {machine})
+    for pair in PAIRS:
+        for config in _pair_configs(pair, machine, others):
+            await ensure_stream(stream_manager, config)
+    await ensure_stream(
+        stream_manager,
+        StreamConfig(
+            name=DEAD_LETTERS,
+            subjects=[f"dead.{machine}.>"],
+            max_age=30 * DAY_S,
+            max_bytes=64 * MIB,
+            discard=DiscardPolicy.OLD,
+            duplicate_window=DUPLICATE_WINDOW_S,
+        ),
+    )
+
+
+def _pair_configs(pair: StreamPair, machine: str, others: list[str]) -> tuple[StreamConfig, StreamConfig]:
+    storage = StorageType.MEMORY if pair.memory else StorageType.FILE
+    local = StreamConfig(
+        name=pair.local,
+        subjects=[f"{pair.prefix}.{machine}.>"],
+        max_age=pair.max_age_s,
+        max_bytes=pair.max_bytes,
+        storage=storage,
+        discard=DiscardPolicy.OLD,
+        duplicate_window=DUPLICATE_WINDOW_S,
+    )
+    sources = [StreamSource(name=pair.local), *(_source(pair, other) for other in others)]
+    return local, local.evolve(name=pair.all, subjects=None, sources=sources)
+
+
+def _source(pair: StreamPair, other: str) -> StreamSource:
+    return StreamSource(name=pair.local, external=ExternalStream(api=f"$JS.{other}.API"))
+
+
+async def ensure_stream(stream_manager: JetStreamContext, wanted: StreamConfig) -> None:
+    """Create the stream, or update it where it differs from what is wanted."""
+    assert wanted.name is not None
+    try:
+        existing = (await stream_manager.stream_info(wanted.name)).config
+    except NotFoundError:
+        await stream_manager.add_stream(wanted)
+        return
+    if _differs(existing, wanted):
+        log.info("updating stream %s", wanted.name)
+        await stream_manager.update_stream(wanted)
+
+
+def _differs(existing: StreamConfig, wanted: StreamConfig) -> bool:
+    """Whether a field we set is otherwise on the server, which adds many of its own."""
+    for field in fields(wanted):
+        value, present = getattr(wanted, field.name), getattr(existing, field.name)
+        if field.name == "sources":
+            if sorted(map(_link, value or [])) != sorted(map(_link, present or [])):
+                return True
+        elif value is not None and value != field.default and value != present:
+            return True
+    return False
+
+
+def _link(source: StreamSource) -> str:
+    return f"{source.external.api if source.external else ''}/{source.name}"
+
+
+class _External(Struct):
+    api: str = ""
+
+
+class _SourceState(Struct):
+    """The server's view of a source; nats-py leaves out ``external``, which tells equally named ones apart.
+
+    ``active`` is nanoseconds since the last sign of life, -1 for none yet.
+    """
+
+    active: int = -1
+    external: _External = _External()
+
+    def silent(self) -> bool:
+        return self.active < 0 or self.active > STALE_S * 1e9
+
+
+class _StreamState(Struct):
+    sources: list[_SourceState] = []
+
+
+async def heal_sources(client: Client, machine: str, peers: Iterable[str]) -> list[str]:
+    """Recreate the sources of reachable peers that have fallen silent; returns ``stream<-machine`` of each.
+
+    After a cut the server itself waits up to 20 s before it tries a source again. Dropping and adding the source
+    makes it start at once, from the last message it has of that origin. Call it every second or two.
+    """
+    stream_manager = client.jetstream()
+    healed = []
+    for other in sorted(set(peers) - {machine}):
+        api = f"$JS.{other}.API"
+        if not await _reachable(client, api):
+            continue
+        for pair in PAIRS:
+            reply = await client.request(f"$JS.API.STREAM.INFO.{pair.all}", b"", timeout=API_TIMEOUT_S)
+            state = msgspec.json.decode(reply.data, type=_StreamState)
+            if any(source.external.api == api and source.silent() for source in state.sources):
+                await _restart_source(stream_manager, pair.all, api)
+                healed.append(f"{pair.all}<-{other}")
+    return healed
+
+
+async def _restart_source(stream_manager: JetStreamContext, stream: str, api: str) -> None:
+    config = (await stream_manager.stream_info(stream)).config
+    sources = config.sources or []
+    without = [source for source in sources if source.external is None or source.external.api != api]
+    await stream_manager.update_stream(config.evolve(sources=without))
+    await stream_manager.update_stream(config.evolve(sources=sources))
+
+
+async def _reachable(client: Client, api: str) -> bool:
+    try:
+        await client.request(f"{api}.INFO", b"", timeout=1.0)
+    except (nats.errors.Error, TimeoutError):
+        return False
+    return True
