@@ -1,0 +1,319 @@
+"""The callee's side of one connection: HELLO, admission, dispatch, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tandem.core import clock
+from tandem.core.deadline import Deadline
+from tandem.core.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidArguments,
+    Overloaded,
+    PermissionDenied,
+    RemoteError,
+    TandemError,
+    UnknownAction,
+)
+from tandem.rpc.calls import Call, draining
+from tandem.rpc.channel import Alarm, Channel
+from tandem.rpc.envelope import (
+    CONNECTION,
+    Bye,
+    Cancel,
+    Credit,
+    Drain,
+    Frame,
+    Hello,
+    Ping,
+    Pong,
+    Request,
+    Welcome,
+    choose_version,
+    decode,
+    encode,
+    encode_failure,
+)
+from tandem.rpc.handlers import Decoded
+from tandem.rpc.interfaces import Limits, Observer
+from tandem.rpc.remembered import CallKey, CallMemory, Known
+from tandem.security.model import Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+DELEGATE_SCOPE = "delegate"
+"""A principal with this scope may make calls on behalf of another, as doors do for their users."""
+
+Authenticate = Callable[[str], Principal]
+
+
+class Shared(msgspec.Struct, kw_only=True):
+    """What all sessions of one server have in common."""
+
+    service: str
+    instance: str
+    actions: Mapping[str, Decoded]
+    authenticate: Authenticate | None
+    observer: Observer
+    limits: Limits
+    memory: CallMemory
+    accepting: bool = True
+    in_flight: int = 0
+
+
+class Stage(Enum):
+    GREETING = auto()
+    OPEN = auto()
+    LOST = auto()
+
+
+class Session:
+    """Receives the frames of one channel; ``gone(session)`` is called when the channel is lost."""
+
+    def __init__(self, shared: Shared, channel: Channel, gone: Callable[[Session], None]):
+        self._shared = shared
+        self._channel = channel
+        self._gone = gone
+        self._stage = Stage.GREETING
+        self._client = ""
+        self._calls: dict[int, Call] = {}
+        self._alarm = Alarm(self._expire)
+        self.principal: Principal | None = None
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(shared.limits.hello_s, self._refuse, _silent(shared.limits.hello_s))
+
+    @property
+    def calls(self) -> Collection[Call]:
+        """Calls in flight."""
+        return self._calls.values()
+
+    def frame_received(self, data: bytes | memoryview) -> None:
+        try:
+            frame: Frame = decode(data)
+        except msgspec.MsgspecError as error:
+            self._refuse(InvalidArguments(f"not a frame of this protocol: {error}"))
+            return
+        if self._stage is Stage.OPEN:
+            self._dispatch(frame)
+        elif self._stage is Stage.GREETING:
+            self._greet(frame)
+
+    def channel_lost(self, reason: TandemError) -> None:
+        self._stage = Stage.LOST
+        self._timer.cancel()
+        for call in list(self._calls.values()):
+            # What must not run twice runs on: its caller comes back for the answer under the same id.
+            if call.action.handler.stream or call.action.handler.idempotent:
+                call.stop(Cancelled(f"the caller went away: {reason.message}"))
+        self._gone(self)
+
+    def drain(self) -> None:
+        """Ask the caller to go elsewhere, and end the streams that have no end of their own."""
+        if self._stage is Stage.OPEN:
+            self._channel.send(encode(Drain()))
+        for call in list(self._calls.values()):
+            if call.deadline is None:
+                call.stop(draining(self._shared.service))
+
+    def stop_calls(self, reason: TandemError) -> None:
+        """End every running call with ``reason``."""
+        for call in list(self._calls.values()):
+            call.stop(reason)
+
+    def close(self) -> None:
+        """Say goodbye and end the connection."""
+        if self._stage is not Stage.LOST:
+            self._channel.send(encode(Bye()))
+            self._channel.close()
+
+    def _greet(self, frame: Frame) -> None:
+        if not isinstance(frame, Hello):
+            self._refuse(InvalidArguments("the first frame must be HELLO"))
+            return
+        shared = self._shared
+        version = choose_version(frame)
+        if version is None:
+            spoken = f"{frame.oldest} to {frame.newest}"
+            self._refuse(InvalidArguments(f"no common protocol version: the caller speaks {spoken}"))
+            return
+        if frame.service not in (shared.service, shared.service.partition("@")[0]):
+            self._refuse(PermissionDenied(f"this is {shared.service}, not {frame.service}"))
+            return
+        try:
+            self.principal = self._identify(frame.token)
+        except TandemError as error:
+            self._refuse(error)
+            return
+        self._client = frame.client
+        self._stage = Stage.OPEN
+        self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(shared.limits.connection_age_s, self.drain)
+        self._channel.send(encode(Welcome(version, shared.service, shared.instance)))
+
+    def _identify(self, token: str) -> Principal | None:
+        if self._shared.authenticate is None:
+            return None
+        principal = self._shared.authenticate(token)
+        proven = self._channel.identity
+        if proven and proven != principal.name:
+            raise PermissionDenied(f"the connection's key belongs to {proven}, the token to {principal.name}")
+        return principal
+
+    def _refuse(self, error: TandemError) -> None:
+        self._channel.send(encode_failure(CONNECTION, error, refused=True))
+        self._channel.close()
+
+    def _dispatch(self, frame: Frame) -> None:
+        kind = type(frame)
+        if kind is Request:
+            self._request(frame)  # type: ignore[arg-type]
+        elif kind is Credit:
+            self._credit(frame)  # type: ignore[arg-type]
+        elif kind is Cancel:
+            call = self._calls.get(frame.id)  # type: ignore[union-attr]
+            if call is not None:
+                call.stop(Cancelled("withdrawn by the caller"))
+        elif kind is Ping:
+            self._channel.send(encode(Pong(frame.number)))  # type: ignore[union-attr]
+        elif kind is Bye:
+            self._channel.close()
+        elif kind is not Pong:
+            self._refuse(InvalidArguments(f"unexpected {kind.__name__} frame"))
+
+    def _request(self, request: Request) -> None:
+        try:
+            action = self._action_of(request)
+            once = not (action.handler.idempotent or action.handler.stream)
+            # Before admission: a duplicate of a call that ran must not be told that it was refused.
+            if once and self._remembered(request):
+                return
+            self._admit(request)
+            args = action.decode(request.args)
+            principal = self._principal_of(request)
+        except TandemError as refusal:
+            self._channel.send(encode_failure(request.id, refusal, refused=True))
+            return
+        answer = self._answer_once(request.id) if once else self._channel.send
+        self._start(request, action, args, principal, answer)
+
+    def _action_of(self, request: Request) -> Decoded:
+        action = self._shared.actions.get(request.action)
+        if action is None:
+            raise UnknownAction(f"{self._shared.service} has no action {request.action!r}")
+        if action.handler.stream != (request.credit > 0):
+            kind = "a stream" if action.handler.stream else "a call"
+            raise InvalidArguments(f"{request.action} is {kind}")
+        return action
+
+    def _admit(self, request: Request) -> None:
+        shared = self._shared
+        if not shared.accepting:
+            raise draining(shared.service)
+        limits = shared.limits
+        if shared.in_flight >= limits.in_flight or len(self._calls) >= limits.in_flight_per_connection:
+            raise Overloaded(
+                f"{shared.service} already works on {shared.in_flight} calls, {len(self._calls)} of this caller"
+            )
+        if request.id in self._calls:
+            raise InvalidArguments(f"call id {request.id} is in use on this connection")
+
+    def _principal_of(self, request: Request) -> Principal | None:
+        own = self.principal
+        if request.principal is None or own is None:
+            return own
+        if DELEGATE_SCOPE not in own.scopes:
+            raise PermissionDenied(f"{own.name} may not call on behalf of {request.principal.name}")
+        return request.principal
+
+    def _remembered(self, request: Request) -> bool:
+        """Whether the call was begun before; if so its answer is on its way."""
+        known = self._shared.memory.look_up(self._key(request.id), self._channel.send, clock.monotonic())
+        if known is Known.FORGOTTEN:
+            error = RemoteError(
+                f"{request.action} ran, but its result is no longer remembered",
+                details={"type": "ResultForgotten"},
+            )
+            self._channel.send(encode_failure(request.id, error))
+        return known is not Known.NEW
+
+    def _answer_once(self, call: int) -> Callable[[bytes], None]:
+        """Begin remembering ``call``; the answer is kept as well as sent."""
+        memory, key, channel = self._shared.memory, self._key(call), self._channel
+
+        def answer(frame: bytes) -> None:
+            memory.finish(key, frame, clock.monotonic())
+            channel.send(frame)
+
+        memory.begin(key, clock.monotonic())
+        return answer
+
+    def _key(self, call: int) -> CallKey:
+        return (self.principal.name if self.principal else "", self._client, call)
+
+    def _start(
+        self,
+        request: Request,
+        action: Decoded,
+        args: msgspec.Struct,
+        principal: Principal | None,
+        answer: Callable[[bytes], None],
+    ) -> None:
+        # A budget of 0 is "none left" for a call, and "no end" for a stream.
+        endless = request.credit > 0 and request.budget_ms == 0
+        deadline = None if endless else Deadline.after(request.budget_ms / 1000)
+        shared = self._shared
+        shared.in_flight += 1
+        self._calls[request.id] = Call(
+            request.id,
+            action,
+            args,
+            self._channel,
+            deadline,
+            answer=answer,
+            done=self._done,
+            observer=shared.observer,
+            principal=principal,
+            traceparent=request.traceparent,
+            credit=min(request.credit, shared.limits.max_credit),
+        )
+        if deadline is not None:
+            self._alarm.set(deadline.at)
+
+    def _done(self, call: Call) -> None:
+        self._shared.in_flight -= 1
+        del self._calls[call.id]
+        if self._stage is Stage.LOST and not self._calls:
+            self._alarm.cancel()
+
+    def _credit(self, frame: Credit) -> None:
+        call = self._calls.get(frame.id)
+        if call is None or frame.amount <= 0:
+            return
+        if call.credit + frame.amount > self._shared.limits.max_credit:
+            call.stop(Overloaded("more stream credit than this server allows"))
+        else:
+            call.grant(frame.amount)
+
+    def _expire(self, now: float) -> float | None:
+        """Stop calls whose time is up; returns the next deadline."""
+        following: float | None = None
+        for call in list(self._calls.values()):
+            at = call.deadline.at if call.deadline is not None else None
+            if at is None:
+                continue
+            if at <= now:
+                call.stop(DeadlineExceeded(f"{call.action.handler.name} ran out of time"))
+            elif following is None or at < following:
+                following = at
+        return following
+
+
+def _silent(seconds: float) -> TandemError:
+    return PermissionDenied(f"no HELLO within {seconds:g} s")
