@@ -1,0 +1,185 @@
+"""One agent's entry against the defaults of its group and fleet."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tandem.core.ids import AgentId
+from tandem.fleet.decode import Place
+from tandem.fleet.diagnostics import Path
+from tandem.fleet.document import AgentDoc, PolicyDoc
+from tandem.fleet.draft import Context, Draft
+from tandem.fleet.model import AgentConfig, Launch, RestartPolicy, Source
+from tandem.fleet.probe import resolve_probe
+
+_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def snake_case(name: str) -> str:
+    """``STTService`` → ``stt_service``, ``TinyLlamaServiceEnhanced`` → ``tiny_llama_service_enhanced``."""
+    return _CAMEL.sub("_", name).lower()
+
+
+class AgentEntry:
+    """Resolves one agent's entry against the defaults of its group and fleet."""
+
+    def __init__(
+        self, doc: AgentDoc, path: Path, defaults: tuple[PolicyDoc, PolicyDoc], draft: Draft, context: Context
+    ):
+        self._doc = doc
+        self._path = path
+        self._layers: tuple[tuple[PolicyDoc, Path, str], ...] = (
+            (doc, path, ""),
+            (defaults[0], (*path[:2], "defaults"), "group defaults"),
+            (defaults[1], ("defaults",), "fleet defaults"),
+        )
+        self._draft = draft
+        self._context = context
+        self._sources: dict[str, Source] = {}
+
+    def resolve(self, name: str, machine: str, group: str, package: str | None) -> None:
+        doc = self._doc
+        identity = AgentId.of(name, machine)
+        for key in ("settings", "needs", "wants", "vram_mb", "description", "detached", "cwd", "command"):
+            self._pick(key)
+        side_ports = self._side_ports()
+        port = self._port(identity)
+        is_command = doc.command is not None
+        config = AgentConfig(
+            name=name,
+            machine=machine,
+            group=group,
+            class_path=self._class_path(name, package),
+            command=doc.command,
+            cwd=doc.cwd,
+            description=doc.description,
+            port=port,
+            side_ports=side_ports,
+            needs=doc.needs,
+            wants=doc.wants,
+            settings=doc.settings,
+            env=self._env(),
+            launch=self._launch(is_command),
+            required=self._pick("required"),
+            start_timeout_s=self._pick("start_timeout_s"),
+            stop_grace_s=self._pick("stop_grace_s"),
+            restart=_restart(self._pick("restart")),
+            on_dependency=self._pick("on_dependency"),
+            probe=self._probe(is_command, port, side_ports),
+            update=self._pick("update") or ("stop-first" if is_command else "surge"),
+            user=self._pick("user"),
+            vram_mb=doc.vram_mb,
+            limits=self._pick("limits"),
+            detached=doc.detached,
+            allow=self._pick("allow"),
+            error_bus=self._pick("error_bus"),
+        )
+        self._draft.fleet.agents[identity] = config
+        self._draft.fleet.sources.update(
+            {f"{identity}.{key}": source for key, source in self._sources.items()}
+        )
+
+    def _pick(self, key: str) -> Any:
+        """The value of ``key`` from the entry, the group's defaults or the fleet's; remembers which."""
+        for doc, path, via in self._layers:
+            if hasattr(doc, key) and (place := self._context.places.get((*path, key))):
+                self._note(key, place, via)
+                return getattr(doc, key)
+        self._sources[key] = Source(via="default")
+        return getattr(self._doc, key)
+
+    def _note(self, key: str, place: Place, via: str = "") -> None:
+        self._sources[key] = Source(
+            file=self._context.report.source.name,
+            line=place.span.line,
+            column=place.span.column,
+            variables=list(place.variables),
+            via=via,
+        )
+
+    def _error(self, code: str, message: str, key: str, suggestion: str = "") -> None:
+        path = (*self._path, key)
+        span = (
+            self._context.span(*path) if path in self._context.places else self._context.key_span(*self._path)
+        )
+        self._context.report.error(code, message, span, path=path, suggestion=suggestion)
+
+    def _class_path(self, name: str, package: str | None) -> str | None:
+        written = self._doc.class_
+        if self._doc.command is not None:
+            if written is not None:
+                self._error("wrong-value", "an agent has a class or a command, not both", "command")
+            return None
+        if written is None:
+            self._sources["class_path"] = Source(via="inferred")
+            if package is None and (*self._path, "class") not in self._context.places:
+                advice = f'Write class: package.module:{name}, or give the group a "package:".'
+                self._error("missing-key", f'"{name}" has neither a class nor a command', "class", advice)
+            return f"{package}.{snake_case(name)}:{name}"
+        self._note("class_path", self._context.places[(*self._path, "class")])
+        path = f"{package or ''}{written}" if written.startswith(".") else written
+        if not _CLASS.fullmatch(path):
+            self._error(
+                "wrong-value", f'"{written}" does not name a class', "class", "Write package.module:Class."
+            )
+        return path
+
+    def _launch(self, is_command: bool) -> Launch:
+        chosen: Launch | None = self._pick("launch")
+        if is_command and chosen == "fork" and (*self._path, "launch") in self._context.places:
+            self._error("wrong-value", "a command cannot be forked from the zygote", "launch", "Remove it.")
+        return "exec" if is_command else chosen or "fork"
+
+    def _env(self) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for doc, path, via in reversed(self._layers):
+            merged.update(doc.env)
+            if place := self._context.places.get((*path, "env")):
+                self._note("env", place, via)
+        return merged
+
+    def _port(self, identity: str) -> int | None:
+        self._pick("port")
+        shared = self._doc.shared_host_port
+        key, base = "port", self._doc.port
+        if shared is not None and self._shares_host():
+            self._pick("shared_host_port")
+            self._sources["port"] = self._sources.pop("shared_host_port")
+            key, base = "shared_host_port", shared
+        if base == "auto":
+            self._draft.auto_ports.append(identity)
+            return None
+        return self._context.moved(int(base), (*self._path, key)) if base is not None else None
+
+    def _shares_host(self) -> bool:
+        machines = self._draft.fleet.machines
+        own = machines.get(self._draft.fleet.groups[str(self._path[1])].machine)
+        return own is not None and sum(other.host_key == own.host_key for other in machines.values()) > 1
+
+    def _side_ports(self) -> dict[str, int]:
+        self._pick("side_ports")
+        moved = {
+            name: self._context.moved(base, (*self._path, "side_ports", name))
+            for name, base in self._doc.side_ports.items()
+        }
+        return {name: port for name, port in moved.items() if port is not None}
+
+    def _probe(self, is_command: bool, port: int | None, side_ports: dict[str, int]) -> Any:
+        written = self._pick("probe")
+        if is_command or written is None:
+            complain = lambda message, advice: self._error("wrong-value", message, "probe", advice)  # noqa: E731
+            return (
+                None
+                if written is None
+                else resolve_probe(written, port, side_ports, self._context.offset, complain)
+            )
+        if (*self._path, "probe") in self._context.places:
+            advice = "Agents with a class report their own health; remove it."
+            self._error("wrong-value", "a probe belongs to a command", "probe", advice)
+        return None
+
+
+def _restart(written: Any) -> RestartPolicy:
+    return written if isinstance(written, RestartPolicy) else RestartPolicy(when=written)
