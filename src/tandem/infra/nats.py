@@ -76,7 +76,7 @@ def nats_server(
 ) -> ServerSpec:
     """The machine's nats-server with a user for each of ``agents``; ``observers`` among them may read everything."""
     config = dirs.nats / "nats.conf"
-    store = dirs.nats / "jetstream"
+    store = dirs.nats  # the server adds a folder "jetstream" of its own
     files = [ConfigFile(config, render(machine, store, ports, link, agents, observers))]
     if isinstance(link, Leaf):
         seed = machine.nkey(LEAF).seed.decode()
@@ -85,7 +85,7 @@ def nats_server(
         name="nats",
         argv=[nats_binary(), "-c", str(config)],
         cwd=str(dirs.nats),
-        directories=[dirs.nats, store],
+        directories=[dirs.nats],
         files=files,
         probe=NatsProbe(ports.monitor, str(store)),
         port=ports.nats,

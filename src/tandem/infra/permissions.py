@@ -1,6 +1,6 @@
 """Who may say and hear what: NATS subjects and Valkey keys, per agent. The one place where these names meet the servers.
 
-An agent speaks only in its own name: on its machine's events, its own errors, its own inbox, its own durable consumer.
+An agent speaks only for its machine and itself: its machine's events, its own errors and dead letters, its own inbox.
 Everything that tells agents what to believe (``epoch.<machine>``, streams, others' leases) belongs to the node.
 """
 
@@ -43,7 +43,7 @@ def inbox_prefix(subject: str) -> str:
 
 
 def agent_subjects(agent: str, machine: str) -> SubjectRules:
-    """An ordinary agent: publish events, traces and its own errors; consume events through a consumer of its own name."""
+    """An ordinary agent: publish events, traces and its own errors; consume events."""
     return SubjectRules(
         publish=(
             f"event.{machine}.>",
@@ -52,8 +52,8 @@ def agent_subjects(agent: str, machine: str) -> SubjectRules:
             f"presence.{machine}.{agent}",
             f"dead.{machine}.{agent}.>",
             *_api(machine, ("INFO", "STREAM.NAMES", f"STREAM.INFO.{EVENT_STREAM}")),
-            *_api(machine, _own_consumer(EVENT_STREAM, agent)),
-            *_acknowledgements(EVENT_STREAM, agent),
+            *_api(machine, _consuming(EVENT_STREAM)),
+            *_acknowledgements(EVENT_STREAM),
         ),
         subscribe=(f"{inbox_prefix(agent)}.>", "event.>", EPOCH_SUBJECTS),
     )
@@ -93,21 +93,15 @@ def valkey_rules(server: str, agent: str) -> str:
     return f"resetchannels {keys} {commands} +client|setname +client|setinfo"
 
 
-def _own_consumer(stream: str, agent: str) -> tuple[str, ...]:
-    # A create request names the filter subject too when there is exactly one, hence both forms.
-    return (
-        f"CONSUMER.CREATE.{stream}.{agent}",
-        f"CONSUMER.CREATE.{stream}.{agent}.>",
-        f"CONSUMER.DURABLE.CREATE.{stream}.{agent}",
-        f"CONSUMER.INFO.{stream}.{agent}",
-        f"CONSUMER.MSG.NEXT.{stream}.{agent}",
-        f"CONSUMER.DELETE.{stream}.{agent}",
-    )
+def _consuming(stream: str) -> tuple[str, ...]:
+    # A subject's wildcard stands for whole tokens, and a consumer's name is one token, so names of the form
+    # <Agent>-<topic> cannot be told apart here. Deleting is left out: the worst is taking part in another's queue.
+    return (f"CONSUMER.CREATE.{stream}.>", f"CONSUMER.INFO.{stream}.*", f"CONSUMER.MSG.NEXT.{stream}.*")
 
 
-def _acknowledgements(stream: str, agent: str) -> tuple[str, ...]:
+def _acknowledgements(stream: str) -> tuple[str, ...]:
     # The longer form carries the domain and the account's hash before the stream.
-    return (f"$JS.ACK.{stream}.{agent}.>", f"$JS.ACK.*.*.{stream}.{agent}.>")
+    return (f"$JS.ACK.{stream}.>", f"$JS.ACK.*.*.{stream}.>")
 
 
 def _api(machine: str, requests: Iterable[str]) -> tuple[str, ...]:

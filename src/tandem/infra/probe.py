@@ -16,15 +16,15 @@ _POLL_MOST_S = 0.1
 _BODY_MAX = 4 * 1024 * 1024
 
 
-class JetStreamConfig(msgspec.Struct):
+class JetStreamConfig(msgspec.Struct, frozen=True):
     store_dir: str = ""
 
 
-class JetStreamState(msgspec.Struct):
+class JetStreamState(msgspec.Struct, frozen=True):
     config: JetStreamConfig = JetStreamConfig()
 
 
-class NatsState(msgspec.Struct):
+class NatsState(msgspec.Struct, frozen=True):
     """What we read of nats-server's ``/varz``; times are RFC 3339."""
 
     server_name: str
