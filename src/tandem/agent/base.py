@@ -77,8 +77,8 @@ class Agent:
         """Another agent, as an object with its actions as methods.
 
         ``who`` is a contract, or a name (``"Name"`` or ``"Name@machine"``) for an untyped peer that takes keyword
-        arguments and returns plain values. ``at`` names another agent that fulfils the same contract, or an
-        ``Agent@machine``. Calls raise the typed errors of :mod:`tandem.core.errors`.
+        arguments and returns plain values. ``at`` names another agent that fulfils the same contract, an
+        ``Agent@machine``, or a machine only (``"@pc2"``). Calls raise the typed errors of :mod:`tandem.core.errors`.
         """
         return self._context.peers.proxy(who, at)
 

@@ -81,6 +81,11 @@ def every(
     return lambda func: _add_mark(func, TimerMark(period))
 
 
+def is_idempotent(func: Callable[..., Any]) -> bool:
+    """Whether a method (of an agent or of a contract) is marked ``@action(idempotent=True)``."""
+    return any(isinstance(mark, ActionMark) and mark.idempotent for mark in getattr(func, _MARK, ()))
+
+
 def declarations(cls: type) -> Declarations:
     """Everything ``cls`` and its bases declare; an overriding method keeps the marks it repeats, not inherited ones."""
     found = Declarations({}, [], [])

@@ -1,0 +1,28 @@
+"""``python -m tandem.agent --spec-fd N``: an agent started by exec instead of by fork."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import msgspec
+
+from tandem.agent.run import main
+from tandem.agent.spec import AgentSpec
+from tandem.core.errors import EX_CONFIG
+
+
+def read_spec(fd: int) -> AgentSpec:
+    """The spec in the memory file ``fd``, which is closed afterwards because it holds keys."""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return msgspec.msgpack.decode(file.read(), type=AgentSpec)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["--spec-fd", number] if number.isdigit():
+            sys.exit(main(read_spec(int(number))))
+        case _:
+            print("tandem.agent is started by the supervisor; to run a fleet: tandem up", file=sys.stderr)
+            sys.exit(EX_CONFIG)

@@ -1,0 +1,37 @@
+"""What the platform hands to one agent; the same for a real process and for a test."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tandem.agent.background import Background
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from tandem.events import Event
+
+
+class PeerFactory(Protocol):
+    """Makes the objects :meth:`tandem.agent.Agent.peer` returns."""
+
+    def proxy(self, who: type | str, at: str | None) -> Any: ...
+
+
+@dataclass(slots=True)
+class AgentContext:
+    """``publish`` and ``cache`` raise the errors their callers on :class:`~tandem.agent.Agent` document."""
+
+    name: str
+    machine: str
+    instance: str
+    state_dir: Path
+    log: logging.Logger
+    peers: PeerFactory
+    background: Background
+    publish: Callable[[Event], Awaitable[None]]
+    cache: Callable[[], Redis]
