@@ -32,15 +32,10 @@ class Identity:
     """Signs this process's tokens; made from the :class:`IdentityMaterial` received at spawn."""
 
     def __init__(self, material: IdentityMaterial) -> None:
+        self.name = material.agent_id
         self._key = Ed25519PrivateKey.from_private_bytes(material.private_key)
         self._cache: dict[tuple[str, tuple[str, ...]], _Cached] = {}
         self.renew(material.credential)
-        if self._claims.sub != material.agent_id:
-            raise PermissionDenied(f"the credential of {self._claims.sub} was given to {material.agent_id}")
-
-    @property
-    def name(self) -> str:
-        return self._claims.sub
 
     @property
     def public_key(self) -> bytes:
@@ -53,10 +48,12 @@ class Identity:
         return self._claims.exp
 
     def renew(self, credential: str) -> None:
-        """Use ``credential`` from now on. Raises :class:`PermissionDenied` when it certifies another key."""
+        """Use ``credential`` from now on. Raises :class:`PermissionDenied` when it certifies another name or key."""
         claims = unverified(credential.rpartition(SEPARATOR)[2], CredentialClaims)
         if claims.key != encode_key(self.public_key):
             raise PermissionDenied("the credential certifies another key than this process holds")
+        if claims.sub != self.name:
+            raise PermissionDenied(f"the credential of {claims.sub} was given to {self.name}")
         self._credential, self._claims = credential, claims
         self._cache.clear()
 
