@@ -56,25 +56,23 @@ def _link_all(
     linked: dict[str, None] = {}
     for at, name in enumerate(getattr(agent, key)):
         where = (*path, key, at)
+        span = context.span(*where)
+        machines = directory.get(AgentId(name).name, [])
+        if AgentId(name).machine:
+            machines = [machine for machine in machines if machine == AgentId(name).machine]
+        if key == "needs" and machines and agent.machine not in machines:
+            others = " and ".join(machines)
+            message = f"{agent.name} runs on {agent.machine}, but {AgentId(name).name} runs on {others}"
+            advice = 'Needs stay within a machine; write it under "wants", which may cross.'
+            context.report.error("needs-across-machines", message, span, path=where, suggestion=advice)
+            continue
         identity = _link(name, agent.machine, directory, where, context)
         if identity is None:
             continue
-        if key == "needs" and identity.machine != agent.machine:
-            context.report.error(
-                "needs-across-machines",
-                f"{agent.name} needs {identity}, which runs on another machine than {agent.machine}",
-                context.span(*where),
-                path=where,
-                suggestion='Write it under "wants", which may cross machines.',
-            )
-        elif key == "wants" and identity == agent.id:
-            context.report.error(
-                "self-reference", "an agent cannot want itself", context.span(*where), path=where
-            )
+        if key == "wants" and identity == agent.id:
+            context.report.error("self-reference", "an agent cannot want itself", span, path=where)
         elif identity in linked:
-            context.report.warning(
-                "named-twice", f'"{name}" is named twice', context.span(*where), path=where
-            )
+            context.report.warning("named-twice", f'"{name}" is named twice', span, path=where)
         else:
             linked[identity] = None
     return list(linked)
@@ -86,10 +84,10 @@ def _link(
     try:
         return identify(directory, name, machine)
     except NotFound as error:
-        suggestion = error.hint or ""
-        context.report.error(
-            "unknown-agent", error.message, context.span(*path), path=path, suggestion=suggestion
-        )
+        hint = error.hint or ""
+        if hint and not hint.endswith("?"):
+            hint = f"{hint[0].upper()}{hint[1:]}."
+        context.report.error("unknown-agent", error.message, context.span(*path), path=path, suggestion=hint)
         return None
 
 

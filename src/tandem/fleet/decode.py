@@ -36,8 +36,8 @@ class Place(Struct, frozen=True):
     variables: tuple[str, ...] = ()
 
 
-Prepare = Callable[[Scalar, Mapping[str, Any]], Scalar]
-"""Expands variables in a scalar, given the marks (``Meta.extra``) of the field it fills."""
+Prepare = Callable[[Scalar, Mapping[str, Any], Path], Scalar | None]
+"""Expands variables in a scalar, given the marks (``Meta.extra``) of the field it fills; None after a report."""
 
 
 class Decoder:
@@ -57,10 +57,13 @@ class Decoder:
         """``value`` as ``hint``, or :data:`BAD` after reporting why not."""
         hint, marks, metas = _strip(hint)
         choices = _choices(hint)
+        self.places[path] = Place(value.span, key_span)
         if isinstance(value, Scalar):
-            value = self._prepare(value, marks | _marks(choices))
-        variables = value.variables if isinstance(value, Scalar) else ()
-        self.places[path] = Place(value.span, key_span, variables)
+            prepared = self._prepare(value, marks | _marks(choices), path)
+            if prepared is None:
+                return BAD
+            value = prepared
+            self.places[path] = Place(value.span, key_span, value.variables)
         if hint is Any or hint is object:
             return self._anything(value, path)
         if isinstance(value, Scalar):

@@ -18,15 +18,15 @@ HOST_MARK = {"tandem": "host"}
 Port = Annotated[int, Meta(ge=1, le=65535, description="TCP port before PORT_OFFSET.", extra=PORT_MARK)]
 Host = Annotated[str, Meta(min_length=1, description="Address or name of a computer.", extra=HOST_MARK)]
 Ports = Annotated[
-    str, Meta(pattern=r"^[0-9]{1,5}( ?- ?[0-9]{1,5})?$", description="A port or a range such as 7100-7199.")
+    str, Meta(pattern=r"^[0-9]{1,5}( ?- ?[0-9]{1,5})?$", title="a port or a range such as 7100-7199")
 ]
 Share = (
-    Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?%$", description="Part of the card's memory.")]
-    | Annotated[int, Meta(ge=0, description="MiB.")]
+    Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)? ?%$", title="a percentage such as 80%")]
+    | Annotated[int, Meta(ge=0, title="a number of MiB")]
 )
 Mebibytes = Annotated[int, Meta(ge=0)]
 Words = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
-Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+Account = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", title="the name of a Unix account")]
 
 
 class ProbeDoc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class ProbeDoc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class PolicyDoc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What can be said once for a group or the whole fleet, under ``defaults``."""
+    """What can be said once under ``defaults`` of a group, a machine or the whole fleet."""
 
     launch: Annotated[
         Launch | None,
@@ -175,6 +175,7 @@ class MachineDoc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     infra: InfraDoc = field(default_factory=InfraDoc)
     gpu: GpuDoc | None = None
+    defaults: PolicyDoc = field(default_factory=PolicyDoc)
 
 
 class FleetDoc(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

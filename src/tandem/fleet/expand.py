@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from tandem.fleet.diagnostics import Report, did_you_mean
+from tandem.fleet.diagnostics import Path, Report, did_you_mean
 from tandem.fleet.source import Scalar, plain_data
 
 PORT_OFFSET = "PORT_OFFSET"
@@ -91,8 +91,10 @@ class Expander:
         self._report = report
         self._lenient = lenient
 
-    def expand(self, scalar: Scalar, *, offset: int, unset_is_null: bool = False) -> Scalar:
-        """``scalar`` with its references replaced; unchanged when it has none.
+    def expand(
+        self, scalar: Scalar, path: Path, *, offset: int, unset_is_null: bool = False
+    ) -> Scalar | None:
+        """``scalar`` with its references replaced, unchanged when it has none, None when that failed.
 
         With ``unset_is_null`` a text that consists of one unset reference becomes null instead of an error.
         """
@@ -100,13 +102,15 @@ class Expander:
             return scalar
         names: list[str] = []
         missing: list[str] = []
+        malformed = False
 
         def replace(match: re.Match[str]) -> str:
+            nonlocal malformed
             name, default = match.group(1), match.group(2)
             if match.group() == "$$":
                 return "$"
             if name is None:
-                self._malformed(scalar)
+                malformed = True
                 return ""
             names.append(name)
             value = str(offset) if name == PORT_OFFSET else self._environment.get(name)
@@ -115,34 +119,44 @@ class Expander:
             return (default or "") if value is None else value
 
         text = _REFERENCE.sub(replace, scalar.text)
+        if malformed:
+            self._malformed(scalar, path)
+            return None
         if not names:
             return Scalar(scalar.span, text, text, scalar.plain)
         if missing and unset_is_null and text == "":
             return Scalar(scalar.span, "", None, scalar.plain, tuple(names))
         for name in missing:
-            self._unset(name, scalar)
+            self._unset(name, scalar, path)
+        if missing and not self._lenient:
+            return None
         if _SUM.fullmatch(text):
             total = _total(text)
             return Scalar(scalar.span, str(total), total, scalar.plain, tuple(names))
         data = plain_data(text) if scalar.plain and text else text
         return Scalar(scalar.span, text, data, scalar.plain, tuple(names))
 
-    def _malformed(self, scalar: Scalar) -> None:
+    def _malformed(self, scalar: Scalar, path: Path) -> None:
         self._report.error(
             "variable",
             "${ starts a variable that is not finished",
             scalar.span,
+            path=path,
             suggestion="Write ${NAME} or ${NAME:-default}; write $${ for a literal ${.",
         )
 
-    def _unset(self, name: str, scalar: Scalar) -> None:
+    def _unset(self, name: str, scalar: Scalar, path: Path) -> None:
         message = f"the environment variable {name} is not set"
         hint = did_you_mean(name, (known for known in self._environment.variables if known != name))
         if self._lenient:
-            self._report.warning("unset-variable", f"{message}; taken as empty", scalar.span, suggestion=hint)
+            self._report.warning(
+                "unset-variable", f"{message}; taken as empty", scalar.span, path=path, suggestion=hint
+            )
             return
         advice = f"Set it, or give a default: ${{{name}:-value}}."
-        self._report.error("unset-variable", message, scalar.span, suggestion=f"{hint} {advice}".strip())
+        self._report.error(
+            "unset-variable", message, scalar.span, path=path, suggestion=f"{hint} {advice}".strip()
+        )
 
 
 def _total(text: str) -> int:

@@ -145,12 +145,11 @@ def _decoder(
 ) -> Decoder:
     expander = Expander(environment, report, lenient=shaped.legacy)
 
-    def prepare(scalar: Scalar, marks: Mapping[str, object]) -> Scalar:
+    def prepare(scalar: Scalar, marks: Mapping[str, object], path: KeyPath) -> Scalar | None:
         kind = marks.get("tandem")
-        expanded = expander.expand(
-            scalar, offset=0 if kind == "port" else offset, unset_is_null=kind == "host"
-        )
-        if kind == "host" and expanded.text == "":
+        base = 0 if kind == "port" else offset
+        expanded = expander.expand(scalar, path, offset=base, unset_is_null=kind == "host")
+        if expanded is not None and kind == "host" and expanded.text == "":
             return Scalar(scalar.span, "", None, scalar.plain, expanded.variables)
         return expanded
 

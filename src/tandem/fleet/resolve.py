@@ -14,7 +14,7 @@ from tandem.fleet.diagnostics import Path, Span, did_you_mean
 from tandem.fleet.document import AgentDoc, FleetDoc, GpuDoc, GroupDoc, InfraDoc, MachineDoc
 from tandem.fleet.draft import Context, Draft
 from tandem.fleet.model import HERE, Fleet, GpuConfig, GroupConfig, InfraPorts, MachineConfig, PortRange
-from tandem.fleet.resolve_agent import AgentEntry
+from tandem.fleet.resolve_agent import AgentEntry, Layer
 
 LOCAL = "local"
 """Name of the one machine of a fleet file that declares none."""
@@ -118,6 +118,12 @@ def _group(name: str, doc: GroupDoc, fleet: FleetDoc, draft: Draft, context: Con
     package = doc.package or (f"{fleet.package}.{name}" if fleet.package else None)
     config = GroupConfig(name=name, machine=machine, description=doc.description)
     draft.fleet.groups[name] = config
+    of_machine = (fleet.machines.get(machine) or MachineDoc()).defaults
+    layers: tuple[Layer, ...] = (
+        (doc.defaults, (*path, "defaults"), "group defaults"),
+        (of_machine, ("machines", machine, "defaults"), "machine defaults"),
+        (fleet.defaults, ("defaults",), "fleet defaults"),
+    )
     for agent, written in doc.agents.items():
         at = (*path, "agents", agent)
         _check_name("agent", agent, at, context)
@@ -135,10 +141,8 @@ def _group(name: str, doc: GroupDoc, fleet: FleetDoc, draft: Draft, context: Con
             continue
         draft.paths[identity] = at
         config.agents.append(identity)
-        entry = AgentDoc() if written is None or written is BAD else written
-        AgentEntry(entry, at, (doc.defaults, fleet.defaults), draft, context).resolve(
-            agent, machine, name, package
-        )
+        entry = AgentDoc() if written in (None, BAD) else written
+        AgentEntry(entry, at, layers, draft, context).resolve(agent, machine, name, package)
 
 
 def _group_machine(name: str, doc: GroupDoc, machines: dict[str, MachineConfig], context: Context) -> str:

@@ -22,19 +22,19 @@ def snake_case(name: str) -> str:
     return _CAMEL.sub("_", name).lower()
 
 
+Layer = tuple[PolicyDoc, Path, str]
+"""A place that may set a key: what it says, where it stands, and its name in ``explain``."""
+
+
 class AgentEntry:
-    """Resolves one agent's entry against the defaults of its group and fleet."""
+    """Resolves one agent's entry; ``defaults`` are consulted in order for what it does not say."""
 
     def __init__(
-        self, doc: AgentDoc, path: Path, defaults: tuple[PolicyDoc, PolicyDoc], draft: Draft, context: Context
+        self, doc: AgentDoc, path: Path, defaults: tuple[Layer, ...], draft: Draft, context: Context
     ):
         self._doc = doc
         self._path = path
-        self._layers: tuple[tuple[PolicyDoc, Path, str], ...] = (
-            (doc, path, ""),
-            (defaults[0], (*path[:2], "defaults"), "group defaults"),
-            (defaults[1], ("defaults",), "fleet defaults"),
-        )
+        self._layers: tuple[Layer, ...] = ((doc, path, ""), *defaults)
         self._draft = draft
         self._context = context
         self._sources: dict[str, Source] = {}

@@ -60,7 +60,7 @@ def shape(root: Value, name: str, report: Report) -> Shaped | None:
         )
         return None
     if NESTED in root.entries or FLAT in root.entries:
-        return _Rewriter(root, name, report).rewrite()
+        return _Rewriter(_modern(root), name, report).rewrite()
     known = [info.encode_name for info in structs.fields(FleetDoc)]
     if not any(key in known for key in root.entries):
         hint = next(filter(None, (did_you_mean(key, [*known, NESTED, FLAT]) for key in root.entries)), "")
@@ -101,10 +101,11 @@ class _Rewriter:
                 self._keep(leftovers, (KEPT, key), entry)
         if self._members and "probe" not in defaults.entries:
             _put(defaults, "probe", _scalar("zmq", self._root.span))
+        for machine in self._machines.entries.values():
+            if defaults.entries and isinstance(machine.value, Mapping):
+                _put(machine.value, "defaults", defaults)
         _put(top, "fleet", _scalar(self._name, self._root.span))
         _put(top, "machines", self._machines)
-        if defaults.entries:
-            _put(top, "defaults", defaults)
         _put(top, "groups", self._groups)
         if leftovers.entries:
             _put(top, KEPT, leftovers)
@@ -233,6 +234,26 @@ class _Rewriter:
 
 
 _AGENT_KEYS = frozenset(info.encode_name for info in structs.fields(AgentDoc))
+
+
+_OLD_WORDS = {"yes": True, "on": True, "no": False, "off": False}
+
+
+def _modern(mapping: Mapping) -> Mapping:
+    """``mapping`` with YAML 1.1's boolean words made plain: the older files were read by that version."""
+    return Mapping(
+        mapping.span,
+        {key: Entry(entry.key_span, _modern_value(entry.value)) for key, entry in mapping.entries.items()},
+    )
+
+
+def _modern_value(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        return _modern(value)
+    if isinstance(value, Sequence):
+        return Sequence(value.span, [_modern_value(item) for item in value.items])
+    truth = _OLD_WORDS.get(value.text.lower()) if value.plain else None
+    return value if truth is None else Scalar(value.span, str(truth).lower(), truth)
 
 
 def pc2_group(name: str) -> str:

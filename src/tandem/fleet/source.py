@@ -43,10 +43,11 @@ class Sequence(Struct):
 
 
 class Entry(Struct):
-    """A key's place and its value."""
+    """A key's place and its value; ``comments`` are filled only for rewriting the file."""
 
     key_span: Span
     value: Value
+    comments: tuple[str, ...] = ()
 
 
 class Mapping(Struct):

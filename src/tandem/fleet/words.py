@@ -29,6 +29,9 @@ def describe_type(hint: Any) -> str:
     """What a hint accepts."""
     if get_origin(hint) is Annotated:
         inner, *notes = get_args(hint)
+        for note in notes:
+            if isinstance(note, Meta) and note.title is not None:
+                return note.title
         return describe_type(inner) + "".join(_bounds(note) for note in notes if isinstance(note, Meta))
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
