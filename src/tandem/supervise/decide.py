@@ -49,7 +49,7 @@ from tandem.supervise.lifecycle import (
     Terminate,
     Unresponsive,
     Withdraw,
-)
+)  # fmt: skip
 
 KILL_AGAIN_S = 5.0
 """A process may sit in uninterruptible sleep; KILL is repeated this often until its group is empty."""

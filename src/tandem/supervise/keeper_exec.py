@@ -1,0 +1,63 @@
+"""Making a process by fork and exec, with descriptors at agreed numbers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+
+from tandem.supervise.descriptors import arrange
+from tandem.supervise.wire import SPEC_FD, Exec
+
+_REPORT_FD = 7
+"""Where a child reports that it could not exec; closes by itself when it could."""
+
+
+def spawn_exec(launch: Exec, sources: list[int], targets: list[int]) -> int:
+    """Start ``launch`` as a session of its own; its pid. Raises ``OSError`` with the reason when it cannot be run."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    spec = _memory_file(launch.payload) if launch.payload else None
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _become(launch, [*sources, *([spec] if spec is not None else [])], targets, write_end)
+        except BaseException as error:  # nothing may return into the keeper's loop
+            _report(error)
+        os._exit(127)
+    os.close(write_end)
+    if spec is not None:
+        os.close(spec)
+    with os.fdopen(read_end, "rb") as report:
+        failure = report.read()
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(failure.decode("utf-8", "replace"))
+    return pid
+
+
+def _memory_file(payload: bytes) -> int:
+    fd = os.memfd_create("spec", os.MFD_CLOEXEC)
+    view = memoryview(payload)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _become(launch: Exec, sources: list[int], targets: list[int], report: int) -> None:
+    os.setsid()
+    numbers = [*targets, *([SPEC_FD] if len(sources) > len(targets) else [])]
+    arrange([*sources, report], [*numbers, _REPORT_FD])
+    fcntl.fcntl(_REPORT_FD, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    # Python ignores these, and ignored signals survive exec: other programs expect the defaults.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.chdir(launch.cwd)
+    os.execvpe(launch.argv[0], launch.argv, launch.env)
+
+
+def _report(error: BaseException) -> None:
+    try:
+        os.write(_REPORT_FD, str(error).encode())
+    except OSError:
+        os._exit(126)

@@ -1,0 +1,122 @@
+"""Keeps one node alive: forked from the zygote when there is one, else executed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tandem.core.errors import EX_CONFIG
+from tandem.core.ids import new_id
+from tandem.supervise.keeper_loop import Loop
+from tandem.supervise.keeper_units import Units
+from tandem.supervise.wire import (
+    AnyReply,
+    Doors,
+    Exec,
+    Fork,
+    KeeperConfig,
+    SpawnUnit,
+    UnitEnded,
+    UnitFailed,
+    UnitSaid,
+)
+
+NODE = "node"
+ZYGOTE = "zygote"
+STABLE_S = 10.0
+FIRST_DELAY_S = 0.1
+MAX_DELAY_S = 5.0
+
+
+class NodeKeeper:
+    """A node that dies comes back: at once after ten good seconds, else after 0.1 s doubling to 5 s.
+
+    A node whose configuration is wrong (exit code 78) is not tried again; ``tandem up`` starts a new keeper then.
+    """
+
+    def __init__(self, loop: Loop, units: Units, config: KeeperConfig, log: Callable[[str, str], None]):
+        self._loop = loop
+        self._units = units
+        self._config = config
+        self._log = log
+        self._zygote = ""
+        self._instance: str | None = None
+        self._born_at = 0.0
+        self._quick_deaths = 0
+        self._retired = False
+
+    def start(self) -> None:
+        """Make the zygote; the node follows when it has imported everything. An adopted node stays."""
+        adopted = self._units.live(NODE)
+        if adopted:
+            self._instance = adopted[0].instance
+        zygotes = self._units.live(ZYGOTE)
+        if zygotes:
+            # It outlived its keeper, but the line to it did not: it serves nobody.
+            self._units.signal(zygotes[0].instance, 9)
+        self._units.spawn(SpawnUnit(name=ZYGOTE, instance=new_id(), kind=ZYGOTE, launch=self._config.zygote))
+
+    def retire(self) -> None:
+        """Make no more nodes."""
+        self._retired = True
+
+    def hear(self, message: AnyReply) -> None:
+        """Follow what becomes of zygotes and of the node."""
+        match message:
+            case UnitSaid(name=name, instance=instance, lines=lines) if name == ZYGOTE and "READY=1" in lines:
+                self._zygote = instance
+                self._ensure()
+            case UnitEnded(name=name) | UnitFailed(name=name) if name == ZYGOTE:
+                self._zygote = ""
+                self._loop.after(0.0, self._ensure)
+            case UnitEnded(instance=instance, exit=ended) if instance == self._instance:
+                self._instance = None
+                if ended.code == EX_CONFIG:
+                    self._log("ERROR", "the node's configuration is wrong; it is not started again")
+                    self._retired = True
+                else:
+                    self._log(
+                        "ERROR",
+                        f"the node ended (code {ended.code}, signal {ended.signal}); starting another",
+                    )
+                    self._again()
+            case UnitFailed(instance=instance, error=error) if instance == self._instance:
+                self._instance = None
+                self._log("ERROR", f"the node could not be started: {error}")
+                self._again()
+
+    def _again(self) -> None:
+        stable = time.monotonic() - self._born_at >= STABLE_S
+        self._quick_deaths = 0 if stable else self._quick_deaths + 1
+        delay = (
+            0.0
+            if self._quick_deaths < 2
+            else min(FIRST_DELAY_S * 2 ** min(self._quick_deaths, 10), MAX_DELAY_S)
+        )
+        self._loop.after(delay, self._ensure)
+
+    def _ensure(self) -> None:
+        if self._instance is not None or self._retired:
+            return
+        self._instance = new_id()
+        self._born_at = time.monotonic()
+        self._units.spawn(
+            SpawnUnit(
+                name=NODE,
+                instance=self._instance,
+                kind=NODE,
+                launch=self._launch(),
+                doors=Doors(unix=self._config.node_socket),
+            )
+        )
+
+    def _launch(self) -> Exec | Fork:
+        node = self._config.node
+        if not self._zygote:
+            return node
+        return Fork(
+            zygote=self._zygote,
+            entry=self._config.node_entry,
+            payload=node.payload,
+            title=f"tandem: node {self._config.machine}",
+        )

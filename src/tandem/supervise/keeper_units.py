@@ -1,0 +1,367 @@
+"""The processes of one machine: made, listened to, signalled, reaped and accounted for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from tandem.supervise import proc
+from tandem.supervise.keeper_doors import OpenDoors, open_doors
+from tandem.supervise.keeper_exec import spawn_exec
+from tandem.supervise.keeper_journal import BecameReady, Died, Gone, Journal, Memory, Past
+from tandem.supervise.keeper_logs import LogBook
+from tandem.supervise.keeper_loop import Loop
+from tandem.supervise.keeper_unit import Unit
+from tandem.supervise.keeper_zygote import ZygoteLink
+from tandem.supervise.wire import (
+    MARK,
+    NOTIFY_FD,
+    TCP_FD,
+    UNIX_FD,
+    AnyReply,
+    Doors,
+    Exec,
+    Fork,
+    Forked,
+    ForkOrder,
+    Hello,
+    SpawnUnit,
+    UnitEmptied,
+    UnitEnded,
+    UnitExit,
+    UnitFailed,
+    UnitInfo,
+    UnitSaid,
+    UnitSpawned,
+)
+
+_CHECK_S = 0.1
+"""How often a group that outlives its leader is looked at, besides after every death."""
+
+
+class Units:
+    """All instances, by identity. ``emit`` receives what clients should hear."""
+
+    def __init__(self, loop: Loop, logs: LogBook, journal: Journal, emit: Callable[[AnyReply], None]):
+        self.memory: dict[str, bytes] = {}
+        self._loop = loop
+        self._logs = logs
+        self._journal = journal
+        self._emit = emit
+        self._units: dict[str, Unit] = {}
+        self._by_pid: dict[int, Unit] = {}
+        self._doors: dict[str, OpenDoors] = {}
+        self._zygotes: dict[str, ZygoteLink] = {}
+        self._unclaimed: dict[int, int] = {}
+        self._checking = False
+
+    # ---- making ----
+
+    def spawn(self, request: SpawnUnit) -> None:
+        """Make the process asked for; every outcome is emitted."""
+        self._drop_predecessors(request.name)
+        unit = Unit(
+            request.name, request.instance, request.kind, self._logs.stream(request.name), request.doors
+        )
+        self._units[unit.instance] = unit
+        try:
+            sources, targets = self._descriptors(unit, request)
+            if isinstance(request.launch, Exec):
+                self._exec(unit, request.launch, sources, targets)
+            else:
+                self._fork(unit, request.launch, sources, targets)
+        except OSError as error:
+            self._failed(unit, str(error))
+
+    def _descriptors(self, unit: Unit, request: SpawnUnit) -> tuple[list[int], list[int]]:
+        doors = self._open(request.name, request.doors) if request.doors else OpenDoors(Doors())
+        notify, log = unit.open_pipes(self._loop, self._on_lines)
+        sources, targets = [log, notify], [1, NOTIFY_FD]
+        for door, number in ((doors.unix, UNIX_FD), (doors.tcp, TCP_FD)):
+            if door is not None:
+                sources.append(os.dup(door.fileno()))
+                targets.append(number)
+        if request.kind == "zygote":
+            link = ZygoteLink(self._loop, self._on_forked, lambda hello: self._on_hello(unit, hello))
+            self._zygotes[unit.instance] = link
+            sources.append(os.dup(link.theirs.fileno()))
+            targets.append(UNIX_FD)
+            link.theirs.close()
+        return sources, targets
+
+    def _open(self, name: str, wanted: Doors) -> OpenDoors:
+        doors = self._doors.get(name)
+        if doors is not None and doors.wanted == wanted and doors.are_open:
+            return doors
+        if doors is not None:
+            doors.close()
+            del self._doors[name]
+        self._doors[name] = open_doors(wanted)
+        return self._doors[name]
+
+    def _exec(self, unit: Unit, launch: Exec, sources: list[int], targets: list[int]) -> None:
+        marked = Exec(
+            argv=launch.argv,
+            env=launch.env | {MARK: unit.instance},
+            cwd=launch.cwd,
+            payload=launch.payload,
+        )
+        try:
+            pid = spawn_exec(marked, sources, targets)
+        finally:
+            for fd in sources:
+                os.close(fd)
+        self._born(unit, pid)
+
+    def _fork(self, unit: Unit, launch: Fork, sources: list[int], targets: list[int]) -> None:
+        link = self._zygotes.get(launch.zygote)
+        if link is None:
+            for fd in sources:
+                os.close(fd)
+            raise OSError(errno.ESRCH, "there is no zygote to fork it from")
+        order = ForkOrder(
+            instance=unit.instance,
+            entry=launch.entry,
+            payload=launch.payload,
+            env=launch.env | {MARK: unit.instance},
+            title=launch.title,
+            targets=targets,
+        )
+        link.order(order, sources)
+
+    def _on_forked(self, forked: Forked) -> None:
+        unit = self._units.get(forked.instance)
+        if unit is None or unit.pid is not None:
+            return
+        if forked.error:
+            self._failed(unit, forked.error)
+            return
+        self._born(unit, forked.pid)
+
+    def _on_hello(self, unit: Unit, hello: Hello) -> None:
+        for module, why in hello.failed.items():
+            unit.log.note("ERROR", f"cannot preload {module}: {why}", time.time())
+        unit.ready_at = time.monotonic()
+        lines = ["READY=1", *(f"FAILED={module}: {why}" for module, why in hello.failed.items())]
+        self._emit(UnitSaid(name=unit.name, instance=unit.instance, lines=lines))
+
+    def _born(self, unit: Unit, pid: int) -> None:
+        unit.born(pid)
+        self._by_pid[pid] = unit
+        self._remember(unit)
+        self._emit(UnitSpawned(name=unit.name, instance=unit.instance, pid=pid))
+        for number in unit.take_pending_signals():
+            self.signal(unit.instance, number)
+        if pid in self._unclaimed:
+            self._ended(unit, self._unclaimed.pop(pid))
+
+    def _failed(self, unit: Unit, error: str) -> None:
+        unit.close(self._loop)
+        self._units.pop(unit.instance, None)
+        self._zygotes.pop(unit.instance, None)
+        unit.log.note("ERROR", f"could not be started: {error}", time.time())
+        self._emit(UnitFailed(name=unit.name, instance=unit.instance, error=error))
+
+    def _drop_predecessors(self, name: str) -> None:
+        over = [u for u in self._units.values() if u.name == name and u.is_over]
+        for unit in over:
+            self._by_pid.pop(unit.pid or 0, None)
+            del self._units[unit.instance]
+        if all(u.name != name for u in self._units.values()):
+            self._logs.stream(name).tail.clear()
+
+    # ---- adopting what an earlier keeper left ----
+
+    def adopt(self, past: Past) -> None:
+        """Take over processes that still run; what is over is told as far as it is known."""
+        self.memory.update(past.memory)
+        for born in past.born.values():
+            unit = Unit(born.name, born.instance, born.kind, self._logs.stream(born.name), born.doors)
+            if born.doors is not None:
+                self._doors[born.name] = OpenDoors(born.doors)
+            unit.adopt(born)
+            self._units[unit.instance] = unit
+            if proc.is_running(born.pid, born.ticks):
+                self._watch_adopted(unit, born.pid)
+            else:
+                unit.exit = past.died.get(born.instance, UnitExit(at=time.monotonic()))
+                self._settle(unit)
+
+    def _watch_adopted(self, unit: Unit, pid: int) -> None:
+        fd = os.pidfd_open(pid)
+        self._by_pid[pid] = unit
+
+        def gone() -> None:
+            self._loop.forget(fd)
+            os.close(fd)
+            self._by_pid.pop(pid, None)
+            self._finish_leader(unit, UnitExit(at=time.monotonic()))
+
+        self._loop.watch(fd, gone)
+
+    # ---- listening ----
+
+    def _on_lines(self, unit: Unit, lines: list[str]) -> None:
+        was_ready = unit.ready_at
+        told = unit.hear(lines)
+        if unit.ready_at is not None and was_ready is None:
+            self._remember(unit)
+            self._journal.add(BecameReady(instance=unit.instance, at=unit.ready_at))
+        if told:
+            self._emit(UnitSaid(name=unit.name, instance=unit.instance, lines=told))
+
+    # ---- ending ----
+
+    def signal(self, instance: str, number: int) -> None:
+        """Signal the group; KILL also reaches strays. A unit still being made gets it when it is there."""
+        unit = self._units.get(instance)
+        if unit is None or unit.is_over:
+            return
+        if unit.pid is None:
+            unit.pending_signals.append(number)
+            return
+        if proc.group_exists(unit.pid):
+            proc.signal_group(unit.pid, number)
+        elif unit.exit is None:
+            proc.signal_process(unit.pid, number)
+        if number == signal.SIGKILL:
+            unit.doomed = True
+            self._kill_strays(unit)
+
+    def reap(self) -> None:
+        """Collect every child that ended, then see which groups are empty now."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            unit = self._by_pid.get(pid)
+            if unit is not None and unit.exit is None:
+                self._ended(unit, status)
+            elif any(u.pid is None for u in self._units.values()):
+                self._unclaimed[pid] = status  # perhaps a fork whose pid the zygote has not told yet
+            else:
+                self._unclaimed.clear()
+        self.check_dying()
+
+    def _ended(self, unit: Unit, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        how = UnitExit(
+            at=time.monotonic(), code=code if code >= 0 else None, signal=-code if code < 0 else None
+        )
+        self._finish_leader(unit, how)
+
+    def _finish_leader(self, unit: Unit, how: UnitExit) -> None:
+        unit.drain(self._on_lines)
+        unit.exit = how
+        self._journal.add(Died(instance=unit.instance, exit=how))
+        empty = self._is_empty(unit)
+        link = self._zygotes.pop(unit.instance, None)
+        self._emit(
+            UnitEnded(name=unit.name, instance=unit.instance, exit=how, empty=empty, tail=list(unit.log.tail))
+        )
+        if link is not None:
+            link.close("the zygote ended")
+        self._settle(unit)
+
+    def _settle(self, unit: Unit) -> None:
+        """Conclude a unit whose leader is gone, now or as soon as its group is empty."""
+        if not self._is_empty(unit):
+            unit.lingering = True
+            self._check_soon()
+            return
+        was_lingering, unit.lingering, unit.is_over = unit.lingering, False, True
+        unit.tail = list(unit.log.tail)
+        self._by_pid.pop(unit.pid or 0, None)
+        unit.close_notify(self._loop)
+        self._journal.add(Gone(instance=unit.instance))
+        if was_lingering:
+            self._emit(UnitEmptied(name=unit.name, instance=unit.instance))
+
+    def check_dying(self) -> None:
+        """Conclude every unit whose group has become empty; KILL again what a killed one left behind."""
+        for unit in [u for u in self._units.values() if u.lingering]:
+            if unit.doomed:
+                self._kill_strays(unit)
+            self._settle(unit)
+
+    def _check_soon(self) -> None:
+        if self._checking:
+            return
+        self._checking = True
+
+        def check() -> None:
+            self._checking = False
+            self.check_dying()
+
+        self._loop.after(_CHECK_S, check)
+
+    def _is_empty(self, unit: Unit) -> bool:
+        return unit.pid is None or not (proc.group_exists(unit.pid) or self._strays(unit))
+
+    def _kill_strays(self, unit: Unit) -> None:
+        for pid in self._strays(unit):
+            proc.signal_process(pid, signal.SIGKILL)
+
+    def _strays(self, unit: Unit) -> list[int]:
+        """Descendants outside the group: orphans come to us (or, after an adoption, to somebody else)."""
+        mark = f"{MARK}={unit.instance}".encode()
+        pool = proc.all_pids() if unit.adopted else proc.children()
+        return [pid for pid in pool if pid not in self._by_pid and _belongs(pid, unit.pid or 0, mark)]
+
+    # ---- telling ----
+
+    def close_doors(self, name: str) -> None:
+        """Callers of ``name`` are refused from now on."""
+        doors = self._doors.pop(name, None)
+        if doors is not None:
+            doors.close()
+
+    def keep_in_mind(self, name: str, data: bytes) -> None:
+        """Remember for the next node."""
+        if data:
+            self.memory[name] = data
+        else:
+            self.memory.pop(name, None)
+        if self._journal.add(Memory(name=name, data=data)):
+            self._journal.start(self._past())
+
+    def _remember(self, unit: Unit) -> None:
+        if self._journal.add(unit.record()):
+            self._journal.start(self._past())
+
+    def _past(self) -> Past:
+        live = [u for u in self._units.values() if u.pid is not None and not u.is_over]
+        died = {u.instance: u.exit for u in live if u.exit is not None}
+        return Past(born={u.instance: u.record() for u in live}, died=died, memory=dict(self.memory))
+
+    def listing(self) -> list[UnitInfo]:
+        return [unit.info() for unit in self._units.values()]
+
+    def beats(self) -> dict[str, float]:
+        """When each live instance last gave a sign of life."""
+        return {
+            u.instance: u.beat_at for u in self._units.values() if u.beat_at is not None and u.exit is None
+        }
+
+    def live(self, *kinds: str) -> list[Unit]:
+        """Instances of these kinds that are not over; without kinds, of all."""
+        return [u for u in self._units.values() if not u.is_over and (not kinds or u.kind in kinds)]
+
+    def close_all_doors(self) -> None:
+        for name in list(self._doors):
+            self.close_doors(name)
+
+
+def _belongs(pid: int, leader: int, mark: bytes) -> bool:
+    try:
+        if os.getsid(pid) == leader or os.getpgid(pid) == leader:
+            return True
+    except ProcessLookupError:
+        return False
+    return proc.has_mark(pid, mark)

@@ -1,0 +1,184 @@
+"""The preloaded process agents are forked from: it imports, and does nothing else.
+
+Single-threaded and without connections, because a fork keeps neither: a thread that held a lock is simply gone in the
+child, and a shared socket would be two writers on one stream. What is imported once here is shared by every agent:
+``gc.freeze`` keeps the collector from touching (and thereby copying) those pages.
+
+Children are forked twice, so that the keeper (the subreaper) becomes their parent.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import setproctitle
+from msgspec import Struct
+
+from tandem.supervise.descriptors import arrange, receive_fds
+from tandem.supervise.wire import SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello
+
+_PACKET = 1 << 20
+
+
+class Preload(Struct, frozen=True):
+    """What to import, in order; the first failure of each is reported and does not stop the rest."""
+
+    modules: list[str]
+    optional: list[str] = []
+    """Imported as well; their failure is the agent's to report."""
+    path: list[str] = []
+    """Put in front of ``sys.path``: where the fleet's own modules are."""
+    title: str = "tandem: zygote"
+
+
+def import_all(preload: Preload) -> dict[str, str]:
+    """Import everything; module to error for what could not be."""
+    for entry in reversed(preload.path):
+        if entry not in sys.path:
+            sys.path.insert(0, entry)
+    failed = {}
+    for module in [*preload.modules, *preload.optional]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a module may raise anything at all while it is imported
+            if module in preload.modules:
+                failed[module] = f"{type(error).__name__}: {error}"
+    return failed
+
+
+def threads() -> int:
+    """How many threads this process has, native ones included."""
+    return len(os.listdir("/proc/self/task"))
+
+
+class Zygote:
+    """Answers fork orders until the keeper closes the line."""
+
+    def __init__(self, link: socket.socket):
+        self._link = link
+        self._decode = msgspec.msgpack.Decoder(ForkOrder).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def greet(self, failed: dict[str, str], seconds: float) -> None:
+        """Tell the keeper that forking may begin."""
+        self._link.send(self._encode(Hello(pid=os.getpid(), seconds=seconds, failed=failed)))
+
+    def serve(self) -> None:
+        """Take every order that is there, fork them all through one short-lived process, and answer."""
+        while orders := self._receive():
+            if threads() > 1:
+                # Forking now could copy a lock that nobody in the child will ever release.
+                self._refuse(orders, f"the zygote has {threads()} threads; an import started one")
+            else:
+                self._fork_all(orders)
+            for _order, fds in orders:
+                for fd in fds:
+                    os.close(fd)
+
+    def _receive(self) -> list[tuple[ForkOrder, list[int]]]:
+        orders: list[tuple[ForkOrder, list[int]]] = []
+        self._link.setblocking(True)
+        while True:
+            try:
+                data, fds = receive_fds(self._link, _PACKET)
+            except BlockingIOError:
+                return orders
+            if not data:
+                return []
+            orders.append((self._decode(data), fds))
+            self._link.setblocking(False)
+
+    def _fork_all(self, orders: list[tuple[ForkOrder, list[int]]]) -> None:
+        self._link.setblocking(True)
+        middle = os.fork()
+        if middle == 0:
+            status = 1
+            try:
+                for order, fds in orders:
+                    self._fork_one(order, fds)
+                status = 0
+            finally:
+                os._exit(status)
+        # Only when it has ended do its children belong to the keeper.
+        _pid, status = os.waitpid(middle, 0)
+        if status != 0:
+            self._refuse(orders, "the fork failed")
+
+    def _fork_one(self, order: ForkOrder, fds: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._link.send(self._encode(Forked(instance=order.instance, error=str(error))))
+            return
+        if pid == 0:
+            _live(order, fds)
+        self._link.send(self._encode(Forked(instance=order.instance, pid=pid)))
+
+    def _refuse(self, orders: list[tuple[ForkOrder, list[int]]], why: str) -> None:
+        for order, _fds in orders:
+            self._link.send(self._encode(Forked(instance=order.instance, error=why)))
+
+
+def _live(order: ForkOrder, fds: list[int]) -> None:
+    """Be the child: a session of its own, its own descriptors, randomness and name; never returns."""
+    status = 1
+    try:
+        os.setsid()
+        arrange(fds, order.targets)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.environ.update(order.env)
+        random.seed()
+        if order.title:
+            setproctitle.setproctitle(order.title)
+        status = _entry(order.entry)(order.payload)
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _flush()
+        os._exit(status)
+
+
+def _entry(path: str) -> Callable[[bytes], int]:
+    module, _, name = path.partition(":")
+    function: Callable[[bytes], int] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue  # the reader is gone; there is nothing more to say
+
+
+def main() -> None:
+    """Import what the payload lists, then fork on demand. The line to the keeper is descriptor 3."""
+    begun = time.perf_counter()
+    with os.fdopen(SPEC_FD, "rb") as file:
+        preload = msgspec.msgpack.decode(file.read(), type=Preload)
+    setproctitle.setproctitle(preload.title)
+    link = socket.socket(fileno=UNIX_FD)
+    failed = import_all(preload)
+    # Ours alone: a child must not inherit an armed handler or a half-read buffer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    zygote = Zygote(link)
+    zygote.greet(failed, time.perf_counter() - begun)
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main()
