@@ -1,0 +1,96 @@
+"""Text on its way to being spoken: cleaned of markup, cut into sentences."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_NEVER_LAST = frozenset(
+    {"mr", "mrs", "ms", "dr", "prof", "st", "sr", "vs", "vol", "fig", "approx", "e.g", "i.e"}
+)
+_MAYBE_LAST = frozenset({"etc", "a.m", "p.m", "u.s", "inc", "ltd", "jr", "no"})
+"""Abbreviations that end a sentence unless it goes on in lower case or, after ``No.``, with a number."""
+
+_END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s|$)|\n+""")
+_CLAUSE = re.compile(r"[,;:–—](?=\s)")
+
+LONG_SENTENCE = 240
+"""Characters after which a sentence is cut at its last clause, so that speaking starts soon."""
+
+_MARKUP = [
+    (re.compile(r"```.*?(?:```|\Z)", re.DOTALL), " "),
+    (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
+    (re.compile(r"https?://(?:www\.)?([^\s/)]+)\S*"), r"\1"),
+    (re.compile(r"^\s{0,3}(?:#{1,6}|[-*+>])\s+", re.MULTILINE), ""),
+    (re.compile(r"(\*\*|__|~~|`)(.+?)\1"), r"\2"),
+    (re.compile(r"(?<!\w)[*_](\S(?:.*?\S)?)[*_](?!\w)"), r"\1"),
+    (re.compile(r"[*_`#|~]{2,}"), " "),
+]
+
+
+def speakable(text: str) -> str:
+    """``text`` without what is for the eye: Markdown, code blocks, link targets, emoji."""
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return "".join(
+        char for char in text if char == "\n" or unicodedata.category(char) not in ("So", "Sk", "Cc", "Cf")
+    )
+
+
+class SentenceSplitter:
+    """Cuts text that arrives in pieces, as a language model writes it, into sentences.
+
+    A sentence is known to be over only when what follows its full stop has arrived.
+    """
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def push(self, text: str) -> list[str]:
+        """Sentences that are complete by now, without surrounding blanks."""
+        self._rest += text
+        done = []
+        while (cut := _first_end(self._rest)) is not None:
+            done.append(self._rest[:cut].strip())
+            self._rest = self._rest[cut:]
+        return [sentence for sentence in done if sentence]
+
+    def flush(self) -> list[str]:
+        """What is left, as the last sentence. The splitter can be used again."""
+        rest, self._rest = self._rest.strip(), ""
+        return [rest] if rest else []
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a whole text."""
+    splitter = SentenceSplitter()
+    return splitter.push(text) + splitter.flush()
+
+
+def _first_end(text: str) -> int | None:
+    """Where the first sentence ends, once more text shows that it does."""
+    for match in _END.finditer(text):
+        if match.end() == len(text) and not match[0].startswith("\n"):
+            break
+        if not match[0].startswith("\n") and _is_abbreviation(
+            text[: match.start()], match[0], text[match.end() :]
+        ):
+            continue
+        return match.end()
+    if len(text) > LONG_SENTENCE:
+        clauses = [match.end() for match in _CLAUSE.finditer(text) if match.end() < LONG_SENTENCE]
+        return clauses[-1] if clauses else None
+    return None
+
+
+def _is_abbreviation(before: str, mark: str, after: str) -> bool:
+    """Whether a full stop ends an abbreviation, an initial or a number in a list rather than a sentence."""
+    if mark != ".":
+        return False
+    word = re.split(r"[\s(\"'“]", before)[-1]
+    following = after.lstrip()[:1]
+    if word.lower() in _NEVER_LAST or (len(word) == 1 and word.isupper() and word != "I"):
+        return True
+    if word.lower() in _MAYBE_LAST:
+        return following.islower() or (word == "No" and following.isdigit())
+    return following.islower()
