@@ -255,7 +255,7 @@ class Consumer:
                 await self._settle(message)
             except (nats.errors.Error, TandemError, OSError) as error:
                 # Not settled: the server delivers it again, and a handled one is then known by its id.
-                log.debug("message %s of %s not settled: %s", key, self.name, error)
+                log.warning("message %s of %s not settled, it will come again: %s", key, self.name, error)
             finally:
                 self._held.pop(key, None)
                 self._wake.set()
@@ -296,8 +296,9 @@ class Consumer:
 
     async def _bury(self, message: Msg, reason: str) -> None:
         """Store a dead letter, then acknowledge; in this order, so that a crash between repeats instead of losing."""
-        headers = dict(message.headers or {})
-        original = headers.get(MSG_ID) or f"{self.stream}:{message.metadata.sequence.stream}"
+        original = (message.headers or {}).get(MSG_ID) or f"{self.stream}:{message.metadata.sequence.stream}"
+        # The server refuses some of its own headers, such as a source's, on a message published anew.
+        headers = {key: value for key, value in (message.headers or {}).items() if not key.startswith("Nats-")}
         headers |= {
             MSG_ID: f"{original}:{self.name}",
             "Tandem-Subject": message.subject,
@@ -307,7 +308,7 @@ class Consumer:
         }
         await self._publisher.publish(self._dead_letter_subject, message.data, headers)
         self.dead += 1
-        self._remember(headers.get(MSG_ID, "").removesuffix(f":{self.name}"))
+        self._remember(original)
         await message.ack()
 
     def _remember(self, message_id: str) -> None:

@@ -144,11 +144,11 @@ def _link(source: StreamSource) -> str:
     return f"{source.external.api if source.external else ''}/{source.name}"
 
 
-class _External(Struct):
+class _External(Struct, frozen=True):
     api: str = ""
 
 
-class _SourceState(Struct):
+class _SourceState(Struct, frozen=True):
     """The server's view of a source; nats-py leaves out ``external``, which tells equally named ones apart.
 
     ``active`` is nanoseconds since the last sign of life, -1 for none yet.
@@ -161,7 +161,7 @@ class _SourceState(Struct):
         return self.active < 0 or self.active > STALE_S * 1e9
 
 
-class _StreamState(Struct):
+class _StreamState(Struct, frozen=True):
     sources: list[_SourceState] = []
 
 

@@ -1,0 +1,197 @@
+"""Real nats-servers on loopback, alone or as hub and leaf with a cable that can be cut."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import sysconfig
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tandem.core.access import NatsAccess
+
+NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def eventually(check: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 60.0) -> None:
+    """Wait until ``check`` holds; fail when it does not within a generous bound."""
+    limit = time.monotonic() + within_s
+    while True:
+        result = check()
+        if await result if isinstance(result, Awaitable) else result:
+            return
+        if time.monotonic() > limit:
+            raise AssertionError(f"not so within {within_s} s")
+        await asyncio.sleep(0.02)
+
+
+class Server:
+    """One nats-server process with its own store."""
+
+    def __init__(self, directory: Path, machine: str, extra: str = "") -> None:
+        self.machine = machine
+        self.port = free_port()
+        self.monitor = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.config = directory / "nats.conf"
+        self.config.write_text(
+            f'server_name: {machine}\nlisten: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\n'
+            f'jetstream {{ store_dir: "{directory}/js", domain: {machine}, max_mem: 256M, max_file: 4G,'
+            f" sync_interval: always }}\n{extra}\n"
+        )
+
+    @property
+    def access(self) -> NatsAccess:
+        return NatsAccess(f"nats://127.0.0.1:{self.port}", b"", "", "", "", self.machine, self.machine)
+
+    async def start(self) -> None:
+        log = (self.directory / "log").open("ab")
+        self.process = subprocess.Popen([NATS_SERVER, "-c", self.config], stdout=log, stderr=log)
+        log.close()
+        await eventually(self._healthy)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    async def leaves(self) -> int:
+        """How many leaf connections there are."""
+        return (await self._get("leafz")).count(b'"rtt"')
+
+    async def _healthy(self) -> bool:
+        return b"ok" in await self._get("healthz")
+
+    async def _get(self, page: str) -> bytes:
+        def get() -> bytes:
+            with contextlib.suppress(OSError), urllib.request.urlopen(
+                f"http://127.0.0.1:{self.monitor}/{page}", timeout=2
+            ) as reply:
+                return bytes(reply.read())
+            return b""
+
+        return await asyncio.to_thread(get)
+
+
+class Cable:
+    """A TCP proxy: cutting it closes every connection and refuses new ones until it is healed."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def heal(self) -> None:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", self.port)
+
+    async def cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, far_writer}
+        self._writers |= pair
+        try:
+            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+        finally:
+            self._writers -= pair
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class Pair:
+    """MainPC's server as hub, PC2's as its leaf, the cable between them."""
+
+    def __init__(self, directory: Path) -> None:
+        leaf_port = free_port()
+        self.cable = Cable(leaf_port)
+        self.mainpc = Server(
+            directory / "mainpc", "mainpc", f'leafnodes {{ listen: "127.0.0.1:{leaf_port}", no_advertise: true }}'
+        )
+        self.pc2 = Server(
+            directory / "pc2",
+            "pc2",
+            f'leafnodes {{ reconnect: "1s", remotes [ {{ url: "nats://127.0.0.1:{self.cable.port}" }} ] }}',
+        )
+
+    async def start(self) -> None:
+        await self.cable.heal()
+        await self.mainpc.start()
+        await self.pc2.start()
+        await self.linked()
+
+    async def linked(self) -> None:
+        await eventually(self._has_leaf)
+
+    async def unlinked(self) -> None:
+        await eventually(self._has_no_leaf)
+
+    async def _has_leaf(self) -> bool:
+        return await self.mainpc.leaves() == 1
+
+    async def _has_no_leaf(self) -> bool:
+        return await self.mainpc.leaves() == 0
+
+
+def _end(server: Server) -> None:
+    if server.process is not None and server.process.poll() is None:
+        server.kill()
+    shutil.rmtree(server.directory, ignore_errors=True)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """One running nats-server of machine ``mainpc``."""
+    server = Server(tmp_path / "mainpc", "mainpc")
+    await server.start()
+    yield server
+    _end(server)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+    """Two linked machines."""
+    pair = Pair(tmp_path)
+    await pair.start()
+    yield pair
+    await pair.cable.cut()
+    _end(pair.mainpc)
+    _end(pair.pc2)
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[..., Awaitable[None]]:
+    """Wait on a condition."""
+    return eventually
+
+
