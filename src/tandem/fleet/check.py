@@ -47,7 +47,7 @@ def link_names(draft: Draft, context: Context) -> None:
         _check_callers(agent, directory, draft, context)
     if draft.fleet.front_door is not None:
         door = _link(draft.fleet.front_door, None, directory, ("front_door",), context)
-        draft.fleet = structs.replace(draft.fleet, front_door=door)
+        draft.fleet = structs.replace(draft.fleet, front_door=str(door) if door else None)
 
 
 def _link_all(
@@ -74,7 +74,7 @@ def _link_all(
         elif identity in linked:
             context.report.warning("named-twice", f'"{name}" is named twice', span, path=where)
         else:
-            linked[identity] = None
+            linked[str(identity)] = None
     return list(linked)
 
 

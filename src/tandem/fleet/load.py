@@ -10,7 +10,7 @@ from msgspec import Struct, field, structs
 
 from tandem.core.ids import AgentId
 from tandem.fleet import check
-from tandem.fleet.decode import BAD, Decoder
+from tandem.fleet.decode import BAD, Decoder, Place
 from tandem.fleet.diagnostics import Diagnostic, FleetInvalid, Report, Severity, SourceText, has_errors
 from tandem.fleet.diagnostics import Path as KeyPath
 from tandem.fleet.document import FleetDoc
@@ -31,7 +31,8 @@ class LoadResult(Struct, kw_only=True):
 
     ``fleet`` holds the usable agents and lists the others as invalid; it is None when something beyond single
     agents is wrong (or, if strict, when anything is). ``draft`` holds every agent that could be read, for
-    showing; None only when nothing could. ``kept`` lists legacy keys that have no meaning here.
+    showing; None only when nothing could. ``kept`` lists legacy keys that have no meaning here. ``places`` and
+    ``paths`` say where values and agents were written.
     """
 
     fleet: Fleet | None = None
@@ -39,6 +40,8 @@ class LoadResult(Struct, kw_only=True):
     diagnostics: list[Diagnostic] = field(default_factory=list)
     legacy: bool = False
     kept: list[Kept] = field(default_factory=list)
+    places: dict[KeyPath, Place] = field(default_factory=dict)
+    paths: dict[str, KeyPath] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -129,7 +132,7 @@ def load_text(text: str, name: str, surroundings: Surroundings | None = None) ->
     context = Context(report, decoder.places, offset, around.is_here)
     draft = resolve(doc, context)
     loops = _judge(draft, context, shaped, around, environment)
-    result.draft = draft.fleet
+    result.draft, result.places, result.paths = draft.fleet, decoder.places, draft.paths
     result.diagnostics = report.finish(lambda path: _agent_at(path, draft))
     fatal = any(
         found.severity is Severity.ERROR and (around.strict or not found.agent)

@@ -218,30 +218,11 @@ class InvalidAgent(Struct, frozen=True, kw_only=True):
         return AgentId.of(self.name, self.machine)
 
 
-class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a value came from: a place in the file, environment variables, or a default (``line`` 0).
-
-    ``via`` says which defaults gave it: empty for the entry itself, ``group defaults``, ``fleet defaults``,
-    ``default``, or ``inferred``.
-    """
-
-    file: str = ""
-    line: int = 0
-    column: int = 0
-    variables: list[str] = field(default_factory=list)
-    via: str = ""
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else ""
-        names = ", ".join(f"${name}" for name in self.variables)
-        return ", ".join(part for part in (place, names, self.via) if part) or "default"
-
-
 class Fleet(Struct, frozen=True, kw_only=True):
     """All that should run.
 
-    ``agents`` and ``invalid`` are keyed by ``Name@machine``; ``sources`` by ``Name@machine.key`` and
-    ``machine.key``. ``front_door`` is an identity, or None. ``port_offset`` is already included in every port.
+    ``agents`` and ``invalid`` are keyed by ``Name@machine``. ``front_door`` is an identity, or None.
+    ``port_offset`` is already included in every port.
     """
 
     name: str
@@ -253,11 +234,15 @@ class Fleet(Struct, frozen=True, kw_only=True):
     groups: dict[str, GroupConfig] = field(default_factory=dict)
     agents: dict[str, AgentConfig] = field(default_factory=dict)
     invalid: dict[str, InvalidAgent] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
 
     def on(self, machine: str) -> list[AgentConfig]:
         """The usable agents of one machine, in the order of the file."""
         return [agent for agent in self.agents.values() if agent.machine == machine]
+
+    def shares_host(self, machine: str) -> bool:
+        """Whether another machine of the fleet runs on the same computer as ``machine``."""
+        own = self.machines[machine].host_key if machine in self.machines else None
+        return sum(other.host_key == own for other in self.machines.values()) > 1
 
     def directory(self) -> dict[str, list[str]]:
         """Agent name to the machines it runs on; invalid agents are included, since their names are taken."""

@@ -73,7 +73,7 @@ def agent_listeners(agent: AgentConfig, host: str) -> list[Listener]:
     """The ports of one agent on ``host``: its own, then its side ports."""
     own = [("rpc", agent.port)] if agent.port is not None else []
     return [
-        Listener(host=host, port=port, machine=agent.machine, agent=agent.id, purpose=purpose)
+        Listener(host=host, port=port, machine=agent.machine, agent=str(agent.id), purpose=purpose)
         for purpose, port in (*own, *agent.side_ports.items())
     ]
 

@@ -120,14 +120,14 @@ def _group(name: str, doc: GroupDoc, fleet: FleetDoc, draft: Draft, context: Con
     draft.fleet.groups[name] = config
     of_machine = (fleet.machines.get(machine) or MachineDoc()).defaults
     layers: tuple[Layer, ...] = (
-        (doc.defaults, (*path, "defaults"), "group defaults"),
-        (of_machine, ("machines", machine, "defaults"), "machine defaults"),
-        (fleet.defaults, ("defaults",), "fleet defaults"),
+        (doc.defaults, (*path, "defaults")),
+        (of_machine, ("machines", machine, "defaults")),
+        (fleet.defaults, ("defaults",)),
     )
     for agent, written in doc.agents.items():
         at = (*path, "agents", agent)
         _check_name("agent", agent, at, context)
-        identity = AgentId.of(agent, machine)
+        identity = str(AgentId.of(agent, machine))
         if identity in draft.paths:
             first = context.report.related(
                 "first listed here", context.key_span(*draft.paths[identity]) or Span(1, 1, 2)

@@ -6,11 +6,10 @@ import re
 from typing import Any
 
 from tandem.core.ids import AgentId
-from tandem.fleet.decode import Place
 from tandem.fleet.diagnostics import Path
 from tandem.fleet.document import AgentDoc, PolicyDoc
 from tandem.fleet.draft import Context, Draft
-from tandem.fleet.model import AgentConfig, Launch, RestartPolicy, Source
+from tandem.fleet.model import AgentConfig, Launch, RestartPolicy
 from tandem.fleet.probe import resolve_probe
 
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -22,8 +21,8 @@ def snake_case(name: str) -> str:
     return _CAMEL.sub("_", name).lower()
 
 
-Layer = tuple[PolicyDoc, Path, str]
-"""A place that may set a key: what it says, where it stands, and its name in ``explain``."""
+Layer = tuple[PolicyDoc, Path]
+"""A place that may set a key: what it says, and where it stands."""
 
 
 class AgentEntry:
@@ -34,16 +33,13 @@ class AgentEntry:
     ):
         self._doc = doc
         self._path = path
-        self._layers: tuple[Layer, ...] = ((doc, path, ""), *defaults)
+        self._layers: tuple[Layer, ...] = ((doc, path), *defaults)
         self._draft = draft
         self._context = context
-        self._sources: dict[str, Source] = {}
 
     def resolve(self, name: str, machine: str, group: str, package: str | None) -> None:
         doc = self._doc
-        identity = AgentId.of(name, machine)
-        for key in ("settings", "needs", "wants", "vram_mb", "description", "detached", "cwd", "command"):
-            self._pick(key)
+        identity = str(AgentId.of(name, machine))
         side_ports = self._side_ports()
         port = self._port(identity)
         is_command = doc.command is not None
@@ -77,27 +73,13 @@ class AgentEntry:
             error_bus=self._pick("error_bus"),
         )
         self._draft.fleet.agents[identity] = config
-        self._draft.fleet.sources.update(
-            {f"{identity}.{key}": source for key, source in self._sources.items()}
-        )
 
     def _pick(self, key: str) -> Any:
-        """The value of ``key`` from the entry, the group's defaults or the fleet's; remembers which."""
-        for doc, path, via in self._layers:
-            if hasattr(doc, key) and (place := self._context.places.get((*path, key))):
-                self._note(key, place, via)
+        """The value of ``key`` from the entry itself, else from the nearest defaults that set it."""
+        for doc, path in self._layers:
+            if hasattr(doc, key) and (*path, key) in self._context.places:
                 return getattr(doc, key)
-        self._sources[key] = Source(via="default")
         return getattr(self._doc, key)
-
-    def _note(self, key: str, place: Place, via: str = "") -> None:
-        self._sources[key] = Source(
-            file=self._context.report.source.name,
-            line=place.span.line,
-            column=place.span.column,
-            variables=list(place.variables),
-            via=via,
-        )
 
     def _error(self, code: str, message: str, key: str, suggestion: str = "") -> None:
         path = (*self._path, key)
@@ -113,12 +95,10 @@ class AgentEntry:
                 self._error("wrong-value", "an agent has a class or a command, not both", "command")
             return None
         if written is None:
-            self._sources["class_path"] = Source(via="inferred")
             if package is None and (*self._path, "class") not in self._context.places:
                 advice = f'Write class: package.module:{name}, or give the group a "package:".'
                 self._error("missing-key", f'"{name}" has neither a class nor a command', "class", advice)
             return f"{package}.{snake_case(name)}:{name}"
-        self._note("class_path", self._context.places[(*self._path, "class")])
         path = f"{package or ''}{written}" if written.startswith(".") else written
         if not _CLASS.fullmatch(path):
             self._error(
@@ -134,32 +114,21 @@ class AgentEntry:
 
     def _env(self) -> dict[str, str]:
         merged: dict[str, str] = {}
-        for doc, path, via in reversed(self._layers):
+        for doc, _ in reversed(self._layers):
             merged.update(doc.env)
-            if place := self._context.places.get((*path, "env")):
-                self._note("env", place, via)
         return merged
 
     def _port(self, identity: str) -> int | None:
-        self._pick("port")
         shared = self._doc.shared_host_port
         key, base = "port", self._doc.port
-        if shared is not None and self._shares_host():
-            self._pick("shared_host_port")
-            self._sources["port"] = self._sources.pop("shared_host_port")
+        if shared is not None and self._draft.fleet.shares_host(AgentId(identity).machine):
             key, base = "shared_host_port", shared
         if base == "auto":
             self._draft.auto_ports.append(identity)
             return None
         return self._context.moved(int(base), (*self._path, key)) if base is not None else None
 
-    def _shares_host(self) -> bool:
-        machines = self._draft.fleet.machines
-        own = machines.get(self._draft.fleet.groups[str(self._path[1])].machine)
-        return own is not None and sum(other.host_key == own.host_key for other in machines.values()) > 1
-
     def _side_ports(self) -> dict[str, int]:
-        self._pick("side_ports")
         moved = {
             name: self._context.moved(base, (*self._path, "side_ports", name))
             for name, base in self._doc.side_ports.items()
