@@ -113,7 +113,7 @@ class Pool:
         for link in list(self._links):
             link.close()
         if self._zmq is not None:
-            self._zmq.close()
+            await self._zmq.close()
 
     def link_draining(self, link: Link) -> None:
         self._retire(link)

@@ -93,8 +93,10 @@ class Server:
         fd: int | None = None,
         keys: CurveKeys | None,
         allow: Callable[[bytes], str | None] | None = None,
-    ) -> None:
-        """Answer on a ROUTER socket at ``endpoint`` (``tcp://host:port``), or on the listening descriptor ``fd``.
+    ) -> str:
+        """Answer on a ROUTER socket at ``endpoint`` (``tcp://host:port``) and return the endpoint bound.
+
+        A listening descriptor ``fd`` of that address becomes ours and is used instead of binding anew.
 
         ``allow`` maps a caller's Z85 public key to the principal it belongs to (empty: any), or to None to refuse it;
         without ``allow`` every holder of our public key is let in and only its token counts. Raises
@@ -102,7 +104,9 @@ class Server:
         """
         from tandem.rpc.transports.zmq import ZmqListener
 
-        self._listeners.append(await ZmqListener.open(endpoint, self._accept, fd=fd, keys=keys, allow=allow))
+        listener = await ZmqListener.open(endpoint, self._accept, fd=fd, keys=keys, allow=allow)
+        self._listeners.append(listener)
+        return listener.endpoint
 
     def disconnect(self, revoked: Callable[[Principal], bool]) -> int:
         """End the connections and running calls of every principal ``revoked`` is true for; returns how many."""
