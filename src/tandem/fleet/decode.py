@@ -288,11 +288,18 @@ def _is_struct(choice: Any) -> bool:
 
 def _is_opaque(choices: tuple[Any, ...]) -> bool:
     """Whether msgspec alone must judge: sets, tuples, tagged unions, dataclasses and the like."""
-    simple = (str, int, float, bool, bytes)
-    return any(
-        not (inner in simple or get_origin(inner) is Literal)
-        for inner in (_strip(choice)[0] for choice in choices)
-    )
+    return any(not _is_walkable(_strip(choice)[0]) for choice in choices)
+
+
+def _is_walkable(hint: Any) -> bool:
+    if hint in (str, int, float, bool, bytes, list, dict) or get_origin(hint) in (
+        Literal,
+        list,
+        dict,
+        Mapping,
+    ):
+        return True
+    return _is_struct(hint) and hint.__struct_config__.tag is None
 
 
 def _steps(where: str) -> Path:

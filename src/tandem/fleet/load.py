@@ -133,7 +133,8 @@ def load_text(text: str, name: str, surroundings: Surroundings | None = None) ->
     draft = resolve(doc, context)
     loops = _judge(draft, context, shaped, around, environment)
     result.draft, result.places, result.paths = draft.fleet, decoder.places, draft.paths
-    result.diagnostics = report.finish(lambda path: _agent_at(path, draft))
+    owners = {path: identity for identity, path in draft.paths.items()}
+    result.diagnostics = report.finish(lambda path: owners.get(path[:4]))
     fatal = any(
         found.severity is Severity.ERROR and (around.strict or not found.agent)
         for found in result.diagnostics
@@ -172,12 +173,6 @@ def _judge(
         literal = _decoder(context.report, environment, context.offset, shaped, literal=True)
         check.check_classes(draft, context, shaped.document, around.schemas, literal)
     return loops
-
-
-def _agent_at(path: KeyPath, draft: Draft) -> str | None:
-    """The agent whose entry ``path`` lies in."""
-    owner = path[:4]
-    return next((identity for identity, at in draft.paths.items() if at == owner), None)
 
 
 def _usable(fleet: Fleet, diagnostics: list[Diagnostic], loops: list[list[str]]) -> Fleet:

@@ -8,17 +8,27 @@ from tandem.fleet.model import AgentConfig, Fleet
 
 
 def levels(needs: Mapping[str, Collection[str]]) -> list[list[str]]:
-    """Kahn's algorithm by levels: each name stands one level above the highest of its needs.
+    """Kahn's algorithm (1962) by levels: each name stands one level above the highest of its needs.
 
     Names keep the order of the mapping within a level. Names that need something absent, and names in or behind
     a cycle, appear in no level.
     """
-    waiting = {name: set(wanted) for name, wanted in needs.items()}
+    order = {name: at for at, name in enumerate(needs)}
+    missing = {name: len(set(wanted)) for name, wanted in needs.items()}
+    dependants: dict[str, list[str]] = {}
+    for name, wanted in needs.items():
+        for need in set(wanted):
+            dependants.setdefault(need, []).append(name)
     found: list[list[str]] = []
-    while ready := [name for name, wanted in waiting.items() if not wanted]:
+    ready = [name for name, count in missing.items() if count == 0]
+    while ready:
         found.append(ready)
-        done = set(ready)
-        waiting = {name: wanted - done for name, wanted in waiting.items() if name not in done}
+        freed = []
+        for name in (dependant for done in ready for dependant in dependants.get(done, ())):
+            missing[name] -= 1
+            if missing[name] == 0:
+                freed.append(name)
+        ready = sorted(freed, key=order.__getitem__)
     return found
 
 
