@@ -1,0 +1,1 @@
+"""Reading the files that say what runs: old start-up configurations, Compose files, Dockerfiles."""
