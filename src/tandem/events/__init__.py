@@ -45,4 +45,5 @@ __all__ = [
     "current_delivery",
     "ensure_streams",
     "heal_sources",
+    "keep_streams",
 ]

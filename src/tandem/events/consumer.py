@@ -298,7 +298,9 @@ class Consumer:
         """Store a dead letter, then acknowledge; in this order, so that a crash between repeats instead of losing."""
         original = (message.headers or {}).get(MSG_ID) or f"{self.stream}:{message.metadata.sequence.stream}"
         # The server refuses some of its own headers, such as a source's, on a message published anew.
-        headers = {key: value for key, value in (message.headers or {}).items() if not key.startswith("Nats-")}
+        headers = {
+            key: value for key, value in (message.headers or {}).items() if not key.startswith("Nats-")
+        }
         headers |= {
             MSG_ID: f"{original}:{self.name}",
             "Tandem-Subject": message.subject,

@@ -7,6 +7,7 @@ every machine. Consumers read ``X_ALL``, which therefore holds everything this m
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import fields
@@ -26,6 +27,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from tandem.core.ids import AgentId
+from tandem.events.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ DUPLICATE_WINDOW_S = 120.0
 """Within it JetStream recognises a message id; longer than any publisher's budget."""
 
 API_TIMEOUT_S = 5.0
+HEAL_EVERY_S = 1.0
 STALE_S = 4.0
 """A source is silent this long only when its link is cut or its consumer lost: the server beats every second."""
 
@@ -61,7 +64,7 @@ class StreamPair(Struct, frozen=True, kw_only=True):
 EVENTS = StreamPair(name="EVENTS", prefix="event", max_age_s=7 * DAY_S, max_bytes=256 * MIB)
 ERRORS = StreamPair(name="ERRORS", prefix="errors", max_age_s=7 * DAY_S, max_bytes=256 * MIB)
 # Traces are looked at, not relied on: memory spares a turn the disk's time.
-TRACES = StreamPair(name="TRACES", prefix="trace", max_age_s=3600.0, max_bytes=32 * MIB, memory=True)
+TRACES = StreamPair(name="TRACES", prefix="trace", max_age_s=3600.0, max_bytes=16 * MIB, memory=True)
 PAIRS = (EVENTS, ERRORS, TRACES)
 
 DEAD_LETTERS = "DEAD_LETTERS"
@@ -175,7 +178,7 @@ async def heal_sources(client: Client, machine: str, peers: Iterable[str]) -> li
     healed = []
     for other in sorted(set(peers) - {machine}):
         api = f"$JS.{other}.API"
-        if not await _reachable(client, api):
+        if not await domain_answers(client, other):
             continue
         for pair in PAIRS:
             reply = await client.request(f"$JS.API.STREAM.INFO.{pair.all}", b"", timeout=API_TIMEOUT_S)
@@ -194,9 +197,30 @@ async def _restart_source(stream_manager: JetStreamContext, stream: str, api: st
     await stream_manager.update_stream(config.evolve(sources=sources))
 
 
-async def _reachable(client: Client, api: str) -> bool:
+async def domain_answers(client: Client, machine: str) -> bool:
+    """Whether JetStream of ``machine`` can be reached from here."""
     try:
-        await client.request(f"{api}.INFO", b"", timeout=1.0)
+        await client.request(f"$JS.{machine}.API.INFO", b"", timeout=1.0)
     except (nats.errors.Error, TimeoutError):
         return False
     return True
+
+
+async def keep_streams(connection: Connection, machine: str, peers: Iterable[str] = ()) -> None:
+    """Ensure the streams whenever NATS (re)appears and heal their links for as long as it stays; runs for ever."""
+    others = sorted(set(peers) - {machine})
+    told = ""
+    while True:
+        client = await connection.client()
+        try:
+            await ensure_streams(client, machine, others)
+            while client.is_connected:
+                for link in await heal_sources(client, machine, others):
+                    log.info("link %s restarted", link)
+                told = ""
+                await asyncio.sleep(HEAL_EVERY_S)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("keeping the streams of %s: %s", machine, error)
+        await asyncio.sleep(HEAL_EVERY_S)

@@ -1,0 +1,225 @@
+"""What the node does so that names of one machine are known on the others.
+
+Each machine keeps its own leases in a NATS key-value bucket ``leases_<machine>`` of its own server; each other
+machine's server holds a mirror of that bucket, and the node there copies it into its control Valkey. A cut link
+leaves the last known leases in place; when it heals, the mirror brings what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import msgspec
+import nats.errors
+from msgspec import Struct, structs
+from nats.aio.client import Client
+from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
+from nats.js.errors import NotFoundError
+
+from tandem.core.errors import TandemError
+from tandem.events.connection import Connection
+from tandem.events.streams import STALE_S, domain_answers, ensure_stream
+from tandem.registry.client import Registry
+from tandem.registry.lease import Lease
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 0.5
+MAX_BYTES = 8 * 1024 * 1024
+_ANYWHERE = ("0.0.0.0", "::", "*")
+
+
+class Mirror:
+    """Keeps the buckets of ``machine`` and its peers in step with the local registry until closed.
+
+    ``host`` is the address under which other machines reach this one; it replaces a wildcard in the endpoints that
+    agents bind.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        connection: Connection,
+        machine: str,
+        peers: Iterable[str],
+        host: str = "127.0.0.1",
+    ) -> None:
+        self._registry = registry
+        self._connection = connection
+        self._machine = machine
+        self._host = host
+        self._peers = sorted(set(peers) - {machine})
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin mirroring in the background; a missing server delays it, no more."""
+        if self._tasks:
+            return
+        loops = [self._repeat("own", _OwnBucket(self._registry, self._machine, self._host))]
+        loops += [self._repeat(peer, _PeerBucket(self._registry, peer)) for peer in self._peers]
+        self._tasks = [asyncio.create_task(loop, name="mirror") for loop in loops]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _repeat(self, what: str, bucket: _OwnBucket | _PeerBucket) -> None:
+        told = ""
+        while True:
+            client = await self._connection.client()
+            try:
+                await bucket.step(client)
+                told = ""
+            except (nats.errors.Error, TandemError, TimeoutError, OSError) as error:
+                bucket.forget()
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("mirroring names (%s): %s", what, error)
+            await asyncio.sleep(PERIOD_S)
+
+
+def bucket_stream(machine: str) -> str:
+    """The stream behind a machine's bucket."""
+    return f"KV_{bucket_name(machine)}"
+
+
+def bucket_name(machine: str) -> str:
+    return f"leases_{machine}"
+
+
+class _OwnBucket:
+    """Our registry → our bucket."""
+
+    def __init__(self, registry: Registry, machine: str, host: str) -> None:
+        self._registry = registry
+        self._machine = machine
+        self._host = host
+        self._client: Client | None = None
+        self._written: dict[str, Lease] = {}
+
+    def forget(self) -> None:
+        self._client = None
+
+    async def step(self, client: Client) -> None:
+        if client is not self._client:
+            await self._begin(client)
+        bucket = await client.jetstream().key_value(bucket_name(self._machine))
+        present = {lease.agent: self._advertised(lease) for lease in await self._registry.own()}
+        for agent, lease in present.items():
+            if not lease.same_as(self._written.get(agent)):
+                await bucket.put(agent, msgspec.json.encode(lease))
+                self._written[agent] = lease
+        for agent in self._written.keys() - present.keys():
+            await bucket.delete(agent)
+            del self._written[agent]
+
+    async def _begin(self, client: Client) -> None:
+        """Make the bucket and learn what it says, which may be from before a restart of ours or the server's."""
+        name = bucket_stream(self._machine)
+        await ensure_stream(
+            client.jetstream(),
+            StreamConfig(
+                name=name,
+                subjects=[f"$KV.{bucket_name(self._machine)}.>"],
+                max_msgs_per_subject=1,
+                max_bytes=MAX_BYTES,
+                discard=DiscardPolicy.NEW,
+                allow_rollup_hdrs=True,
+                deny_delete=True,
+                allow_direct=True,
+            ),
+        )
+        self._written = {lease.agent: lease for lease in await _snapshot(client, self._machine)}
+        self._client = client
+
+    def _advertised(self, lease: Lease) -> Lease:
+        if lease.zmq is None:
+            return lease
+        parts = urlsplit(lease.zmq)
+        if (parts.hostname or "*") not in _ANYWHERE:
+            return lease
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return structs.replace(lease, zmq=f"{parts.scheme}://{host}:{parts.port}")
+
+
+class _MirrorState(Struct, frozen=True):
+    """``active`` is nanoseconds since the last sign of life, -1 for none yet."""
+
+    active: int = -1
+
+
+class _Sequences(Struct, frozen=True):
+    first_seq: int = 0
+    last_seq: int = 0
+    messages: int = 0
+
+
+class _BucketState(Struct, frozen=True):
+    state: _Sequences
+    mirror: _MirrorState = _MirrorState()
+
+
+class _PeerBucket:
+    """A peer's bucket, mirrored by our server → our registry."""
+
+    def __init__(self, registry: Registry, peer: str) -> None:
+        self._registry = registry
+        self._peer = peer
+        self._copied: _Sequences | None = None
+
+    def forget(self) -> None:
+        self._copied = None
+
+    async def step(self, client: Client) -> None:
+        stream = bucket_stream(self._peer)
+        manager = client.jetstream()
+        try:
+            await manager.stream_info(stream)
+        except NotFoundError:
+            await manager.add_stream(self._mirror_config())
+        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5.0)
+        found = msgspec.json.decode(reply.data, type=_BucketState)
+        if found.state != self._copied:
+            await self._registry.replace_mirrored(self._peer, await _snapshot(client, self._peer))
+            self._copied = found.state
+        silent = found.mirror.active < 0 or found.mirror.active > STALE_S * 1e9
+        if silent and await domain_answers(client, self._peer):
+            await self._make_again(client)
+
+    async def _make_again(self, client: Client) -> None:
+        """A mirror that has lost its origin tries again after growing pauses; a new one tries at once."""
+        manager = client.jetstream()
+        await manager.delete_stream(bucket_stream(self._peer))
+        await manager.add_stream(self._mirror_config())
+
+    def _mirror_config(self) -> StreamConfig:
+        name = bucket_stream(self._peer)
+        external = ExternalStream(api=f"$JS.{self._peer}.API")
+        return StreamConfig(
+            name=name,
+            mirror=StreamSource(name=name, external=external),
+            max_msgs_per_subject=1,
+            max_bytes=MAX_BYTES,
+            discard=DiscardPolicy.NEW,
+            allow_direct=True,
+        )
+
+
+async def _snapshot(client: Client, machine: str) -> list[Lease]:
+    """Every lease in the copy of a machine's bucket that our own server has."""
+    bucket = await client.jetstream().key_value(bucket_name(machine))
+    watcher = await bucket.watchall(ignore_deletes=True)
+    leases = []
+    try:
+        async for entry in watcher:
+            if entry is None:
+                break
+            leases.append(msgspec.json.decode(entry.value or b"", type=Lease))
+    finally:
+        await watcher.stop()  # type: ignore[no-untyped-call]
+    return leases
