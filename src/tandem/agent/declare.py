@@ -12,16 +12,22 @@ from typing import Any, TypeVar, overload
 
 from msgspec import Struct
 
+from tandem.core.errors import ConfigError
 from tandem.events import Event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__tandem_marks__"
 
+RESERVED = frozenset({"start", "stop", "check", "peer", "publish", "spawn", "cache"})
+"""Names the platform or the base class uses."""
+
 
 class ActionMark(Struct, frozen=True):
-    """The method answers calls. ``idempotent`` allows callers to retry it blindly."""
+    """The method answers calls of the action ``name``. ``idempotent`` allows callers to retry it blindly."""
 
+    name: str
+    method: str
     idempotent: bool = False
 
 
@@ -41,7 +47,7 @@ Mark = ActionMark | EventMark | TimerMark
 
 
 class Declarations(Struct, frozen=True):
-    """Marks of a class by method name."""
+    """Marks of a class: actions by their names, the others with the name of their method."""
 
     actions: dict[str, ActionMark]
     subscriptions: list[tuple[str, EventMark]]
@@ -56,11 +62,20 @@ def _add_mark(func: F, mark: Mark) -> F:
 @overload
 def action(func: F) -> F: ...
 @overload
-def action(*, idempotent: bool = False) -> Callable[[F], F]: ...
-def action(func: F | None = None, *, idempotent: bool = False) -> F | Callable[[F], F]:
-    """Answer calls by this coroutine method, or stream by this async generator method."""
-    mark = ActionMark(idempotent)
-    return _add_mark(func, mark) if func is not None else lambda inner: _add_mark(inner, mark)
+def action(*, idempotent: bool = False, name: str = "") -> Callable[[F], F]: ...
+def action(
+    func: F | None = None, *, idempotent: bool = False, name: str = ""
+) -> F | Callable[[F], F]:
+    """Answer calls by this coroutine method, or stream by this async generator method.
+
+    ``name`` is what callers say when it cannot be the method's own name, which ``start``, ``stop`` and ``check`` are
+    not free to be.
+    """
+
+    def mark(inner: F) -> F:
+        return _add_mark(inner, ActionMark(name or inner.__name__, inner.__name__, idempotent))
+
+    return mark if func is None else mark(func)
 
 
 def on(event: type[Event]) -> Callable[[F], F]:
@@ -87,13 +102,21 @@ def is_idempotent(func: Callable[..., Any]) -> bool:
 
 
 def declarations(cls: type) -> Declarations:
-    """Everything ``cls`` and its bases declare; an overriding method keeps the marks it repeats, not inherited ones."""
+    """Everything ``cls`` and its bases declare; an overriding method keeps the marks it repeats, not inherited ones.
+
+    Raises :class:`ConfigError` when an action takes the place of a method the platform calls.
+    """
     found = Declarations({}, [], [])
     for name, member in inspect.getmembers(cls, callable):
         for mark in getattr(member, _MARK, ()):
             match mark:
+                case ActionMark() if name in RESERVED:
+                    raise ConfigError(
+                        f"{cls.__name__}.{name} is called by the platform and cannot be an action",
+                        hint=f'name the method otherwise and mark it @action(name="{name}")',
+                    )
                 case ActionMark():
-                    found.actions[name] = mark
+                    found.actions[mark.name] = mark
                 case EventMark():
                     found.subscriptions.append((name, mark))
                 case TimerMark():

@@ -15,7 +15,7 @@ from tandem.agent.describe import Description, describe_actions, first_line, tim
 from tandem.core import clock
 from tandem.core.errors import ConfigError
 from tandem.core.health import HealthReport, Issue, Status, judge
-from tandem.rpc import Handler, handlers_from
+from tandem.rpc import Handler, handler_of
 
 CHECK_TIMEOUT_S = 5.0
 """An agent whose own check takes longer is unhealthy: whoever asks must not wait for ever."""
@@ -26,7 +26,14 @@ Subscribe = Callable[[type[Any], Callable[[Any], Awaitable[None]]], Awaitable[No
 class Runtime:
     """Binds an agent to its context, gates its actions until it has started, and judges its health."""
 
-    def __init__(self, agent: Agent, context: AgentContext, settings: Any, extra_issues: Callable[[], Iterable[Issue]] = tuple):
+    def __init__(
+        self,
+        agent: Agent,
+        context: AgentContext,
+        settings: Any,
+        extra_issues: Callable[[], Iterable[Issue]] = tuple,
+        metrics: Callable[[], str] = str,
+    ):
         agent.settings = settings
         agent._context = context
         self.agent = agent
@@ -34,7 +41,8 @@ class Runtime:
         self.declared: Declarations = declarations(type(agent))
         self.status = Status.STARTING
         self._extra_issues = extra_issues
-        self._own = handlers_from(agent, {name: mark.idempotent for name, mark in self.declared.actions.items()})
+        self.metrics = metrics
+        self._own = _handlers(agent, self.declared)
         self._started = asyncio.Event()
         self.handlers: dict[str, Handler] = {name: self._gated(handler) for name, handler in self._own.items()}
         self.handlers.update(_built_in(self))
@@ -131,13 +139,24 @@ class _BuiltIn:
         return built
 
     @action(idempotent=True)
+    async def metrics(self) -> str:
+        """This process's metrics as Prometheus text."""
+        return self._runtime.metrics()
+
+    @action(idempotent=True)
     async def ping(self) -> str:
         return "pong"
 
 
 def _built_in(runtime: Runtime) -> dict[str, Handler]:
-    own = _BuiltIn(runtime)
-    return handlers_from(own, {name: mark.idempotent for name, mark in declarations(_BuiltIn).actions.items()})
+    return _handlers(_BuiltIn(runtime), declarations(_BuiltIn))
+
+
+def _handlers(owner: object, declared: Declarations) -> dict[str, Handler]:
+    return {
+        name: handler_of(getattr(owner, mark.method), name=name, idempotent=mark.idempotent)
+        for name, mark in declared.actions.items()
+    }
 
 
 def make_settings(agent: type[Agent], values: dict[str, Any]) -> Any:

@@ -195,11 +195,11 @@ class Fleet:
         for name, handle in self._handlers.get(type(event), ()):
             received = msgspec.msgpack.decode(data, type=type(event))
             task = asyncio.ensure_future(handle(received))
-            self._deliveries.add(task)  # type: ignore[arg-type]
+            self._deliveries.add(task)
             task.add_done_callback(functools.partial(self._delivered, name))
 
     def _delivered(self, name: str, task: asyncio.Future[None]) -> None:
-        self._deliveries.discard(task)  # type: ignore[arg-type]
+        self._deliveries.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logging.getLogger(f"agent.{name}").error("event handler failed: %s", error, exc_info=error)
 

@@ -70,7 +70,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
-        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)  # type: ignore[arg-type]
+        future: asyncio.Future[T] = super().run_in_executor(executor, func, *args)
         self.threads_working += 1
         future.add_done_callback(self._thread_done)
         return future
@@ -86,19 +86,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self.threads_working -= 1
 
-    async def create_connection(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    async def create_connection(self, *_: Any, **__: Any) -> NoReturn:
         refuse("create_connection")
 
-    async def create_server(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    async def create_server(self, *_: Any, **__: Any) -> NoReturn:
         refuse("create_server")
 
-    async def create_unix_connection(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    async def create_unix_connection(self, *_: Any, **__: Any) -> NoReturn:
         refuse("create_unix_connection")
 
-    async def create_unix_server(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    async def create_unix_server(self, *_: Any, **__: Any) -> NoReturn:
         refuse("create_unix_server")
 
-    async def create_datagram_endpoint(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+    async def create_datagram_endpoint(self, *_: Any, **__: Any) -> NoReturn:
         refuse("create_datagram_endpoint")
 
 

@@ -11,6 +11,7 @@ import pytest
 from msgspec import Struct
 
 from tandem.agent import Agent, Event, Issue, action, contract, every, on
+from tandem.agent.declare import declarations
 from tandem.agent.describe import Description
 from tandem.agent.testing import Member, fleet_of, virtual_time
 from tandem.core import clock
@@ -257,3 +258,29 @@ async def test_unknown_setting_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="max_fatcs"):
         async with fleet_of(Member(Library, max_fatcs=1)):
             pass
+
+
+def test_an_action_cannot_take_a_lifecycle_method() -> None:
+    """An action called ``stop`` would replace the platform's; the error says how to name it instead."""
+
+    class Player(Agent):
+        @action
+        async def stop(self) -> None: ...
+
+    with pytest.raises(ConfigError, match=r'@action\(name="stop"\)'):
+        declarations(Player)
+
+
+@virtual_time
+async def test_an_action_may_have_another_name_than_its_method() -> None:
+    """Callers use the action's name; the method's own name is no action."""
+
+    class Player(Agent):
+        @action(name="stop")
+        async def fall_silent(self) -> str:
+            return "silent"
+
+    async with fleet_of(Player) as fleet:
+        assert await fleet.peer("Player").stop() == "silent"
+        with pytest.raises(UnknownAction):
+            await fleet.peer("Player").fall_silent()

@@ -1,0 +1,96 @@
+"""An agent process's links to the servers of its machine, each made when first needed.
+
+Most agents neither follow events nor take part in most turns; a connection nobody uses would cost 77 times its
+memory and its share of the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from tandem.core.access import NatsAccess, ValkeyAccess
+from tandem.core.errors import Unavailable
+from tandem.core.health import Issue
+from tandem.telemetry.tracing import Span, set_sink
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from tandem.events import Bus, Event, SpanExporter
+
+
+class EventLink:
+    """Events and spans of one agent over one NATS connection."""
+
+    def __init__(self, access: NatsAccess | None, agent: str):
+        self._access = access
+        self._agent = agent
+        self._bus: Bus | None = None
+        self._spans: SpanExporter | None = None
+        if access is not None:
+            set_sink(self._record)
+
+    async def publish(self, event: Event) -> None:
+        """See :meth:`tandem.agent.Agent.publish`."""
+        await (await self._connected()).publish(event)
+
+    async def subscribe(self, event: type[Event], handler: Callable[[Any], Awaitable[None]]) -> None:
+        await (await self._connected()).subscribe(event, handler)
+
+    def issues(self) -> Iterable[Issue]:
+        return () if self._bus is None else self._bus.health()
+
+    async def close(self) -> None:
+        set_sink(None)
+        if self._spans is not None:
+            await self._spans.close()
+        if self._bus is not None:
+            await self._bus.close()
+
+    async def _connected(self) -> Bus:
+        bus = self._open()
+        await bus.connect()
+        return bus
+
+    def _open(self) -> Bus:
+        if self._access is None:
+            raise Unavailable("this fleet runs no event server")
+        if self._bus is None:
+            from tandem.events import Bus
+
+            self._bus = Bus(self._access, self._agent)
+        return self._bus
+
+    def _record(self, span: Span) -> None:
+        if self._spans is None:
+            from tandem.events import SpanExporter
+
+            bus = self._open()
+            bus.connection.start()
+            self._spans = SpanExporter(bus.connection)
+        self._spans(span)
+
+
+class CacheLink:
+    """The client of the cache server, made on first use."""
+
+    def __init__(self, access: ValkeyAccess | None):
+        self._access = access
+        self._client: Redis | None = None
+
+    def client(self) -> Redis:
+        """See :meth:`tandem.agent.Agent.cache`."""
+        if self._access is None:
+            raise Unavailable("this fleet runs no cache server")
+        if self._client is None:
+            from redis.asyncio import Redis
+
+            self._client = Redis(
+                unix_socket_path=self._access.socket, username=self._access.username, password=self._access.password
+            )
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()

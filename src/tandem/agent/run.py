@@ -1,0 +1,159 @@
+"""One agent process, from its spec to its exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tandem.agent.background import Background
+from tandem.agent.base import Agent
+from tandem.agent.context import AgentContext
+from tandem.agent.lease import LeaseHolder
+from tandem.agent.links import CacheLink, EventLink
+from tandem.agent.load import load_agent_class
+from tandem.agent.notify import Notifier
+from tandem.agent.observer import CallObserver
+from tandem.agent.peers import PeerProxies
+from tandem.agent.pulse import keep_lease, report_health
+from tandem.agent.runtime import Runtime, make_settings
+from tandem.agent.spec import AgentSpec
+from tandem.core.errors import EX_CONFIG, ConfigError
+from tandem.core.ids import AgentId
+from tandem.core.paths import private_dir
+from tandem.registry import Registry, RegistryResolver
+from tandem.rpc import Peers, Server
+from tandem.security import Identity, Verifier, forbid_dumps
+from tandem.telemetry import logs
+from tandem.telemetry.metrics import Metrics
+
+DRAIN_S = 5.0
+"""Seconds running calls get to finish once the agent was asked to stop; half of the default grace."""
+
+log = logging.getLogger("tandem.agent")
+
+
+def main(spec: AgentSpec) -> int:
+    """Run the agent until it is told to stop. Returns the exit status: 0, 78 (configuration) or 1 (crash)."""
+    os.environ.update(spec.environment)
+    logs.configure(spec.name, spec.machine, spec.log_level)
+    try:
+        if spec.identity is not None:
+            forbid_dumps()
+        agent_class = load_agent_class(spec.class_path)
+        settings = make_settings(agent_class, spec.settings)
+        uvloop.run(AgentProcess(spec, agent_class, settings).run())
+    except ConfigError as error:
+        log.critical("configuration: %s", error)
+        return EX_CONFIG
+    except Exception as error:
+        log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+        return 1
+    return 0
+
+
+class AgentProcess:
+    """Wires one agent to its sockets, its machine's servers and its supervisor. Lives inside one event loop."""
+
+    def __init__(self, spec: AgentSpec, agent_class: type[Agent], settings: Any):
+        self.spec = spec
+        self._class = agent_class
+        self._settings = settings
+        self._notifier = Notifier(spec.notify_fd)
+        self._id = AgentId.of(spec.name, spec.machine)
+        self._stop_requested: asyncio.Event
+
+    async def run(self) -> None:
+        """Start, announce readiness, serve, stop. Raises what the agent's ``start`` raises."""
+        spec = self.spec
+        self._stop_requested = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop_requested.set)
+        metrics = Metrics()
+        observer = CallObserver(metrics, spec.name, spec.machine)
+        registry = None if spec.control is None else Registry(spec.control)
+        peers = self._peers(registry, observer)
+        events, cache = EventLink(spec.nats, spec.name), CacheLink(spec.cache)
+        own_log = logging.getLogger(f"agent.{spec.name}")
+        context = AgentContext(
+            name=spec.name,
+            machine=spec.machine,
+            instance=spec.instance,
+            state_dir=private_dir(Path(spec.state_dir)),
+            log=own_log,
+            peers=PeerProxies(peers),
+            background=Background(own_log),
+            publish=events.publish,
+            cache=cache.client,
+        )
+        runtime = Runtime(self._class(), context, self._settings, events.issues, metrics.render)
+        server = self._server(runtime, observer)
+        lease = LeaseHolder(registry, spec)
+        signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
+        try:
+            await self._listen(server)
+            if await self._start_unless_stopped(runtime, events):
+                self._notifier.health(await runtime.health())
+                self._notifier.ready()
+                signs.append(asyncio.create_task(keep_lease(runtime, lease.refresh), name="lease"))
+                await self._stop_requested.wait()
+            self._notifier.stopping()
+            await server.drain(DRAIN_S)
+            await runtime.stop()
+        finally:
+            for sign in signs:
+                sign.cancel()
+            await asyncio.gather(*signs, return_exceptions=True)
+            await server.close()
+            await peers.close()
+            await events.close()
+            await cache.close()
+            if registry is not None:
+                await registry.close()
+
+    async def _start_unless_stopped(self, runtime: Runtime, events: EventLink) -> bool:
+        """Whether the agent started; False when it was told to stop first, which pre-empts the start."""
+        starting = asyncio.create_task(runtime.start(events.subscribe), name="start")
+        stopping = asyncio.create_task(self._stop_requested.wait(), name="stop")
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return False
+            starting.result()
+            return True
+        finally:
+            for task in (starting, stopping):
+                task.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
+
+    def _peers(self, registry: Registry | None, observer: CallObserver) -> Peers:
+        spec = self.spec
+        resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
+        token = None if spec.identity is None else Identity(spec.identity).token
+        return Peers(resolver, token=token, curve=spec.curve, observer=observer)
+
+    def _server(self, runtime: Runtime, observer: CallObserver) -> Server:
+        identity = self.spec.identity
+        if identity is None:
+            return Server(self._id, runtime.handlers, observer=observer)
+        verifier = Verifier(identity.ca_public, identity.epochs)
+        audience = str(self._id)
+        return Server(
+            self._id,
+            runtime.handlers,
+            authenticate=lambda token: verifier.verify(token, audience),
+            observer=observer,
+        )
+
+    async def _listen(self, server: Server) -> None:
+        spec = self.spec
+        if spec.unix_fd is not None:
+            await server.listen_unix(socket.socket(fileno=spec.unix_fd))
+        if spec.tcp_fd is not None and spec.tcp_endpoint is not None:
+            await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve)

@@ -1,0 +1,87 @@
+"""Public names beyond :mod:`tandem.agent`: a person's or a program's own connection to a running fleet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, overload
+
+from tandem.agent.peers import PeerProxies
+from tandem.core.deadline import Deadline, deadline_scope
+from tandem.core.errors import ConfigError, Unreachable
+from tandem.core.ids import AgentId
+from tandem.core.paths import Home
+from tandem.fleet import Fleet, find_fleet_file, load
+from tandem.rpc import Endpoint, Peers
+from tandem.security import Authority, Identity
+from tandem.telemetry.tracing import start_turn
+
+__all__ = ["Connection", "connect", "start_turn"]
+
+T = TypeVar("T")
+
+
+class LocalResolver:
+    """Finds agents of the machines that run on this computer by their unix sockets."""
+
+    def __init__(self, fleet: Fleet, home: Home):
+        self._fleet = fleet
+        self._home = home
+
+    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
+        """See :class:`tandem.rpc.Resolver`."""
+        identity = self._fleet.identify(peer)
+        machine = self._fleet.machines[identity.machine]
+        if not machine.is_here:
+            raise Unreachable(f"{identity} runs on another computer", hint=f"run this on {machine.name}")
+        socket = self._home.machine(machine.name).agent_socket(identity.name)
+        if not socket.exists():
+            raise Unreachable(f"{identity} is not running", hint="tandem status shows why; tandem up starts the fleet")
+        return Endpoint("unix", str(socket), service=identity)
+
+
+class Connection:
+    """An operator's view of the fleet; get one from :func:`connect`."""
+
+    def __init__(self, fleet: Fleet, peers: Peers):
+        self.fleet = fleet
+        self._proxies = PeerProxies(peers)
+
+    @property
+    def front_door(self) -> AgentId:
+        """The agent that takes requests of people.
+
+        Raises :class:`ConfigError` when the fleet file names none.
+        """
+        if self.fleet.front_door is None:
+            raise ConfigError("the fleet has no front door", hint="name one with `front_door:` in the fleet file")
+        return AgentId(self.fleet.front_door)
+
+    @overload
+    def peer(self, who: type[T], at: str | None = None) -> T: ...
+    @overload
+    def peer(self, who: str, at: str | None = None) -> Any: ...
+    def peer(self, who: Any, at: str | None = None) -> Any:
+        """An agent as an object; see :meth:`tandem.agent.Agent.peer`."""
+        return self._proxies.proxy(who, at)
+
+
+@asynccontextmanager
+async def connect(fleet_file: str | None = None, *, budget_s: float = 60.0) -> AsyncIterator[Connection]:
+    """Connect to the fleet of this computer as its operator, which takes the right to read its keys.
+
+    ``fleet_file`` as for ``--fleet``. Calls made within the block share a time budget of ``budget_s`` seconds.
+    Raises :class:`~tandem.fleet.FleetInvalid` for a wrong fleet file; an agent that does not run shows at the first call.
+    """
+    fleet = load(find_fleet_file(fleet_file)).require()
+    home = Home.from_environment()
+    local = next((machine.name for machine in fleet.machines.values() if machine.is_here), None)
+    if local is None:
+        raise ConfigError("no machine of this fleet runs on this computer", hint="tandem machine join")
+    identity = Identity(Authority.open(home).machine(local).issue("operator", "operator"))
+    peers = Peers(LocalResolver(fleet, home), token=identity.token)
+    try:
+        with deadline_scope(Deadline.after(budget_s)):
+            yield Connection(fleet, peers)
+    finally:
+        await peers.close()

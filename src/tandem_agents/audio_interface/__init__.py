@@ -1,0 +1,1 @@
+"""From the microphone to words, and from words to the loudspeaker."""

@@ -1,0 +1,91 @@
+"""Takes sound in: from the microphone, from files, from the network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Literal
+
+from msgspec import Struct
+
+from tandem.agent import Agent, Issue, action, every
+from tandem.core.errors import TandemError, Unavailable
+from tandem_agents.audio_interface.contracts import Chunk, SourceKind
+from tandem_agents.audio_interface.microphone import Microphone, Recording
+from tandem_agents.audio_interface.sessions import Sessions
+from tandem_agents.engines.kinds import Pcm
+
+
+class AudioCapture(Agent):
+    """Takes sound in from the microphone, files and the network, all three as equal sources."""
+
+    class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+        audio: Literal["auto", "microphone", "none"] = "auto"
+        max_sessions: int = 16
+        buffer_s: float = 60.0
+        idle_s: float = 60.0
+
+    settings: Settings
+
+    async def start(self) -> None:
+        self._sessions = Sessions(self.settings.max_sessions, self.settings.buffer_s)
+        self._microphone: Microphone | None = None
+        self._no_microphone = "switched off by `audio: none`"
+        if self.settings.audio != "none":
+            try:
+                self._microphone = await asyncio.to_thread(Microphone.find)
+            except TandemError as error:
+                self._no_microphone = str(error)
+        self._recordings: dict[str, Recording] = {}
+
+    async def stop(self) -> None:
+        for session in list(self._recordings):
+            await self.close(session)
+
+    async def check(self) -> Iterable[Issue]:
+        # Without a sound card `auto` is a configuration, not a fault; only an explicit wish can fail.
+        if self.settings.audio == "microphone" and self._microphone is None:
+            return [Issue(f"no microphone: {self._no_microphone}", fix="set audio: auto, or connect one", blocking=True)]
+        return ()
+
+    @property
+    def capabilities(self) -> list[str]:
+        return ["file", "network", *(["microphone"] if self._microphone is not None else [])]
+
+    @action
+    async def open(self, kind: SourceKind) -> str:
+        if kind == "microphone" and self._microphone is None:
+            raise Unavailable(f"no microphone: {self._no_microphone}", hint="hand in a file instead")
+        session = self._sessions.open(kind)
+        if kind == "microphone" and self._microphone is not None:
+            loop = asyncio.get_running_loop()
+
+            def arrived(pcm: Pcm) -> None:
+                loop.call_soon_threadsafe(session.record, pcm)
+
+            self._recordings[session.id] = await asyncio.to_thread(self._microphone.record, arrived)
+        return session.id
+
+    @action
+    async def push(self, session: str, pcm: Pcm, last: bool = False) -> float:
+        found = self._sessions.get(session)
+        await found.push(pcm, last)
+        return found.seconds
+
+    @action
+    async def chunks(self, session: str) -> AsyncIterator[Chunk]:
+        async for chunk in self._sessions.get(session).listen():
+            yield chunk
+
+    @action(idempotent=True)
+    async def close(self, session: str) -> None:
+        recording = self._recordings.pop(session, None)
+        if recording is not None:
+            await asyncio.to_thread(recording.stop)
+        self._sessions.close(session)
+
+    @every(seconds=10)
+    async def close_idle(self) -> None:
+        for session in self._sessions.close_idle(self.settings.idle_s):
+            self.log.info("closed the idle sound session %s", session)
+            await self.close(session)

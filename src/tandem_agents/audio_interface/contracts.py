@@ -1,0 +1,134 @@
+"""Sound and words on their way through the assistant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tandem.agent import Event, action, contract
+from tandem_agents.engines.kinds import Pcm
+
+SourceKind = Literal["microphone", "file", "network"]
+
+
+class Chunk(Struct, frozen=True):
+    """A piece of a session's sound: 16 kHz mono, ``at_s`` seconds from the session's start."""
+
+    pcm: Pcm
+    at_s: float
+
+
+@contract("AudioCapture")
+class Capture(Protocol):
+    async def open(self, kind: SourceKind) -> str:
+        """Begin a session and return its id; a microphone starts to record.
+
+        Raises ``Unavailable`` when there is no microphone, ``Overloaded`` when too many sessions are open.
+        """
+        ...
+
+    async def push(self, session: str, pcm: Pcm, last: bool = False) -> float:
+        """Add sound (mono, any rate) to a file or network session; returns its seconds so far.
+
+        Waits for room within the caller's time budget: a listener that is slow slows the speaker down.
+        """
+        ...
+
+    def chunks(self, session: str) -> AsyncIterator[Chunk]:
+        """The session's sound from its beginning, as it comes; any number may listen."""
+        ...
+
+    @action(idempotent=True)
+    async def close(self, session: str) -> None:
+        """End a session; who listens hears the rest."""
+        ...
+
+
+class CleanChunk(Struct, frozen=True, kw_only=True):
+    """A cleaned piece. ``speech`` tells what the voice activity detector found in it.
+
+    ``started_s`` or ``ended_s`` (seconds from the session's start) are set when speech began or ended here.
+    """
+
+    pcm: Pcm
+    at_s: float
+    speech: bool
+    started_s: float | None = None
+    ended_s: float | None = None
+
+
+@contract("FusedAudioPreprocessor")
+class Cleaning(Protocol):
+    def clean(self, session: str) -> AsyncGenerator[CleanChunk, None]:
+        """The session's sound without hum and offset, at an even loudness, with speech marked."""
+        ...
+
+
+class Wake(Struct, frozen=True):
+    """The assistant was called; ``phrase`` ended ``at_s`` seconds into the session."""
+
+    phrase: str
+    at_s: float
+
+
+class WakeWordHeard(Event, topic="voice.wake"):
+    session: str
+    wake: Wake
+
+
+@contract("WakeWordDetector")
+class Waking(Protocol):
+    def detect(self, session: str) -> AsyncIterator[Wake]:
+        """Every time the session's sound holds the wake phrase."""
+        ...
+
+
+class Heard(Struct, frozen=True, kw_only=True):
+    """What an utterance is heard as so far; the last one of an utterance is ``final``.
+
+    ``addressed`` tells whether it began with the assistant's name or followed the wake phrase, which ``text`` no
+    longer holds.
+    """
+
+    text: str
+    language: str
+    final: bool
+    started_s: float
+    ended_s: float
+    addressed: bool = False
+
+
+class UtteranceHeard(Event, topic="voice.heard"):
+    """A final transcript."""
+
+    session: str
+    heard: Heard
+
+
+@contract("StreamingSpeechRecognition")
+class Hearing(Protocol):
+    def listen(self, session: str, wake: bool = False) -> AsyncIterator[Heard]:
+        """Partial and final transcripts of the session's utterances, until it ends.
+
+        With ``wake`` only utterances that follow the wake phrase, or begin with the assistant's name, are given.
+        """
+        ...
+
+
+@contract("StreamingTTSAgent")
+class Reading(Protocol):
+    def speak(self, text: str, session: str = "main", voice: str = "") -> AsyncIterator[Pcm]:
+        """Speak sentence by sentence; the first sound comes when the first sentence is done."""
+        ...
+
+    @action(idempotent=True)
+    async def stop(self, session: str = "") -> int:
+        """Silence a session (empty: all); returns how many were speaking."""
+        ...
+
+    @action(idempotent=True)
+    async def update_voice_settings(self, voice: str = "", speed: float = 0.0) -> None:
+        """Change how the assistant sounds from the next sentence on; empty and 0 keep what is."""
+        ...

@@ -1,0 +1,1 @@
+"""Speech to text and back, one clip or one sentence at a time."""

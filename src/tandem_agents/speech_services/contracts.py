@@ -1,0 +1,55 @@
+"""What the speech services answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from tandem.agent import action, contract
+from tandem_agents.engines.kinds import Pcm, Transcript, Voice
+
+
+class SpeechStats(Struct, frozen=True, kw_only=True):
+    """Counts since the start. ``real_time_factor`` is seconds of computing per second of sound, 0 before the first."""
+
+    requests: int
+    failures: int
+    audio_s: float
+    busy_s: float
+    real_time_factor: float
+
+
+@contract("STTService")
+class Dictation(Protocol):
+    @action(idempotent=True)
+    async def transcribe(self, audio: Pcm) -> Transcript:
+        """Write down a clip of any rate; silence gives an empty text. Raises ``Unavailable`` without a model."""
+        ...
+
+    @action(idempotent=True)
+    async def batch_transcribe(self, clips: list[Pcm]) -> list[Transcript]: ...
+    @action(idempotent=True)
+    async def performance_metrics(self) -> SpeechStats: ...
+
+
+@contract("TTSService")
+class Voicing(Protocol):
+    @action(idempotent=True)
+    def synthesize(self, text: str, voice: str = "", speed: float = 0.0) -> AsyncIterator[Pcm]:
+        """Speak ``text``; pieces of at most half a second. ``voice`` empty and ``speed`` 0 mean the defaults.
+
+        Raises ``Unavailable`` without a model, ``NotFound`` for an unknown voice.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def set_voice(self, voice: str) -> str:
+        """Make ``voice`` the default until the next restart; returns the one before."""
+        ...
+
+    @action(idempotent=True)
+    async def voices(self) -> list[Voice]: ...
+    @action(idempotent=True)
+    async def performance_metrics(self) -> SpeechStats: ...

@@ -1,0 +1,103 @@
+"""Sound sessions: every listener hears everything once, slow ones slow the writer down."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from tandem.agent.testing import virtual_time
+from tandem.core.errors import InvalidArguments, NotFound, Overloaded
+from tandem_agents.audio_interface.sessions import CHUNK_S, Session, Sessions
+from tandem_agents.engines.kinds import Pcm
+
+RATE = 16_000
+
+
+def tone(seconds: float, rate: int = RATE) -> Pcm:
+    samples = np.sin(np.arange(round(seconds * rate)) * 2 * np.pi * 440 / rate) * 8000
+    return Pcm(samples.astype("<i2").tobytes(), rate)
+
+
+async def hear(session: Session) -> bytes:
+    return b"".join([chunk.pcm.data async for chunk in session.listen()])
+
+
+@virtual_time
+async def test_every_listener_hears_the_whole_session() -> None:
+    """Listeners that come early, late and after the end all hear the same sound from the beginning."""
+    session, sound = Session("file", 60), tone(1.23)
+    early = asyncio.create_task(hear(session))
+    await asyncio.sleep(0)
+    await session.push(sound, last=False)
+    late = asyncio.create_task(hear(session))
+    await session.push(Pcm(b"", RATE), last=True)
+
+    assert await early == await late == await hear(session) == sound.data
+
+
+@virtual_time
+async def test_sound_is_brought_to_the_speech_rate() -> None:
+    """48 kHz in gives 16 kHz out with the same duration, in chunks stamped with their times."""
+    session = Session("network", 60)
+    await session.push(tone(1.0, 48_000), last=True)
+    chunks = [chunk async for chunk in session.listen()]
+
+    assert {chunk.pcm.rate for chunk in chunks} == {RATE}
+    assert sum(chunk.pcm.seconds for chunk in chunks) == pytest.approx(1.0, abs=0.01)
+    assert [chunk.at_s for chunk in chunks] == pytest.approx([n * CHUNK_S for n in range(len(chunks))])
+
+
+@virtual_time
+async def test_a_slow_listener_slows_the_writer() -> None:
+    """With the buffer full, push waits until the slowest listener has moved on, and nothing is lost."""
+    session = Session("file", 1.0)
+    writer = asyncio.create_task(session.push(tone(3.0), last=True))
+    listener = session.listen()
+    first = await anext(listener)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not writer.done()
+    rest = [chunk.pcm.data async for chunk in listener]
+    await writer
+
+    assert first.pcm.data + b"".join(rest) == tone(3.0).data
+
+
+@virtual_time
+async def test_a_microphone_never_waits() -> None:
+    """A recording nobody keeps up with forgets its oldest sound instead of blocking."""
+    session = Session("microphone", 1.0)
+    session.record(tone(3.0))
+    session.end()
+    heard = [chunk async for chunk in session.listen()]
+
+    assert sum(chunk.pcm.seconds for chunk in heard) == pytest.approx(1.0)
+    assert heard[0].at_s == pytest.approx(2.0)
+
+
+@virtual_time
+async def test_nothing_can_be_added_after_the_end() -> None:
+    """An ended session refuses more sound, and a session keeps its sample rate."""
+    session = Session("file", 10)
+    await session.push(tone(0.2), last=False)
+    with pytest.raises(InvalidArguments, match="sample rate"):
+        await session.push(tone(0.2, 8_000), last=False)
+    session.end()
+    with pytest.raises(InvalidArguments, match="ended"):
+        await session.push(tone(0.2), last=False)
+
+
+@virtual_time
+async def test_sessions_are_limited_and_forgotten_when_idle() -> None:
+    """Too many sessions are refused; one nobody uses for long is closed and no longer found."""
+    sessions = Sessions(limit=1, capacity_s=10)
+    session = sessions.open("network")
+    with pytest.raises(Overloaded):
+        sessions.open("network")
+    await asyncio.sleep(61)
+
+    assert sessions.close_idle(60) == [session.id]
+    with pytest.raises(NotFound):
+        sessions.get(session.id)
