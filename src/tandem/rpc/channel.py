@@ -36,6 +36,11 @@ class Channel(Protocol):
         ...
 
     @property
+    def uid(self) -> int | None:
+        """The other end's user, as the kernel knows it; None on transports where it does not."""
+        ...
+
+    @property
     def congested(self) -> bool:
         """Whether so much waits to leave that the sender should :meth:`wait`."""
         ...

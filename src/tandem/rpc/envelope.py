@@ -140,7 +140,13 @@ encode = _encoder.encode
 """Bytes of a frame; raises ``TypeError`` for a value that msgpack cannot carry."""
 
 decode = msgspec.msgpack.Decoder(Frame).decode
-"""A frame from its bytes; arguments, results and items stay undecoded views. Raises ``msgspec.MsgspecError``."""
+"""A frame from its bytes; arguments, results and items stay undecoded views. Raises :data:`UNREADABLE`."""
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding bytes from elsewhere may raise: no msgpack, wrong types, broken UTF-8, nested without end."""
+
+ERROR_LIMIT = 64 * 1024
+"""Bytes of an ERROR frame; above, its message is cut and its details are left out."""
 
 _MAP_KINDS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 EMPTY_MAP = b"\x80"
@@ -176,10 +182,15 @@ def encode_failure(call: int, error: TandemError, *, refused: bool = False) -> b
     """An ERROR frame; details that msgpack cannot carry travel as their ``repr``."""
     failure = Failure(call, error.code, error.message, error.hint, error.details, refused)
     try:
-        return encode(failure)
-    except (TypeError, ValueError, OverflowError):
+        frame = encode(failure)
+    except (TypeError, ValueError, OverflowError, RecursionError):
         failure.details = {str(key): repr(value) for key, value in error.details.items()}
-        return encode(failure)
+        frame = encode(failure)
+    if len(frame) > ERROR_LIMIT:
+        cut = ERROR_LIMIT // 16
+        hint = error.hint[:cut] if error.hint else None
+        frame = encode(Failure(call, error.code, error.message[:cut] + "…", hint, {}, refused))
+    return frame
 
 
 def error_of(failure: Failure) -> TandemError:
@@ -191,6 +202,13 @@ def is_argument_map(args: Raw) -> bool:
     """Whether ``args`` holds a msgpack map at all."""
     view = memoryview(args)
     return len(view) > 0 and view[0] in _MAP_KINDS
+
+
+def same_service(wanted: str, own: str) -> bool:
+    """Whether a caller that wants ``wanted`` has reached it; a name without a machine matches any machine."""
+    name, _, machine = wanted.partition("@")
+    own_name, _, own_machine = own.partition("@")
+    return name == own_name and (not machine or not own_machine or machine == own_machine)
 
 
 def choose_version(hello: Hello) -> int | None:

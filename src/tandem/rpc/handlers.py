@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder
 
 from tandem.core.errors import ConfigError, InvalidArguments
-from tandem.rpc.envelope import is_argument_map
+from tandem.rpc.envelope import UNREADABLE, is_argument_map
 from tandem.rpc.signatures import shape_of
 
 
@@ -64,7 +64,7 @@ def prepare(handler: Handler) -> Decoded:
     def checked(raw: Raw) -> Struct:
         try:
             return decode(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             if not is_argument_map(raw):
                 raise InvalidArguments(
                     f"{handler.name}: arguments travel as a map of names to values"

@@ -12,6 +12,7 @@ from tandem.core.errors import DeadlineExceeded, InvalidArguments, TandemError, 
 from tandem.rpc.channel import Alarm, Channel
 from tandem.rpc.envelope import (
     CONNECTION,
+    UNREADABLE,
     Bye,
     Cancel,
     Credit,
@@ -36,6 +37,10 @@ Answer = Reply | Failure
 
 class ConnectionLost(Unreachable):
     """The connection ended while the call was under way; whether it ran is not known."""
+
+
+class NotSent(Unreachable):
+    """The connection had ended before the call was sent."""
 
 
 class Owner(Protocol):
@@ -117,11 +122,11 @@ class Link:
     async def request(self, call: int, frame: bytes, at: float) -> Answer:
         """Send a REQUEST and return its answer.
 
-        Raises ``DeadlineExceeded`` at ``at`` (monotonic seconds), and :class:`ConnectionLost`.
+        Raises ``DeadlineExceeded`` at ``at`` (monotonic seconds), :class:`NotSent` and :class:`ConnectionLost`.
         """
         channel = self._channel
         if channel is None or self._stage is Stage.LOST:
-            raise ConnectionLost(f"the connection to {self.peer} was lost")
+            raise NotSent(f"the connection to {self.peer} was lost")
         if channel.congested:
             await self._room(channel, at)
         future: asyncio.Future[Answer] = self._loop.create_future()
@@ -139,7 +144,7 @@ class Link:
     def open_stream(self, call: int, frame: bytes, inbox: Inbox) -> None:
         """Send a REQUEST for a stream whose items go to ``inbox`` until :meth:`close_stream`."""
         if self._stage is Stage.LOST:
-            inbox.end(ConnectionLost(f"the connection to {self.peer} was lost"))
+            inbox.end(Refused(NotSent(f"the connection to {self.peer} was lost")))
             return
         self._inboxes[call] = inbox
         self._send(frame)
@@ -181,7 +186,7 @@ class Link:
     def frame_received(self, data: bytes | memoryview) -> None:
         try:
             frame: Frame = decode(data)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self._break_off(InvalidArguments(f"{self.peer} sent something that is no frame: {error}"))
             return
         self._heard += 1
@@ -316,7 +321,7 @@ class Link:
         except TimeoutError:
             raise DeadlineExceeded(f"no room to send to {self.peer} in time") from None
         if self._stage is Stage.LOST:
-            raise ConnectionLost(f"the connection to {self.peer} was lost")
+            raise NotSent(f"the connection to {self.peer} was lost")
 
     def _send(self, frame: bytes) -> None:
         if self._channel is not None and self._stage is not Stage.LOST:

@@ -7,16 +7,15 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
-import msgspec
 from msgspec import Raw, Struct
 
 from tandem.core import clock
 from tandem.core.deadline import Deadline, current_deadline, effective_deadline
 from tandem.core.errors import DeadlineExceeded, InvalidArguments, TandemError, TooLarge, Unreachable
 from tandem.rpc.breaker import CLOSED, BreakerState
-from tandem.rpc.envelope import EMPTY_MAP, FRAME_LIMIT, Failure, Reply, encode_request, error_of
+from tandem.rpc.envelope import EMPTY_MAP, FRAME_LIMIT, UNREADABLE, Failure, Reply, encode_request, error_of
 from tandem.rpc.interfaces import Observer, Resolver, Silent
-from tandem.rpc.link import ConnectionLost, Link, Refused
+from tandem.rpc.link import ConnectionLost, Link, NotSent, Refused
 from tandem.rpc.pool import PeerState, Pool, Token
 from tandem.rpc.retry import Ran, pause_before_retry
 from tandem.rpc.signatures import CallSignature, broken_contract, decoder_for
@@ -207,6 +206,9 @@ class Peers:
                     call.must_be = link.instance
                 await _pause(lost, Ran.PERHAPS, call)
                 continue
+            except NotSent as lost:
+                await _pause(lost, Ran.NO, call)
+                continue
             if type(answer) is Reply:
                 return answer.result
             assert isinstance(answer, Failure)
@@ -282,7 +284,7 @@ def _decoder(action: str, annotation: Any) -> Callable[[Raw], Any]:
     def checked(raw: Raw) -> Any:
         try:
             return decode(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise broken_contract(action, error) from error
 
     return checked

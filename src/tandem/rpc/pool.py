@@ -170,7 +170,7 @@ class Pool:
         try:
             endpoint = await self._resolver.resolve(peer.name, deadline)
             peer.instance = endpoint.instance
-            service = endpoint.service or peer.name
+            service = str(endpoint.service or peer.name)
             token = self._token(service) if self._token is not None else ""
             hello = Hello(OLDEST_VERSION, PROTOCOL_VERSION, service, self.client, token)
             channel = await self._open(endpoint, link)

@@ -37,7 +37,8 @@ class Server:
 
     A task per call; the caller's remaining budget becomes the handler's deadline and cancels it when it passes.
     ``authenticate`` turns the token of a HELLO into a principal or raises ``PermissionDenied``; without it callers are
-    anonymous, which suits tests only. Handlers may find the caller with :func:`tandem.rpc.current_principal`.
+    anonymous, which suits tests only. ``local`` does the same for a caller on a unix socket that has no token, from
+    the user id the kernel reports (SO_PEERCRED), and raises likewise. Handlers may find the caller with :func:`tandem.rpc.current_principal`.
     """
 
     def __init__(
@@ -46,16 +47,18 @@ class Server:
         handlers: Mapping[str, Handler],
         *,
         authenticate: Authenticate | None = None,
+        local: Callable[[int], Principal] | None = None,
         observer: Observer | None = None,
         limits: Limits | None = None,
     ):
         limits = limits or Limits()
         self._shared = Shared(
-            service=service,
+            service=str(service),
             # Never reused: callers take it as the promise that earlier call ids are still remembered.
             instance=new_id(),
             actions={name: prepare(handler) for name, handler in handlers.items()},
             authenticate=authenticate,
+            local=local,
             observer=observer or Silent(),
             limits=limits,
             memory=CallMemory(limits.remembered_calls, limits.remembered_bytes, limits.remembered_s),
@@ -71,7 +74,7 @@ class Server:
     @property
     def connections(self) -> int:
         """Connections held."""
-        return len(self._sessions)
+        return sum(session.connected for session in self._sessions)
 
     async def listen_memory(self, network: MemoryNetwork, address: str) -> None:
         """Answer under ``address`` within this process; raises ``ConfigError`` when it is taken."""

@@ -25,6 +25,7 @@ from tandem.rpc.calls import Call, draining
 from tandem.rpc.channel import Alarm, Channel
 from tandem.rpc.envelope import (
     CONNECTION,
+    UNREADABLE,
     Bye,
     Cancel,
     Credit,
@@ -39,6 +40,7 @@ from tandem.rpc.envelope import (
     decode,
     encode,
     encode_failure,
+    same_service,
 )
 from tandem.rpc.handlers import Decoded
 from tandem.rpc.interfaces import Limits, Observer
@@ -61,6 +63,7 @@ class Shared(msgspec.Struct, kw_only=True):
     instance: str
     actions: Mapping[str, Decoded]
     authenticate: Authenticate | None
+    local: Callable[[int], Principal] | None
     observer: Observer
     limits: Limits
     memory: CallMemory
@@ -75,7 +78,8 @@ class Stage(Enum):
 
 
 class Session:
-    """Receives the frames of one channel; ``gone(session)`` is called when the channel is lost."""
+    """Receives the frames of one channel; ``gone(session)`` is called when the channel is lost and the
+    last of its calls over."""
 
     def __init__(self, shared: Shared, channel: Channel, gone: Callable[[Session], None]):
         self._shared = shared
@@ -90,6 +94,10 @@ class Session:
         self._timer = loop.call_later(shared.limits.hello_s, self._refuse, _silent(shared.limits.hello_s))
 
     @property
+    def connected(self) -> bool:
+        return self._stage is not Stage.LOST
+
+    @property
     def calls(self) -> Collection[Call]:
         """Calls in flight."""
         return self._calls.values()
@@ -97,7 +105,7 @@ class Session:
     def frame_received(self, data: bytes | memoryview) -> None:
         try:
             frame: Frame = decode(data)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self._refuse(InvalidArguments(f"not a frame of this protocol: {error}"))
             return
         if self._stage is Stage.OPEN:
@@ -112,12 +120,16 @@ class Session:
             # What must not run twice runs on: its caller comes back for the answer under the same id.
             if call.action.handler.stream or call.action.handler.idempotent:
                 call.stop(Cancelled(f"the caller went away: {reason.message}"))
-        self._gone(self)
+        self._leave_if_over()
+
+    def retire(self) -> None:
+        """Ask the caller to make its next calls on another connection."""
+        if self._stage is Stage.OPEN:
+            self._channel.send(encode(Drain()))
 
     def drain(self) -> None:
         """Ask the caller to go elsewhere, and end the streams that have no end of their own."""
-        if self._stage is Stage.OPEN:
-            self._channel.send(encode(Drain()))
+        self.retire()
         for call in list(self._calls.values()):
             if call.deadline is None:
                 call.stop(draining(self._shared.service))
@@ -143,7 +155,7 @@ class Session:
             spoken = f"{frame.oldest} to {frame.newest}"
             self._refuse(InvalidArguments(f"no common protocol version: the caller speaks {spoken}"))
             return
-        if frame.service not in (shared.service, shared.service.partition("@")[0]):
+        if not same_service(frame.service, shared.service):
             self._refuse(PermissionDenied(f"this is {shared.service}, not {frame.service}"))
             return
         try:
@@ -154,13 +166,22 @@ class Session:
         self._client = frame.client
         self._stage = Stage.OPEN
         self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(shared.limits.connection_age_s, self.drain)
+        self._timer = asyncio.get_running_loop().call_later(shared.limits.connection_age_s, self.retire)
         self._channel.send(encode(Welcome(version, shared.service, shared.instance)))
 
     def _identify(self, token: str) -> Principal | None:
-        if self._shared.authenticate is None:
+        shared = self._shared
+        if shared.local is not None and not token and self._channel.uid is not None:
+            return shared.local(self._channel.uid)
+        if shared.authenticate is None:
             return None
-        principal = self._shared.authenticate(token)
+        try:
+            principal = shared.authenticate(token)
+        except TandemError:
+            raise
+        except Exception as error:
+            shared.observer.on_unhandled_error("HELLO", error)
+            raise PermissionDenied("the caller's token could not be checked") from error
         proven = self._channel.identity
         if proven and proven != principal.name:
             raise PermissionDenied(f"the connection's key belongs to {proven}, the token to {principal.name}")
@@ -289,8 +310,12 @@ class Session:
     def _done(self, call: Call) -> None:
         self._shared.in_flight -= 1
         del self._calls[call.id]
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
         if self._stage is Stage.LOST and not self._calls:
             self._alarm.cancel()
+            self._gone(self)
 
     def _credit(self, frame: Credit) -> None:
         call = self._calls.get(frame.id)

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder
 
 from tandem.core.errors import ConfigError, InvalidArguments, RemoteError
+from tandem.rpc.envelope import UNREADABLE
 
 _STREAMS = (
     collections.abc.AsyncIterator,
@@ -144,7 +145,7 @@ class CallSignature:
         """The result; raises :class:`~tandem.core.errors.RemoteError` when the peer broke the contract."""
         try:
             return self._decode(raw)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise broken_contract(self.action, error) from error
 
 

@@ -14,6 +14,7 @@ class MemoryChannel:
     """One of two ends; a frame arrives in a later turn of the event loop, as from a real peer."""
 
     identity = ""
+    uid = None
     congested = False
 
     def __init__(self) -> None:

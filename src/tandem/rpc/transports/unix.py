@@ -20,8 +20,12 @@ from tandem.rpc.envelope import FRAME_LIMIT
 
 _HEADER = Layout("<I")
 _HEADER_SIZE = _HEADER.size
+_CREDENTIALS = Layout("3i")  # struct ucred: pid, uid, gid (unix(7))
 WRITE_HIGH_WATER = 1024 * 1024
 """Unsent bytes above which a channel counts as congested; sixteen chunks of a bulk stream."""
+
+LINGER_S = 2.0
+"""Time for last frames to leave towards somebody who does not read."""
 
 BACKLOG = 512
 """Connections that may wait to be accepted; a whole fleet may reconnect to one agent at once."""
@@ -47,6 +51,16 @@ class UnixChannel(asyncio.Protocol):
     def congested(self) -> bool:
         return self._gate.shut
 
+    @property
+    def uid(self) -> int | None:
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is None or not hasattr(socket, "SO_PEERCRED"):
+            return None
+        _pid, uid, _gid = _CREDENTIALS.unpack(
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        return int(uid)
+
     def send(self, frame: bytes) -> None:
         if self._transport is None:
             return
@@ -62,6 +76,8 @@ class UnixChannel(asyncio.Protocol):
         if self._transport is not None:
             self._flush()
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._loop.call_later(LINGER_S, self._transport.abort)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -40,6 +40,8 @@ _NOT_CONNECTED = zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
 class RouterChannel:
     """One caller of a ROUTER, known by its routing id."""
 
+    uid = None
+
     def __init__(self, listener: ZmqListener, route: bytes, identity: str):
         self.route = route
         self.identity = identity
@@ -234,6 +236,7 @@ class DealerChannel:
     """The caller's connection to one ROUTER."""
 
     identity = ""
+    uid = None
 
     def __init__(self, socket: RawSocket, receiver: Receiver):
         self._loop = asyncio.get_running_loop()
