@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from tandem.agent.notify import Notifier
 from tandem.agent.runtime import Runtime
 from tandem.core.health import HealthReport
+from tandem.registry import LEASE_TTL_S
 
 CHECK_PERIOD_S = 1.0
 """Seconds between two looks at the agent's health."""
 
-LEASE_PERIOD_S = 5.0
-"""Seconds between two refreshes of the lease; a third of its life, so that one lost refresh does no harm."""
+LEASE_PERIOD_S = LEASE_TTL_S / 3
+"""Seconds between two refreshes of the lease; a third of its life, so one lost refresh does no harm."""
 
 
 async def report_health(runtime: Runtime, notifier: Notifier) -> None:

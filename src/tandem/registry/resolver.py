@@ -47,7 +47,7 @@ class RegistryResolver:
         name, _, machine = peer.partition("@")
         where = machine or self._machine_of(name) or await self._registered_machine(name, deadline)
         if where == self._machine:
-            return Endpoint("unix", str(self._dirs.agent_socket(name)))
+            return Endpoint("unix", str(self._dirs.agent_socket(name)), service=AgentId.of(name, where))
         return await self._elsewhere(AgentId.of(name, where), deadline)
 
     def _machine_of(self, name: str) -> str:
@@ -113,4 +113,4 @@ def _endpoint(lease: Lease, caller_machine: str) -> Endpoint:
             f"{lease.name} opens no port, so {caller_machine} cannot call it",
             hint=f"give {lease.agent} a port in the fleet file",
         )
-    return Endpoint("zmq", lease.zmq, lease.instance, lease.curve_public.encode())
+    return Endpoint("zmq", lease.zmq, lease.instance, lease.curve_public.encode(), service=lease.name)
