@@ -21,7 +21,6 @@ from tandem.core.health import Status
 from tandem.supervise.lifecycle import (
     Action,
     AgentState,
-    Announce,
     CheckNeeds,
     CloseSockets,
     DeadlinePassed,
@@ -143,9 +142,8 @@ def extend(state: AgentState, event: Extended, at: Moment) -> Decision:
 
 @rule(Phase.HEALTHY)
 def serve(state: AgentState, event: Ready, at: Moment) -> Decision:
-    """It is usable: announce it."""
-    serving = replace(state, phase=Phase.HEALTHY, deadline=None, ready_at=at.now, issues=(), note="")
-    return Decision(serving, (Announce(state.instance),))
+    """It is usable."""
+    return Decision(replace(state, phase=Phase.HEALTHY, deadline=None, ready_at=at.now, issues=(), note=""))
 
 
 @rule(Phase.STARTING)
@@ -164,9 +162,7 @@ _RATED = {
 @rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY)
 def rate(state: AgentState, event: Reported, at: Moment) -> Decision:
     """Believe what it says about itself."""
-    phase = _RATED.get(event.status, state.phase)
-    rated = replace(state, phase=phase, issues=event.issues)
-    return Decision(rated, () if phase is state.phase else (Announce(state.instance),))
+    return Decision(replace(state, phase=_RATED.get(event.status, state.phase), issues=event.issues))
 
 
 # ---- ending ----

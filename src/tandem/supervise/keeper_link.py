@@ -38,8 +38,9 @@ class KeeperLink:
         self._writer = writer
         self._seq = itertools.count(1)
         self._replies: dict[int, asyncio.Future[AnyReply]] = {}
-        self._listener: asyncio.Task[None] | None = None
+        self._on_event: Callable[[AnyReply], None] = _ignore
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._listener = asyncio.create_task(self._read(), name="keeper-link")
 
     @classmethod
     async def connect(cls, path: Path) -> KeeperLink:
@@ -51,8 +52,8 @@ class KeeperLink:
         return cls(reader, writer)
 
     def listen(self, on_event: Callable[[AnyReply], None]) -> None:
-        """Begin to read; call once, before the first question."""
-        self._listener = asyncio.create_task(self._read(on_event), name="keeper-link")
+        """Hand events to ``on_event`` from now on."""
+        self._on_event = on_event
 
     def send(self, request: AnyRequest) -> None:
         """Say something that wants no answer. Nothing happens when the keeper is gone; see :meth:`closed`."""
@@ -75,8 +76,7 @@ class KeeperLink:
 
     def close(self) -> None:
         self._writer.close()
-        if self._listener is not None:
-            self._listener.cancel()
+        self._listener.cancel()
 
     async def _ask(self, request: AnyRequest, answer: type[T]) -> T:
         seq = next(self._seq)
@@ -90,12 +90,12 @@ class KeeperLink:
         assert isinstance(reply, answer)
         return reply
 
-    async def _read(self, on_event: Callable[[AnyReply], None]) -> None:
+    async def _read(self) -> None:
         frames = Frames()
         try:
             while data := await self._reader.read(_READ):
                 for frame in frames.feed(data):
-                    self._take(_decode(frame), on_event)
+                    self._take(_decode(frame))
         except OSError:
             pass  # the same as its end
         finally:
@@ -105,13 +105,17 @@ class KeeperLink:
             if not self._closed.done():
                 self._closed.set_result(None)
 
-    def _take(self, message: AnyReply, on_event: Callable[[AnyReply], None]) -> None:
+    def _take(self, message: AnyReply) -> None:
         if isinstance(message, Listing | Beats):
             future = self._replies.get(message.seq)
             if future is not None and not future.done():
                 future.set_result(message)
             return
-        on_event(message)
+        self._on_event(message)
+
+
+def _ignore(_message: AnyReply) -> None:
+    """Events before anybody listens are in the listing."""
 
 
 def ask_listing(path: Path, timeout_s: float = 5.0) -> Listing:

@@ -272,12 +272,6 @@ class Kill(Action, frozen=True):
     instance: str
 
 
-class Announce(Action, frozen=True):
-    """Renew the lease on its name: it serves."""
-
-    instance: str
-
-
 class Withdraw(Action, frozen=True):
     """Delete the lease: nobody serves that name."""
 

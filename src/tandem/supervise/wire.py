@@ -218,6 +218,17 @@ AnyReply = Listing | Beats | UnitSpawned | UnitFailed | UnitSaid | UnitEnded | U
 # ---- between the keeper and a zygote (one message per packet, descriptors beside it) ----
 
 
+class Preload(Struct, frozen=True):
+    """What a zygote imports, in order: failures of ``modules`` are reported by it, those of ``optional`` ones are left
+    to the agents that need them. ``path`` goes in front of ``sys.path``: where the fleet's own modules are.
+    """
+
+    modules: list[str]
+    optional: list[str] = []
+    path: list[str] = []
+    title: str = "tandem: zygote"
+
+
 class ForkOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``targets[i]`` is the number the i-th descriptor sent along gets in the child; 1 also becomes 2."""
 

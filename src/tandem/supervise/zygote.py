@@ -21,23 +21,11 @@ from collections.abc import Callable
 
 import msgspec
 import setproctitle
-from msgspec import Struct
 
 from tandem.supervise.descriptors import arrange, receive_fds
-from tandem.supervise.wire import SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello
+from tandem.supervise.wire import SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
 
 _PACKET = 1 << 20
-
-
-class Preload(Struct, frozen=True):
-    """What to import, in order; the first failure of each is reported and does not stop the rest."""
-
-    modules: list[str]
-    optional: list[str] = []
-    """Imported as well; their failure is the agent's to report."""
-    path: list[str] = []
-    """Put in front of ``sys.path``: where the fleet's own modules are."""
-    title: str = "tandem: zygote"
 
 
 def import_all(preload: Preload) -> dict[str, str]:

@@ -13,7 +13,6 @@ from tandem.supervise.lifecycle import (
     SERVING,
     Action,
     AgentState,
-    Announce,
     CheckNeeds,
     CloseSockets,
     DeadlinePassed,
@@ -76,13 +75,13 @@ class Story:
 
 
 def test_start_goes_through_waiting_to_healthy() -> None:
-    """A start asks for the needs, spawns once they are met, and announces the agent when it says READY."""
+    """A start asks for the needs, spawns once they are met, and READY makes it healthy."""
     story = Story().on(Start())
     assert story.state.phase is Phase.WAITING and story.actions == (CheckNeeds(),)
     story.on(NeedsMet(I))
     assert story.state.phase is Phase.STARTING and story.actions == (Spawn(I),)
     story.on(Ready(I), after=0.25)
-    assert story.state.phase is Phase.HEALTHY and story.actions == (Announce(I),)
+    assert story.state.phase is Phase.HEALTHY and story.actions == ()
     assert story.state.ready_after_s == 0.25 and story.state.deadline is None
 
 
@@ -277,10 +276,9 @@ def test_unresponsive_gets_kill_at_once() -> None:
 
 @pytest.mark.parametrize("status", [Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY])
 def test_reports_move_between_the_serving_phases(status: Status) -> None:
-    """What the agent says about itself is its phase, and a change renews its lease."""
+    """What the agent says about itself is its phase."""
     story = Story().healthy().on(Reported(I, status, ("no microphone",)))
     assert story.state.phase == status and story.state.issues == ("no microphone",)
-    assert story.actions == (() if status is Status.HEALTHY else (Announce(I),))
 
 
 def test_a_report_does_not_make_it_ready() -> None:

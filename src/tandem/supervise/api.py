@@ -1,0 +1,130 @@
+"""What the command line and a node say to each other over ``node.sock``; framed like everything else (``wire``).
+
+A connection carries one request; the answers follow until a :class:`Done` or :class:`Refused`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tandem.fleet.model import Fleet
+
+Verb = Literal["start", "stop", "restart"]
+
+
+class AskStatus(Struct, frozen=True, tag=True):
+    """Answered by one :class:`MachineStatus`."""
+
+
+class BringUp(Struct, frozen=True, kw_only=True, tag=True):
+    """Start what ``agents`` (identities; empty: all of this machine) and their needs name.
+
+    ``fleet`` is what the file says now. Progress follows until every one is up or in trouble.
+    """
+
+    fleet: Fleet
+    agents: list[str] = []
+
+
+class Order(Struct, frozen=True, kw_only=True, tag=True):
+    """Do ``verb`` to each of ``agents`` (identities on this machine) and follow them until they are there."""
+
+    verb: Verb
+    agents: list[str]
+
+
+class TakeDown(Struct, frozen=True, tag=True):
+    """Stop every agent, dependants first, then the servers, the node and the keeper. The keeper's socket tells the end."""
+
+
+AnyQuestion = AskStatus | BringUp | Order | TakeDown
+
+
+class AgentView(Struct, frozen=True, kw_only=True):
+    """One agent as people see it.
+
+    ``state`` is a phase; ``port`` the TCP port it listens on; ``note`` says why it is where it is and what comes
+    next, ``exit`` how its last process ended, ``tail`` the last lines that process wrote, ``needs`` bare names.
+    """
+
+    name: str
+    machine: str
+    group: str
+    state: str
+    pid: int | None = None
+    port: int | None = None
+    ready_after_s: float | None = None
+    restarts: int = 0
+    issues: list[str] = []
+    note: str = ""
+    exit: str = ""
+    tail: list[str] = []
+    required: bool = True
+    verdict: Literal["up", "pending", "trouble", "off"] = "pending"
+    """``off``: not wanted. ``trouble``: will not come up without help, or only after a long wait."""
+
+
+class ServiceView(Struct, frozen=True, kw_only=True):
+    """One server Tandem runs for its agents."""
+
+    name: str
+    machine: str
+    state: str
+    pid: int | None = None
+    port: int | None = None
+    ready_after_s: float | None = None
+    restarts: int = 0
+    issues: list[str] = []
+    note: str = ""
+    exit: str = ""
+    tail: list[str] = []
+
+
+class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
+    """One node's whole picture. ``pid`` is the node's; ``up_s`` its age."""
+
+    machine: str
+    host: str | None
+    pid: int
+    keeper_pid: int
+    fleet: str
+    fleet_file: str
+    services: list[ServiceView]
+    agents: list[AgentView]
+    up_s: float = 0.0
+
+
+class Progress(Struct, frozen=True, kw_only=True, tag=True):
+    """One agent or service moved. ``at_s``: seconds since the request arrived."""
+
+    at_s: float
+    kind: Literal["agent", "service"]
+    name: str
+    state: str
+    note: str = ""
+    ready_after_s: float | None = None
+
+
+class Done(Struct, frozen=True, kw_only=True, tag=True):
+    """The request is through. ``views`` are the agents it was about, ``began`` those it started, ``notes`` what to know.
+
+    ``phases`` tells where the time went: name of a stage to seconds.
+    """
+
+    views: list[AgentView] = []
+    services: list[ServiceView] = []
+    began: list[str] = []
+    notes: list[str] = []
+    phases: dict[str, float] = {}
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag=True):
+    """It cannot be done."""
+
+    message: str
+    hint: str = ""
+
+
+AnyAnswer = MachineStatus | Progress | Done | Refused

@@ -1,0 +1,90 @@
+"""How a machine's keeper, zygote and node are started: computed by the command line, handed to the keeper."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
+from tandem.fleet.model import Fleet
+from tandem.supervise.wire import Exec, KeeperConfig, LogLimits, Preload
+
+ZYGOTE_MODULES = [
+    "tandem.agent.run",
+    "tandem.supervise.node_main",
+    "encodings.idna",
+    "zmq.asyncio",
+]
+"""What every agent (and the node, which is forked from the zygote too) needs; nothing here may start a thread."""
+
+
+class NodeBoot(Struct, frozen=True, kw_only=True):
+    """What a node is told at birth. ``env`` is the whole environment for programs it executes."""
+
+    machine: str
+    home: str
+    fleet: Fleet
+    env: dict[str, str]
+    preload: Preload
+    zygote: Exec
+
+
+def environment(home: Home) -> dict[str, str]:
+    """Ours, with the home pinned and native thread pools small: a fork copies no threads, and 77 agents share few cores."""
+    pinned = {"TANDEM_HOME": str(home.root), "TANDEM_RUN_DIR": str(home.run_root())}
+    threads = {"OPENBLAS_NUM_THREADS": "1"}
+    return threads | dict(os.environ) | pinned
+
+
+def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload, Exec]:
+    """The zygote of one machine: the platform's modules, then those of the agents that will be forked from it."""
+    classes = [agent.class_path for agent in fleet.on(machine) if agent.class_path and agent.launch == "fork"]
+    preload = Preload(
+        modules=ZYGOTE_MODULES,
+        optional=sorted({path.partition(":")[0] for path in classes}),
+        path=[str(Path(fleet.file).absolute().parent)] if fleet.file else [],
+        title=f"tandem: zygote {machine}",
+    )
+    # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.
+    argv = [sys.executable, "-m", "tandem.supervise.zygote"]
+    return preload, Exec(argv=argv, env=env, cwd="/", payload=msgspec.msgpack.encode(preload))
+
+
+def prepare(home: Home, machine: str) -> MachineDirs:
+    """Make the machine's directories. Raises :class:`~tandem.core.errors.ConfigError` for one that cannot serve."""
+    dirs = home.machine(machine)
+    for directory in (home.root, dirs.root, dirs.state, dirs.logs, home.run_root(), dirs.run, dirs.run / "a"):
+        private_dir(directory)
+    check_socket_path(dirs.keeper_socket)
+    return dirs
+
+
+def keeper_config(home: Home, machine: str, fleet: Fleet, limits: LogLimits | None = None) -> KeeperConfig:
+    """Everything the keeper of ``machine`` needs to know."""
+    dirs = home.machine(machine)
+    env = environment(home)
+    preload, zygote = zygote_of(machine, fleet, env)
+    boot = NodeBoot(
+        machine=machine, home=str(home.root), fleet=fleet, env=env, preload=preload, zygote=zygote
+    )
+    node = Exec(
+        argv=[sys.executable, "-m", "tandem.supervise.node_main"],
+        env=env,
+        cwd="/",
+        payload=msgspec.msgpack.encode(boot),
+    )
+    return KeeperConfig(
+        machine=machine,
+        run_dir=str(dirs.run),
+        log_dir=str(dirs.logs),
+        state_dir=str(dirs.state),
+        zygote=zygote,
+        node=node,
+        node_entry="tandem.supervise.node_main:main",
+        node_socket=str(dirs.node_socket),
+        logs=limits or LogLimits(),
+    )

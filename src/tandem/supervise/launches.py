@@ -1,0 +1,115 @@
+"""What a process is told at birth: its spec, keys, descriptors and environment. Computed anew for every launch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tandem.agent.spec import AgentSpec
+from tandem.core.errors import ConfigError, TandemError
+from tandem.core.paths import Home, MachineDirs, check_socket_path
+from tandem.fleet.model import AgentConfig, Fleet
+from tandem.infra import ServerSpec, install, nats_access, valkey_access
+from tandem.security import Machine
+from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Doors, Exec, Fork, SpawnUnit
+
+AGENT_ENTRY = "tandem.supervise.agent_main:main"
+RESERVED = frozenset({"node", "keeper", "zygote", "nats", "valkey-control", "valkey-cache"})
+"""Names of our own units; their logs and sockets would meet."""
+
+
+class Launches:
+    """Makes the order to the keeper for agents and servers of one machine."""
+
+    def __init__(self, home: Home, machine: Machine, fleet: Fleet, env: dict[str, str]):
+        self.fleet = fleet
+        self._machine = machine
+        self._dirs: MachineDirs = home.machine(machine.name)
+        self._env = env
+
+    def service(self, server: ServerSpec, instance: str) -> SpawnUnit:
+        """Write the server's files and order it."""
+        install(server)
+        launch = Exec(argv=server.argv, env=self._env | server.env, cwd=server.cwd)
+        return SpawnUnit(name=server.name, instance=instance, kind="service", launch=launch)
+
+    def agent(self, config: AgentConfig, instance: str, zygote: str) -> SpawnUnit:
+        """Order one agent. Raises :class:`ConfigError` when it cannot be made as it is written."""
+        if config.name in RESERVED:
+            raise ConfigError(
+                f"{config.name!r} is the name of a part of Tandem", hint="name the agent otherwise"
+            )
+        if config.command is not None:
+            return self._program(config, instance)
+        doors = self._doors(config)
+        spec = self._spec(config, instance, doors)
+        payload = msgspec.msgpack.encode(spec)
+        launch: Exec | Fork
+        if config.launch == "exec":
+            argv = [sys.executable, "-m", "tandem.agent", "--spec-fd", str(SPEC_FD)]
+            launch = Exec(argv=argv, env=self._env | config.env, cwd=self._cwd(config), payload=payload)
+        elif zygote:
+            launch = Fork(zygote=zygote, entry=AGENT_ENTRY, payload=payload, title=f"tandem: {config.id}")
+        else:
+            raise TandemError("there is no zygote to fork it from")
+        return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch, doors=doors)
+
+    def _program(self, config: AgentConfig, instance: str) -> SpawnUnit:
+        assert config.command is not None
+        argv = list(config.command)
+        if argv[0] in ("python", "python3"):
+            # The interpreter we run in, not whatever PATH finds: its environment has the program's libraries.
+            argv[0] = sys.executable
+        told = {
+            "TANDEM_AGENT": config.name,
+            "TANDEM_MACHINE": config.machine,
+            "TANDEM_NOTIFY_FD": str(NOTIFY_FD),
+        }
+        launch = Exec(argv=argv, env=self._env | told | config.env, cwd=self._cwd(config))
+        return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch)
+
+    def _cwd(self, config: AgentConfig) -> str:
+        base = Path(self.fleet.file).absolute().parent if self.fleet.file else Path.cwd()
+        return str(base / config.cwd if config.cwd else base)
+
+    def _doors(self, config: AgentConfig) -> Doors:
+        path = check_socket_path(self._dirs.agent_socket(config.name))
+        return Doors(unix=str(path), host=self._bind_host(), port=config.port or 0)
+
+    def _bind_host(self) -> str:
+        """Loopback while every machine is on this computer; agents' ports speak CURVE only, in any case."""
+        everybody_here = all(machine.is_here for machine in self.fleet.machines.values())
+        return "127.0.0.1" if everybody_here else "0.0.0.0"
+
+    def _endpoint(self, config: AgentConfig) -> str | None:
+        if config.port is None:
+            return None
+        host = self.fleet.machines[config.machine].host or "127.0.0.1"
+        return f"tcp://{host}:{config.port}"
+
+    def _spec(self, config: AgentConfig, instance: str, doors: Doors) -> AgentSpec:
+        assert config.class_path is not None
+        ports = self.fleet.machines[config.machine].infra
+        return AgentSpec(
+            name=config.name,
+            machine=config.machine,
+            group=config.group,
+            instance=instance,
+            class_path=config.class_path,
+            settings=config.settings,
+            state_dir=str(self._dirs.agent_state(config.name)),
+            run_dir=str(self._dirs.run),
+            unix_fd=UNIX_FD,
+            tcp_fd=TCP_FD if doors.port else None,
+            tcp_endpoint=self._endpoint(config),
+            notify_fd=NOTIFY_FD,
+            identity=self._machine.issue(str(config.id)),
+            curve=self._machine.curve(str(config.id)),
+            nats=nats_access(self._machine, ports, config.name),
+            control=valkey_access(self._machine, self._dirs, "control", config.name),
+            cache=valkey_access(self._machine, self._dirs, "cache", config.name),
+            directory=self.fleet.directory(),
+            environment=config.env,
+        )

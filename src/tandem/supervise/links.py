@@ -1,0 +1,37 @@
+"""What a node does on NATS: keep the machine's streams and their links, and the names known on every machine."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tandem.core.access import NatsAccess, ValkeyAccess
+from tandem.events import Connection
+from tandem.events.streams import keep_streams
+from tandem.registry import Mirror, Registry
+
+
+class Links:
+    """Runs from :meth:`start` to :meth:`close`; an absent server delays it, no more."""
+
+    def __init__(self, access: NatsAccess, control: ValkeyAccess, machine: str, peers: list[str], host: str):
+        self._machine = machine
+        self._peers = peers
+        self._connection = Connection(access, f"node@{machine}")
+        self._registry = Registry(control)
+        self._mirror = Mirror(self._registry, self._connection, machine, peers, host)
+        self._streams: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._connection.start()
+        work = keep_streams(self._connection, self._machine, self._peers)
+        self._streams = asyncio.create_task(work, name="streams")
+        if self._peers:
+            self._mirror.start()
+
+    async def close(self) -> None:
+        if self._streams is not None:
+            self._streams.cancel()
+            await asyncio.gather(self._streams, return_exceptions=True)
+        await self._mirror.close()
+        await self._connection.close()
+        await self._registry.close()

@@ -1,0 +1,175 @@
+"""The supervisor process of one machine: servers first, then agents as soon as what they need is up.
+
+It holds nothing that must not die: sockets, pipes and processes are the keeper's. A node that is killed is
+replaced, learns from the keeper what there is, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from tandem.core import clock
+from tandem.core.errors import NotFound
+from tandem.core.ids import AgentId
+from tandem.core.paths import Home
+from tandem.fleet.model import Fleet
+from tandem.infra import ServerSpec, link_of, plan_servers, reload, valkey_access
+from tandem.registry import Registry
+from tandem.security import Authority
+from tandem.supervise.api import Done, MachineStatus, Verb
+from tandem.supervise.boot import NodeBoot
+from tandem.supervise.keeper_link import KeeperLink
+from tandem.supervise.launches import Launches
+from tandem.supervise.leases import Leases
+from tandem.supervise.lifecycle import Goal
+from tandem.supervise.liveness import watch_liveness
+from tandem.supervise.operations import Operations, Tell
+from tandem.supervise.supervisor import Supervisor
+from tandem.supervise.views import agent_view, invalid_view, service_view
+from tandem.supervise.wire import AnyReply, Shutdown
+
+log = logging.getLogger("tandem.node")
+
+SHUTDOWN_GRACE_S = 5.0
+NODE = "node"
+
+
+class Node:
+    """Wires the parts of one machine together and answers what operators ask."""
+
+    def __init__(self, boot: NodeBoot, keeper: KeeperLink):
+        home = Home(Path(boot.home))
+        self.machine = boot.machine
+        self.fleet = boot.fleet
+        self._keeper = keeper
+        self._keeper_pid = 0
+        self._began_at = clock.monotonic()
+        self._dirs = home.machine(boot.machine)
+        self._authority = Authority.open(home)
+        self._identity = self._authority.machine(boot.machine, _hosts(boot.fleet, boot.machine))
+        access = valkey_access(self._identity, self._dirs, "control", NODE)
+        self._leases = Leases(Registry(access), self._identity, self._dirs, boot.fleet)
+        self.supervisor = Supervisor(
+            keeper,
+            Launches(home, self._identity, boot.fleet, boot.env),
+            self._leases,
+            boot.zygote,
+            self._dirs.logs,
+        )
+        self._operations = Operations(self.supervisor, boot.fleet, boot.machine)
+        self._told_to_end = asyncio.Event()
+
+    async def take_over(self) -> None:
+        """Make the runners from the keeper's picture; whatever happens meanwhile is heard afterwards."""
+        early: list[AnyReply] = []
+        self._keeper.listen(early.append)
+        listing = await self._keeper.attach()
+        self._keeper_pid = listing.pid
+        self.supervisor.populate(self.fleet, self.machine, self._plan_servers(), listing)
+        for message in early:
+            self.supervisor.hear(message)
+        self._keeper.listen(self.supervisor.hear)
+
+    async def run(self) -> None:
+        """Supervise until the keeper is gone or this process is told to end; agents serve on."""
+        liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
+        ends = [asyncio.create_task(end) for end in (self._keeper.closed(), self._told_to_end.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in (liveness, *ends):
+            task.cancel()
+        self.supervisor.close()
+        await self._leases.close()
+
+    def end(self) -> None:
+        """Let :meth:`run` return."""
+        self._told_to_end.set()
+
+    def leave(self) -> None:
+        """Hand the rest of a shutdown to the keeper, which ends this process too."""
+        self._keeper.send(Shutdown(grace_s=SHUTDOWN_GRACE_S))
+
+    def status(self) -> MachineStatus:
+        supervisor = self.supervisor
+        return MachineStatus(
+            machine=self.machine,
+            host=self.fleet.machines[self.machine].host,
+            pid=os.getpid(),
+            keeper_pid=self._keeper_pid,
+            fleet=self.fleet.name,
+            fleet_file=self.fleet.file,
+            services=[service_view(supervisor, self.machine, name) for name in supervisor.servers],
+            agents=[
+                *(agent_view(supervisor, runner) for runner in supervisor.agents()),
+                *(invalid_view(bad) for bad in self.fleet.invalid.values() if bad.machine == self.machine),
+            ],
+            up_s=clock.monotonic() - self._began_at,
+        )
+
+    async def bring_up(self, fleet: Fleet, agents: Iterable[str], tell: Tell) -> Done:
+        """Start what ``agents`` (identities; none: all) name, as the fleet file says it now."""
+        notes = await self._take_over(fleet)
+        done = await self._operations.bring_up([AgentId(agent).name for agent in agents], tell)
+        return replace(done, notes=notes)
+
+    async def order(self, verb: Verb, agents: Iterable[str], tell: Tell) -> Done:
+        """Raises :class:`NotFound` for an agent this machine does not have."""
+        names = [AgentId(agent).name for agent in agents]
+        for name in names:
+            if name not in self.supervisor.configs:
+                raise NotFound(f"{self.machine} runs no agent {name!r}")
+        return await self._operations.order(verb, names, tell)
+
+    async def take_down(self, tell: Tell) -> Done:
+        return await self._operations.take_down(tell)
+
+    def _plan_servers(self) -> list[ServerSpec]:
+        return plan_servers(
+            self.machine,
+            self._dirs,
+            self._authority,
+            self.fleet.machines[self.machine].infra,
+            link_of(self.fleet, self.machine, self._authority),
+            agents=[agent.name for agent in self.fleet.on(self.machine)],
+            hosts=_hosts(self.fleet, self.machine),
+        )
+
+    async def _take_over(self, fleet: Fleet) -> list[str]:
+        """Make ``fleet`` the one that counts; what a person should know about the difference."""
+        if fleet == self.fleet:
+            return []
+        old = {agent.name: agent for agent in self.fleet.on(self.machine)}
+        new = {agent.name: agent for agent in fleet.on(self.machine)}
+        self.fleet = self._operations.fleet = self.supervisor.launches.fleet = self._leases.fleet = fleet
+        notes = []
+        supervisor = self.supervisor
+        for name in old.keys() - new.keys():
+            supervisor.retire(name)
+            notes.append(f"{name} is not in the fleet file any more and is stopped")
+        for name, config in new.items():
+            if name not in old:
+                supervisor.adopt_config(config)
+            elif config != old[name]:
+                supervisor.adopt_config(config)
+                if supervisor.runners[name].state.goal is Goal.RUN:
+                    notes.append(f"{name} has changed in the fleet file: tandem restart {name}")
+        await self._reload_servers()
+        return notes
+
+    async def _reload_servers(self) -> None:
+        """New agents are new users of the servers; those learn them without a restart."""
+        for server in self._plan_servers():
+            self.supervisor.servers[server.name] = server
+            pid = self.supervisor.runners[server.name].pid
+            if pid is not None:
+                await reload(server, pid)
+
+
+def _hosts(fleet: Fleet, machine: str) -> list[str]:
+    host = fleet.machines[machine].host
+    return [host] if host else []

@@ -1,0 +1,61 @@
+"""Where a node begins: forked from the zygote, or executed when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from tandem.core.errors import EX_CONFIG, ConfigError, Unreachable
+from tandem.core.paths import Home
+from tandem.security import forbid_dumps
+from tandem.supervise.boot import NodeBoot
+from tandem.supervise.control import ControlServer
+from tandem.supervise.keeper_link import KeeperLink
+from tandem.supervise.node import NODE, Node
+from tandem.supervise.wire import SPEC_FD, UNIX_FD
+from tandem.telemetry import logs
+
+log = logging.getLogger("tandem.node")
+
+
+def main(payload: bytes) -> int:
+    """Supervise the machine the payload (a packed :class:`NodeBoot`) describes. Exit status 78: its configuration is wrong."""
+    boot = msgspec.msgpack.decode(payload, type=NodeBoot)
+    logs.configure(NODE, boot.machine)
+    forbid_dumps()
+    try:
+        uvloop.run(_supervise(boot))
+    except ConfigError as error:
+        log.critical("configuration: %s", error)
+        return EX_CONFIG
+    except Unreachable as error:
+        log.critical("%s", error)
+        return 1
+    return 0
+
+
+async def _supervise(boot: NodeBoot) -> None:
+    keeper = await KeeperLink.connect(Home(Path(boot.home)).machine(boot.machine).keeper_socket)
+    node = Node(boot, keeper)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.end)
+    control = ControlServer(node)
+    try:
+        await node.take_over()
+        await control.listen(socket.socket(fileno=UNIX_FD))
+        await node.run()
+    finally:
+        control.close()
+        keeper.close()
+
+
+if __name__ == "__main__":
+    with os.fdopen(SPEC_FD, "rb") as file:
+        sys.exit(main(file.read()))

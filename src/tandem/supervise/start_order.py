@@ -1,0 +1,118 @@
+"""Who may start now: needs first, wants for a moment, and only so many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+
+from tandem.core import clock
+from tandem.core.ids import new_id
+from tandem.supervise.lifecycle import UP, Goal, NeedsMet, Phase
+from tandem.supervise.runner import Runner
+
+WANTS_WAIT_S = 3.0
+"""How long a start is held back for what the agent merely wants (DESIGN 2)."""
+
+SLOT_HOLD_S = 1.0
+"""A slow start gives its slot up after this time: loading a model must not hold others back."""
+
+
+def start_slots() -> int:
+    """How many agents may be between their birth and READY at once.
+
+    Measured on 2 cores with 77 minimal agents: 8 a core is as fast as no bound, and keeps a thousand agents from
+    thrashing.
+    """
+    return 8 * (os.cpu_count() or 2)
+
+
+class StartOrder:
+    """Gives ``NeedsMet`` to waiting runners, event by event; there are no levels to wait for."""
+
+    def __init__(self, runners: Mapping[str, Runner], slots: int | None = None):
+        self._runners = runners
+        self._slots = slots or start_slots()
+        self._waiting: dict[str, Runner] = {}
+        self._scheduled = False
+        self._later: asyncio.TimerHandle | None = None
+
+    def ask(self, runner: Runner) -> None:
+        """The runner wants to start."""
+        self._waiting[runner.name] = runner
+        self.look()
+
+    def look(self) -> None:
+        """Something moved: see, once this round of the loop is through, who may start."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def missing(self, runner: Runner) -> list[str]:
+        """Needs that are not up, by name."""
+        return [need for need in runner.subject.needs if not self._is_up(need)]
+
+    def absent_wants(self, runner: Runner) -> list[str]:
+        """Wants of this machine that should run and are not up."""
+        return [want for want in runner.subject.wants if not self._is_up(want)]
+
+    def _pump(self) -> None:
+        self._scheduled = False
+        now = clock.monotonic()
+        free = self._slots - self._in_flight(now)
+        held: list[Runner] = []
+        for name, runner in list(self._waiting.items()):
+            if runner.state.phase is not Phase.WAITING:
+                del self._waiting[name]
+            elif runner.subject.kind != "agent":
+                if not self.missing(runner):
+                    self._let_go(runner)
+            elif free > 0 and not self.missing(runner):
+                if self._is_held_by_wants(runner, now):
+                    held.append(runner)
+                else:
+                    self._let_go(runner)
+                    free -= 1
+        if held and not self._in_flight(now):
+            # Nothing else can make these wants come true: they want each other, or something that is in trouble.
+            for runner in held[:free]:
+                self._let_go(runner)
+        if self._waiting:
+            self._look_later(self._look)
+
+    def _let_go(self, runner: Runner) -> None:
+        self._waiting.pop(runner.name, None)
+        runner.feed(NeedsMet(new_id()))
+
+    def _in_flight(self, now: float) -> int:
+        return sum(
+            runner.state.phase is Phase.STARTING
+            and runner.subject.kind == "agent"
+            and now - (runner.state.launched_at or now) < SLOT_HOLD_S
+            for runner in self._runners.values()
+        )
+
+    def _is_held_by_wants(self, runner: Runner, now: float) -> bool:
+        if now - runner.waiting_since >= WANTS_WAIT_S or runner.state.restarts:
+            return False
+        return any(
+            other.state.goal is Goal.RUN and other.state.phase in (Phase.WAITING, Phase.STARTING)
+            for want in runner.subject.wants
+            if (other := self._runners.get(want)) is not None
+        )
+
+    def _is_up(self, name: str) -> bool:
+        other = self._runners.get(name)
+        return other is not None and other.state.phase in UP
+
+    def _look_later(self, callback: Callable[[], None]) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(SLOT_HOLD_S / 4, callback)
+
+    def _look(self) -> None:
+        self._later = None
+        self.look()
+
+    def close(self) -> None:
+        if self._later is not None:
+            self._later.cancel()

@@ -1,0 +1,140 @@
+"""Runners as people see them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tandem.core import clock
+from tandem.fleet.model import InvalidAgent
+from tandem.supervise.api import AgentView, ServiceView
+from tandem.supervise.lifecycle import UP, Goal, Phase
+from tandem.supervise.runner import Runner
+from tandem.supervise.supervisor import Supervisor
+
+Verdict = Literal["up", "pending", "trouble", "off"]
+
+TROUBLE_AFTER = 3
+"""Quick deaths in a row after which nobody should wait for an agent any longer."""
+
+
+def verdict(supervisor: Supervisor, runner: Runner) -> Verdict:
+    """Whether to wait for ``runner``."""
+    state = runner.state
+    if state.phase in UP:
+        return "up"
+    if state.phase in (Phase.FAILED, Phase.INVALID, Phase.UNHEALTHY):
+        return "trouble"
+    if state.goal is Goal.STOP:
+        return "off" if state.phase is Phase.STOPPED else "pending"
+    if state.quick_deaths >= TROUBLE_AFTER:
+        return "trouble"
+    if state.phase is Phase.WAITING and any(
+        _hopeless(supervisor, need, set()) for need in runner.subject.needs
+    ):
+        return "trouble"
+    return "pending"
+
+
+def _hopeless(supervisor: Supervisor, name: str, seen: set[str]) -> bool:
+    """Whether waiting for ``name`` is in vain for now."""
+    runner = supervisor.runners.get(name)
+    if runner is None:
+        return True
+    if name in seen or runner.state.phase in UP:
+        return False
+    seen.add(name)
+    state = runner.state
+    if state.phase in (Phase.FAILED, Phase.INVALID, Phase.STOPPED, Phase.UNHEALTHY):
+        return True
+    if state.quick_deaths >= TROUBLE_AFTER:
+        return True
+    return any(_hopeless(supervisor, need, seen) for need in runner.subject.needs)
+
+
+def note(supervisor: Supervisor, runner: Runner) -> str:
+    """Why it is where it is, and what comes next."""
+    state = runner.state
+    match state.phase:
+        case Phase.WAITING:
+            missing = [_describe_need(supervisor, need) for need in supervisor.order.missing(runner)]
+            return f"waits for {', '.join(missing)}" if missing else "about to start"
+        case Phase.STARTING:
+            left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
+            return f"{runner.status or 'starting'}; has {left:.0f} s left to be ready"
+        case Phase.BACKOFF:
+            left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
+            why = state.note.partition("; tried again")[0]
+            return f"{why}; tried again in {left:.1f} s"
+        case Phase.DRAINING | Phase.STOPPING:
+            left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
+            return state.note or f"ending; KILL in {left:.0f} s at the latest"
+        case Phase.HEALTHY | Phase.DEGRADED | Phase.UNHEALTHY:
+            return runner.status
+    return state.note
+
+
+def _describe_need(supervisor: Supervisor, name: str) -> str:
+    runner = supervisor.runners.get(name)
+    return f"{name} ({runner.state.phase})" if runner is not None else f"{name} (which cannot run)"
+
+
+def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
+    """One agent. A wanted agent that is missing makes it degraded, since it cannot know by itself."""
+    config = supervisor.configs[runner.name]
+    state = runner.state
+    issues = [*state.issues, *supervisor.escalations.issues(runner.name, config.group, clock.monotonic())]
+    shown = state.phase
+    if state.phase in UP:
+        absent = supervisor.order.absent_wants(runner)
+        issues += [f"{name}, which it wants, is not up" for name in absent]
+        shown = Phase.DEGRADED if absent else state.phase
+    listening = config.port is not None and runner.pid is not None
+    return AgentView(
+        name=config.name,
+        machine=config.machine,
+        group=config.group,
+        state=shown,
+        pid=runner.pid,
+        port=config.port if listening else None,
+        ready_after_s=state.ready_after_s,
+        restarts=state.restarts,
+        issues=issues,
+        note=note(supervisor, runner),
+        exit=state.exit.describe() if state.exit is not None else "",
+        tail=runner.tail,
+        required=config.required,
+        verdict=verdict(supervisor, runner),
+    )
+
+
+def invalid_view(invalid: InvalidAgent) -> AgentView:
+    """An agent that exists in the file only."""
+    issues = [f"{d.file}:{d.line}:{d.column}: {d.message}" for d in invalid.diagnostics]
+    return AgentView(
+        name=invalid.name,
+        machine=invalid.machine,
+        group=invalid.group,
+        state=Phase.INVALID,
+        issues=issues,
+        note="its entry in the fleet file is wrong; see tandem config validate",
+        verdict="trouble",
+    )
+
+
+def service_view(supervisor: Supervisor, machine: str, name: str) -> ServiceView:
+    """One server."""
+    runner = supervisor.runners[name]
+    state = runner.state
+    return ServiceView(
+        name=name,
+        machine=machine,
+        state=state.phase,
+        pid=runner.pid,
+        port=supervisor.servers[name].port if runner.pid is not None else None,
+        ready_after_s=state.ready_after_s,
+        restarts=state.restarts,
+        issues=list(state.issues),
+        note=note(supervisor, runner),
+        exit=state.exit.describe() if state.exit is not None else "",
+        tail=runner.tail,
+    )
