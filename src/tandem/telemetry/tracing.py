@@ -138,7 +138,7 @@ _sink: Sink = _discard
 def set_sink(sink: Sink | None) -> None:
     """Where finished spans of this process go; None discards them. The sink must neither block nor raise."""
     global _sink
-    _sink = sink or _discard
+    _sink = _discard if sink is None else sink
 
 
 def current_context() -> SpanContext | None:
