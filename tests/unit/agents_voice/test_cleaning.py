@@ -47,7 +47,7 @@ def test_whispers_are_raised_and_bounded() -> None:
     loud = Cleaner(RATE, options).clean(Audio(tone * np.float32(0.8), RATE))
 
     assert float(np.abs(quiet.samples).max()) == pytest.approx(0.08, rel=0.1)
-    assert float(np.abs(loud.samples).max()) == pytest.approx(0.8, rel=0.05)
+    assert float(np.abs(loud.samples).max()) == pytest.approx(0.8, rel=0.1)
 
 
 def test_chunks_are_cleaned_without_a_seam() -> None:
