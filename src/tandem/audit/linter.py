@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,21 +52,19 @@ class Lint:
                 hint="pip install 'tandem-fleet[audit]'",
             )
         self._root = root
-        self._list = tempfile.NamedTemporaryFile(
-            "w", suffix=".args", prefix="tandem-audit-", encoding="utf-8"
-        )  # noqa: SIM115
-        self._list.writelines(f"./{path}\n" for path in paths if "\n" not in path)
-        self._list.flush()
+        handle, self._list = tempfile.mkstemp(prefix="tandem-audit-", suffix=".args")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.writelines(f"./{path}\n" for path in paths if "\n" not in path)
         self._process = subprocess.Popen(
             [ruff, "check", "--isolated", "--no-cache", "--select", _CODES, "--output-format", "json", "--quiet",
-             "--target-version", f"py3{sys.version_info.minor}", "--no-force-exclude", f"@{self._list.name}"],
+             "--target-version", f"py3{sys.version_info.minor}", "--no-force-exclude", f"@{self._list}"],
             cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     def collect(self) -> dict[str, list[Undefined]]:
         """Relative path → undefined names. Raises :class:`Unavailable` when ruff failed."""
         output, _ = self._process.communicate()
-        self._list.close()
+        Path(self._list).unlink(missing_ok=True)
         if self._process.returncode not in (0, 1):
             raise Unavailable(
                 f"undefined names are not checked: ruff ended with status {self._process.returncode}"

@@ -206,6 +206,8 @@ def _examine_one(root: Path, entry: Entry) -> Examined:
         return entry.path, examine(root, entry), ""
     except OSError as error:
         return entry.path, None, error.strerror or "unreadable"
+    except Exception as error:  # a mistake of ours in one file must not hide the truth about all the others
+        return entry.path, None, f"the audit itself failed here, please report it: {type(error).__name__}: {error}"
 
 
 def _examined(root: Path, entries: list[Entry], jobs: int) -> Iterator[Examined]:

@@ -18,6 +18,7 @@ import re
 
 from tandem.audit.python.facts import Call, Flow, Receive, Site
 from tandem.audit.python.module import PyModule, keyword
+from tandem.audit.python.prune import prune
 from tandem.audit.python.values import Values, parameters
 
 RECEIVES = frozenset({
@@ -44,7 +45,7 @@ def collect(module: PyModule, values: Values) -> Flow | None:
         return None
     collector = _Collector(module, values)
     collector.run()
-    return _prune(collector.flow)
+    return prune(collector.flow)
 
 
 class _Collector:
@@ -370,48 +371,3 @@ class _Collector:
         arguments = tuple(self.place(argument) for argument in node.args)
         keywords = tuple((item.arg, self.place(item.value)) for item in node.keywords if item.arg)
         self.flow.calls.append(Call(callee, receiver, result, arguments, keywords))
-
-
-def _prune(flow: Flow) -> Flow:
-    """Drop what cannot carry a socket: connected pieces without a site, a receive, or a telling name."""
-    parents: dict[str, str] = {}
-
-    def find(place: str) -> str:
-        root = place
-        while parents.setdefault(root, root) != root:
-            root = parents[root]
-        while parents[place] != root:
-            parents[place], place = root, parents[place]
-        return root
-
-    def join(places: list[str]) -> None:
-        first = ""
-        for place in places:
-            base = place.replace("[]", "")
-            if base and not base.endswith(("::self", "::super")):
-                first = first or find(base)
-                parents[find(base)] = find(first)
-
-    for target, source in flow.edges:
-        join([target, source])
-    for site in flow.sites:
-        join([site.place, site.context])
-    for call in flow.calls:
-        join([call.result, call.receiver, *call.arguments, *(place for _, place in call.keywords)])
-    wanted = {find(place.replace("[]", "")) for place in flow.bounded if place}
-    wanted |= {find(item.place.replace("[]", "")) for item in flow.receives if item.place}
-    wanted |= {find(site.place) for site in flow.sites if site.kind != "instance"}
-    wanted |= {find(place) for place in list(parents) if _CARRIER.search(place.rpartition("::")[2])}
-    wanted |= {find(call.result) for call in flow.calls if _CARRIER.search(call.callee)}
-
-    def kept(place: str) -> bool:
-        return find(place.replace("[]", "")) in wanted if place else False
-
-    return Flow(
-        edges=sorted({edge for edge in flow.edges if kept(edge[0])}),
-        sites=[site for site in flow.sites if kept(site.place)],
-        calls=[call for call in flow.calls if kept(call.result)],
-        bounded=sorted({place for place in flow.bounded if place}),
-        receives=flow.receives,
-        parameters=flow.parameters,
-    )

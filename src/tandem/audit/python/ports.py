@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 from tandem.audit.python.facts import PortDefault
 from tandem.audit.python.module import FUNCTIONS, PyModule, keyword, text_of
 from tandem.audit.python.values import Values
 
-_OWN_KEYS = {"port": "port", "health_check_port": "health", "health_port": "health"}
+Role = Literal["port", "health"]
+_OWN_KEYS: dict[str, Role] = {"port": "port", "health_check_port": "health", "health_port": "health"}
 _OWN_CONSTANT = re.compile(r"^(DEFAULT_|AGENT_|SERVICE_)?(HEALTH_(CHECK_)?)?PORT$")
 
 
@@ -31,20 +33,15 @@ def collect(module: PyModule, values: Values) -> Iterator[PortDefault]:
             yield from _default(module, values, value, "health" if "HEALTH" in name else "port")
 
 
-def _default(module: PyModule, values: Values, node: ast.expr | None, role: str) -> Iterator[PortDefault]:
+def _default(module: PyModule, values: Values, node: ast.expr | None, role: Role) -> Iterator[PortDefault]:
     number = values.number(node)
     if number is None and isinstance(node, ast.Constant):
         text = text_of(node)
         number = int(text) if text is not None and text.isdigit() else None
     if node is not None and isinstance(number, int) and 0 < number < 65536:
         owner = module.class_of(node)
-        literal = "health" if role == "health" else "port"
         yield PortDefault(
-            owner.name if owner is not None else "",
-            literal,
-            number,
-            node.lineno,
-            node.col_offset + 1,  # type: ignore[arg-type]
+            owner.name if owner is not None else "", role, number, node.lineno, node.col_offset + 1
         )
 
 
