@@ -106,12 +106,9 @@ class Decoder:
 
     def _readings(self, scalar: Scalar, choices: tuple[Any, ...]) -> list[Any]:
         """What the scalar may mean, likeliest first."""
-        data = source.plain_data(scalar.text) if scalar.variables and scalar.text else scalar.data
-        readings = [data]
-        if scalar.variables and not scalar.plain:
-            readings.append(scalar.data)
-        if self._literal or data is None:
-            return readings
+        if self._literal or scalar.data is None:
+            return [scalar.data]
+        readings = [source.plain_data(scalar.text) if scalar.variables else scalar.data]
         if bool in choices and scalar.text.lower() in _BOOL_WORDS:
             readings.append(_BOOL_WORDS[scalar.text.lower()])
         if any(_strip(choice)[0] is str for choice in choices):

@@ -17,6 +17,11 @@ OWN = "health"
 """The side port probed by default; a program without one is probed on its port."""
 
 
+def needs_port(written: Literal["zmq", "http"] | ProbeDoc) -> bool:
+    """Whether the probe asks on a port of the program."""
+    return not isinstance(written, ProbeDoc) or (written.exec is None and written.log_line is None)
+
+
 def resolve_probe(
     written: Literal["zmq", "http"] | ProbeDoc,
     port: int | None,

@@ -9,8 +9,8 @@ from tandem.core.ids import AgentId
 from tandem.fleet.diagnostics import Path
 from tandem.fleet.document import AgentDoc, PolicyDoc
 from tandem.fleet.draft import Context, Draft
-from tandem.fleet.model import AgentConfig, Launch, RestartPolicy
-from tandem.fleet.probe import resolve_probe
+from tandem.fleet.model import AgentConfig, Launch, Probe, RestartPolicy
+from tandem.fleet.probe import needs_port, resolve_probe
 
 _CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -135,19 +135,23 @@ class AgentEntry:
         }
         return {name: port for name, port in moved.items() if port is not None}
 
-    def _probe(self, is_command: bool, port: int | None, side_ports: dict[str, int]) -> Any:
+    def _probe(self, is_command: bool, port: int | None, side_ports: dict[str, int]) -> Probe | None:
+        """The entry's probe must make sense; one from defaults passes by agents it does not fit."""
         written = self._pick("probe")
-        if is_command or written is None:
-            complain = lambda message, advice: self._error("wrong-value", message, "probe", advice)  # noqa: E731
-            return (
-                None
-                if written is None
-                else resolve_probe(written, port, side_ports, self._context.offset, complain)
-            )
-        if (*self._path, "probe") in self._context.places:
-            advice = "Agents with a class report their own health; remove it."
-            self._error("wrong-value", "a probe belongs to a command", "probe", advice)
-        return None
+        own = (*self._path, "probe") in self._context.places
+        if written is None:
+            return None
+        if not is_command:
+            if own:
+                advice = "Agents with a class report their own health; remove it."
+                self._error("wrong-value", "a probe belongs to a command", "probe", advice)
+            return None
+        if not own and port is None and not side_ports and needs_port(written):
+            return None
+        return resolve_probe(written, port, side_ports, self._context.offset, self._complain_about_probe)
+
+    def _complain_about_probe(self, message: str, advice: str) -> None:
+        self._error("wrong-value", message, "probe", advice)
 
 
 def _restart(written: Any) -> RestartPolicy:

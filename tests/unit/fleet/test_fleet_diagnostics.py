@@ -38,7 +38,9 @@ def load(text: str, **environ: str) -> LoadResult:
 def agents(*lines: str, machines: str = "", extra: str = "") -> str:
     """A fleet of one group `g` with the given agent lines."""
     machine = f"machines: {machines}\n" if machines else ""
-    return f"fleet: f\npackage: p\n{machine}{extra}groups:\n  g:\n    agents:\n" + "".join(f"      {line}\n" for line in lines)
+    return f"fleet: f\npackage: p\n{machine}{extra}groups:\n  g:\n    agents:\n" + "".join(
+        f"      {line}\n" for line in lines
+    )
 
 
 CASES = {
@@ -430,7 +432,9 @@ NEAR_MISSES = {
           h: {machine: m2, agents: {B: {wants: [A@m1]}}}
         """,
     "diamond": agents("a:", "b: {needs: [a]}", "c: {needs: [a]}", "d: {needs: [b, c]}"),
-    "card filled to the last MiB": agents("A: {vram_mb: 800}", machines="{m: {gpu: {vram_mb: 1000, budget: 80%}}}"),
+    "card filled to the last MiB": agents(
+        "A: {vram_mb: 800}", machines="{m: {gpu: {vram_mb: 1000, budget: 80%}}}"
+    ),
     "ends of a range": agents("A: {port: 7000}", "B: {port: 7010}", machines="{m: {ports: [7000-7010]}}"),
     "free keys and anchors": """
         fleet: f
@@ -458,7 +462,14 @@ def test_near_miss_is_fine(name: str) -> None:
 def test_everything_is_reported_at_once() -> None:
     """A file with five mistakes reports all five, in the order of the text."""
     result = load(
-        agents("A: {prot: 1}", "B: {needs: [Zed]}", "C: {launch: x}", "D: {port: 9}", "E: {port: 9}", extra="frnt: x\n")
+        agents(
+            "A: {prot: 1}",
+            "B: {needs: [Zed]}",
+            "C: {launch: x}",
+            "D: {port: 9}",
+            "E: {port: 9}",
+            extra="frnt: x\n",
+        )
     )
     assert [(found.line, found.code) for found in result.diagnostics] == [
         (3, "unknown-key"),
@@ -531,7 +542,9 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
 def test_colour_only_adds_escape_codes() -> None:
     """The coloured rendering without its codes is the plain one."""
     result = load(CASES["cycle"][0])
-    assert re.sub(r"\x1b\[[0-9;]*m", "", render_all(result.diagnostics, color=True)) == render_all(result.diagnostics)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", render_all(result.diagnostics, color=True)) == render_all(
+        result.diagnostics
+    )
 
 
 def test_count_at_the_end() -> None:

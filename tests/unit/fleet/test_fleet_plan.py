@@ -51,7 +51,9 @@ def test_cycles_are_real_and_complete(graph: dict[str, list[str]]) -> None:
     """Each loop follows existing needs, no step is in two loops, and without the steps nothing is left out of order."""
     known = {name: [need for need in wanted if need in graph] for name, wanted in graph.items()}
     steps = [
-        (here, there) for loop in cycles(graph) for here, there in zip(loop, [*loop[1:], loop[0]], strict=True)
+        (here, there)
+        for loop in cycles(graph)
+        for here, there in zip(loop, [*loop[1:], loop[0]], strict=True)
     ]
     assert len(set(steps)) == len(steps)
     assert all(there in known[here] for here, there in steps)

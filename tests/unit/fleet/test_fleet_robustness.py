@@ -32,7 +32,9 @@ scalars = st.one_of(
     st.sampled_from(["${A}", "${PORT_OFFSET}+7200", "${", "$$", "80%", "7000-7010", "auto", "fork"]),
 )
 documents = st.recursive(
-    scalars, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=6)), max_leaves=30
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(words, inner, max_size=6)),
+    max_leaves=30,
 )
 
 
@@ -62,7 +64,11 @@ def test_slips_of_the_hand_are_judged(text: str, data: st.DataObject) -> None:
     """A real file with a stretch removed, doubled or replaced by an odd character is judged without an exception."""
     start = data.draw(st.integers(0, len(text) - 1))
     length = data.draw(st.integers(0, 40))
-    put = data.draw(st.sampled_from(["", "\t", ":", "- ", "{", "}", "[", '"', "'", "&a", "*a", "<<: *a\n", "#", "\x00", "é"]))
+    put = data.draw(
+        st.sampled_from(
+            ["", "\t", ":", "- ", "{", "}", "[", '"', "'", "&a", "*a", "<<: *a\n", "#", "\x00", "é"]
+        )
+    )
     doubled = data.draw(st.booleans())
     cut = text[start : start + length]
     broken = text[:start] + put + (cut + cut if doubled else "") + text[start + length :]
