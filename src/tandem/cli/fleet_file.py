@@ -25,7 +25,6 @@ FleetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="One bad agent makes the whole fleet unusable.")]
 
 
 def read_fleet(fleet: Path | None, *, strict: bool = False, classes: bool = False) -> LoadResult:

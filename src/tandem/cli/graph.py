@@ -9,7 +9,7 @@ import typer
 
 from tandem.cli.fleet_file import FleetOption, JsonOption, fail, print_json, read_fleet, require_readable
 
-app = typer.Typer(help="Who needs whom, and in which order agents start.")
+app = typer.Typer()
 
 
 class Format(StrEnum):

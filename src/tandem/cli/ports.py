@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tandem.fleet import Fleet, LoadResult
     from tandem.fleet.ports import Listener
 
-app = typer.Typer(help="Who listens where, how full the ranges are, and what clashes.")
+app = typer.Typer()
 
 _CODES = ("port-conflict", "port-range", "port-offset")
 
