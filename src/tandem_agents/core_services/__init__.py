@@ -1,0 +1,1 @@
+"""The front door, the models' owner and the two views of the whole (MainPC)."""

@@ -1,0 +1,236 @@
+"""The front door, the models and the views of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tandem.agent import Event, action, contract
+from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Completion, Message
+from tandem_agents.infrastructure.contracts import Alarm, AlarmKind
+from tandem_agents.language_processing.contracts import Language
+
+Source = Literal["text", "voice", "background"]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a turn came to. ``turn`` names its trace; ``timings`` are seconds by stage, ``total`` being the whole."""
+
+    answer: str
+    intent: str
+    turn: str
+    timings: dict[str, float]
+    language: Language = "en"
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """Something the assistant says unasked. The same ``id`` means the same announcement."""
+
+    id: str
+    text: str
+    at: float
+    session: str = "main"
+    user: str = "you"
+    language: Language = "en"
+
+
+class AlarmRang(Event, topic="alarm.rang"):
+    """A timer, alarm or reminder rang; ``late_s`` seconds after its time when nobody could ring it earlier."""
+
+    alarm: Alarm
+    text: str
+    late_s: float
+
+
+@contract("RequestCoordinator")
+class FrontDoor(Protocol):
+    async def ask(
+        self,
+        text: str,
+        session: str = "main",
+        user: str = "you",
+        source: Source = "text",
+        urgent: float = 0.0,
+    ) -> Answer:
+        """Understand, do, and answer. ``urgent`` (0..1) moves a request forward in the line.
+
+        Raises ``TooLarge`` and ``InvalidArguments`` for what is no request, ``Overloaded`` when a hundred wait.
+        """
+        ...
+
+    def answer_stream(
+        self, text: str, session: str = "main", user: str = "you", source: Source = "text"
+    ) -> AsyncGenerator[Piece, None]:
+        """The same answer sentence by sentence as it is made, so that speaking can begin early."""
+        ...
+
+    async def stop(self, session: str = "") -> int:
+        """Drop what waits and end what is being thought about; what was done stays done. Returns how many ended."""
+        ...
+
+    def announcements(self) -> AsyncGenerator[Announcement, None]:
+        """What is said unasked, from now on."""
+        ...
+
+    @action(idempotent=True)
+    async def list_alarms(self, kind: AlarmKind | None = None) -> list[Alarm]:
+        """What is still to ring, soonest first."""
+        ...
+
+
+class Piece(Struct, frozen=True, kw_only=True):
+    """A part of a streamed answer. The last one carries the whole ``answer``."""
+
+    text: str = ""
+    answer: Answer | None = None
+
+
+@contract("RequestCoordinator")
+class Ringing(Protocol):
+    @action(idempotent=True)
+    async def ring(self, alarms: list[Alarm]) -> list[Alarm]:
+        """Ring those that have not rung yet, and return all of them as they are now."""
+        ...
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """A model the fleet may use. ``state`` is what can be done with it now; ``hint`` mends ``missing``."""
+
+    id: str
+    kind: str
+    state: Literal["loaded", "available", "missing"]
+    bytes: int = 0
+    hint: str = ""
+
+
+class LoadedModel(Struct, frozen=True, kw_only=True):
+    """A resident model. ``idle_s`` is how long nobody used it; ``bytes`` is its size on disk, or 0 when served elsewhere."""
+
+    id: str
+    kind: str
+    loaded_at: float
+    idle_s: float
+    requests: int
+    bytes: int
+
+
+class ModelMetric(Struct, frozen=True, kw_only=True):
+    """A measurement of a model, in the unit its ``name`` ends with (``_s``, ``_per_s``) or a score 0..1."""
+
+    model: str
+    name: str
+    value: float
+    at: float
+    note: str = ""
+
+
+class SuiteStats(Struct, frozen=True, kw_only=True):
+    requests: int
+    failures: int
+    prompt_tokens: int
+    completion_tokens: int
+    generating: int
+
+
+@contract("ModelManagerSuite")
+class Models(Protocol):
+    async def generate_text(
+        self, messages: list[Message], options: ChatOptions | None = None, model: str = ""
+    ) -> Completion:
+        """Run a conversation through a model (empty: the default). Raises ``Unavailable`` when it is missing."""
+        ...
+
+    def generate(
+        self, messages: list[Message], options: ChatOptions | None = None, model: str = ""
+    ) -> AsyncGenerator[ChatChunk, None]:
+        """The same, as it is generated. Closing the stream stops the model."""
+        ...
+
+    @action(idempotent=True)
+    async def list_models(self) -> list[ModelInfo]: ...
+    @action(idempotent=True)
+    async def get_loaded_models_status(self) -> list[LoadedModel]: ...
+    @action(idempotent=True)
+    async def select_model(self, task: str) -> ModelInfo:
+        """The best model for ``chat``, ``reasoning``, ``code`` or ``tool``. Raises ``Unavailable`` without any."""
+        ...
+
+    @action(idempotent=True)
+    async def load_model(self, model: str = "") -> LoadedModel: ...
+    @action(idempotent=True)
+    async def unload_model(self, model: str = "") -> int: ...
+    @action(idempotent=True)
+    async def get_stats(self) -> SuiteStats: ...
+    async def log_performance_metric(self, metric: ModelMetric) -> None: ...
+    @action(idempotent=True)
+    async def get_performance_metrics(
+        self, model: str = "", name: str = "", limit: int = 100
+    ) -> list[ModelMetric]: ...
+
+
+class AgentView(Struct, frozen=True, kw_only=True):
+    """Where an agent is and how it says it is. ``seen_s`` is the age of that word in seconds."""
+
+    name: str
+    machine: str
+    status: str
+    instance: str
+    pid: int
+    endpoint: str
+    release: str
+    seen_s: float
+
+
+@contract("ServiceRegistry")
+class Directory(Protocol):
+    @action(idempotent=True)
+    async def get_agent_endpoint(self, name: str) -> AgentView:
+        """Raises ``NotFound`` for a name nobody has announced."""
+        ...
+
+    @action(idempotent=True)
+    async def list_agents(self, machine: str = "") -> list[AgentView]: ...
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """One reading of a machine. CPU in percent of all cores, memory in bytes."""
+
+    at: float
+    machine: str
+    cpu_percent: float
+    memory_used: int
+    memory_total: int
+    disk_free: int
+
+
+class LoadVerdict(Struct, frozen=True, kw_only=True):
+    """Whether a planned load would fit. ``left`` is what would remain, in the unit asked; ``why`` explains in words."""
+
+    fits: Literal["yes", "no", "unknown"]
+    left: float
+    why: str
+
+
+@contract("SystemDigitalTwin")
+class Twin(Protocol):
+    @action(idempotent=True)
+    async def get_metrics(self) -> list[Sample]:
+        """The newest reading of every machine."""
+        ...
+
+    @action(idempotent=True)
+    async def get_history(self, machine: str = "", seconds: float = 3600.0) -> list[Sample]: ...
+    @action(idempotent=True)
+    async def get_all_agents(self) -> list[AgentView]: ...
+    @action(idempotent=True)
+    async def get_ok_agents(self) -> list[AgentView]: ...
+    @action(idempotent=True)
+    async def get_agent_info(self, name: str) -> AgentView: ...
+    @action(idempotent=True)
+    async def simulate_load(
+        self, kind: Literal["cpu", "ram"], amount: float, machine: str = "mainpc"
+    ) -> LoadVerdict:
+        """Would ``amount`` more (percent of CPU, or MiB of RAM) fit on that machine?"""
+        ...

@@ -1,0 +1,115 @@
+"""Remember, recall and forget what a person tells the assistant."""
+
+from __future__ import annotations
+
+from tandem.core.errors import DeadlineExceeded, Unreachable
+from tandem.core.ids import new_id
+from tandem_agents.core_services.turn import Turn
+from tandem_agents.language_processing.contracts import Reply
+from tandem_agents.memory_services.contracts import Closeness, Found, Memory, MemoryStore, NewMemory
+from tandem_agents.memory_system.contracts import Conversations
+
+FACT_IMPORTANCE = 0.9
+NOTE_IMPORTANCE = 0.8
+MAX_TOLD = 5
+
+
+class MemorySkill:
+    """Facts go to the memory store through MainPC's gateway, which keeps them while PC2 is away."""
+
+    def __init__(self, memory: MemoryStore, conversations: Conversations):
+        self._memory, self._conversations = memory, conversations
+
+    async def remember(self, turn: Turn) -> Reply:
+        slots = turn.analysis.slots
+        new = NewMemory(
+            id=new_id(),
+            content=slots.label or slots.value,
+            kind="fact" if slots.subject else "note",
+            tier="medium",
+            importance=FACT_IMPORTANCE if slots.subject else NOTE_IMPORTANCE,
+            tags=[f"user:{turn.user}"],
+            subject=slots.subject,
+            value=slots.value if slots.subject else "",
+            metadata={"session": turn.session, "turn": turn.id},
+        )
+        stored = await self._memory.add_memory(new)
+        if stored.held_by:
+            return turn.say("remembered_here", fact=_yours(stored.content), here=stored.held_by, where="pc2")
+        return turn.say("remembered", fact=_yours(stored.content))
+
+    async def recall(self, turn: Turn) -> Reply:
+        """What is known about a subject, or that nothing is; never a guess."""
+        told = await self.known(turn, "about")
+        if told is not None:
+            return told
+        return turn.say("not_remembered", subject=turn.analysis.slots.subject)
+
+    async def known(self, turn: Turn, closeness: Closeness) -> Reply | None:
+        """What is remembered about the turn's subject, if anything is."""
+        subject = turn.analysis.slots.subject
+        try:
+            found = await self._memory.recall(subject, closeness, MAX_TOLD)
+        except (Unreachable, DeadlineExceeded):
+            return turn.say("memory_away", subject=subject) if closeness == "about" else None
+        return _told(turn, found) if found.hits else None
+
+    async def mentions(self, turn: Turn) -> list[Reply]:
+        """Everything remembered that has all meaningful words of the question."""
+        try:
+            found = await self._memory.recall(turn.analysis.text, "about", MAX_TOLD)
+        except (Unreachable, DeadlineExceeded):
+            return []
+        return [_part(turn, hit.memory) for hit in found.hits]
+
+    async def list(self, turn: Turn) -> Reply:
+        facts = await self._memory.list_memories(kind="fact", limit=MAX_TOLD * 4)
+        notes = await self._memory.list_memories(kind="note", limit=MAX_TOLD * 4)
+        newest = sorted(facts + notes, key=lambda memory: memory.created, reverse=True)[: MAX_TOLD * 2]
+        if not newest:
+            return turn.say("nothing_remembered")
+        return turn.say(
+            "memories", *(_part(turn, memory) for memory in newest), count=len(facts) + len(notes)
+        )
+
+    async def forget(self, turn: Turn) -> Reply:
+        slots = turn.analysis.slots
+        if slots.everything:
+            return turn.say("forget_all")
+        found = await self._memory.recall(slots.subject, "about", MAX_TOLD)
+        if not found.hits:
+            return turn.say("not_remembered", subject=slots.subject)
+        parts = [_part(turn, hit.memory) for hit in found.hits]
+        if len(found.hits) > 1:
+            return turn.say("forget_which", *parts, subject=slots.subject)
+        await self._memory.delete_memory(found.hits[0].memory.id)
+        # A language model would otherwise read it back from the conversation in which it was told.
+        await self._conversations.forget_mentions(slots.subject)
+        return turn.say("forgotten", *parts)
+
+
+def _told(turn: Turn, found: Found) -> Reply:
+    return turn.say("fact", fact="; ".join(_yours(hit.memory.content) for hit in found.hits[:MAX_TOLD]))
+
+
+def _part(turn: Turn, memory: Memory) -> Reply:
+    return turn.say("fact", fact=_yours(memory.content))
+
+
+_SWAP = {
+    "my": "your",
+    "mine": "yours",
+    "i": "you",
+    "me": "you",
+    "myself": "yourself",
+    "our": "your",
+    "we": "you",
+}
+
+
+def _yours(content: str) -> str:
+    """What a person said of themselves, said back to them: ``my keys are …`` → ``your keys are …``."""
+    words = content.split(" ")
+    swapped = [_SWAP.get(word.lower(), word) for word in words]
+    text = " ".join(swapped).replace("you am ", "you are ").replace("You am ", "You are ")
+    return text[:1].upper() + text[1:]

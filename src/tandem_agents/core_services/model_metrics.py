@@ -1,0 +1,56 @@
+"""Measurements of models, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tandem_agents.core_services.contracts import ModelMetric
+from tandem_agents.storage import Database, Migration
+
+MIGRATIONS = (
+    Migration(
+        1,
+        """
+CREATE TABLE metrics (
+    at REAL NOT NULL, model TEXT NOT NULL, name TEXT NOT NULL, value REAL NOT NULL, note TEXT NOT NULL
+) STRICT;
+CREATE INDEX metrics_by_model ON metrics(model, name, at);
+""",
+    ),
+)
+KEEP_S = 30 * 86_400.0
+
+
+class ModelMetrics:
+    """Not for several threads at once."""
+
+    def __init__(self, path: Path):
+        self._database = Database(path, MIGRATIONS)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add(self, metrics: list[ModelMetric], now: float) -> None:
+        with self._database.transaction() as store:
+            store.executemany(
+                "INSERT INTO metrics VALUES (?, ?, ?, ?, ?)",
+                [
+                    (metric.at or now, metric.model, metric.name, metric.value, metric.note)
+                    for metric in metrics
+                ],
+            )
+            store.execute("DELETE FROM metrics WHERE at < ?", (now - KEEP_S,))
+
+    def newest(self, model: str, name: str, limit: int) -> list[ModelMetric]:
+        """The newest first; an empty ``model`` or ``name`` stands for all."""
+        rows = self._database.rows(
+            """SELECT * FROM metrics WHERE (?1 = '' OR model = ?1) AND (?2 = '' OR name = ?2)
+            ORDER BY at DESC LIMIT ?3""",
+            model, name, max(1, min(limit, 10_000)),
+        )  # fmt: skip
+        return [
+            ModelMetric(
+                model=row["model"], name=row["name"], value=row["value"], at=row["at"], note=row["note"]
+            )
+            for row in rows
+        ]

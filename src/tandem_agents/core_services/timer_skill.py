@@ -1,0 +1,122 @@
+"""Timers, alarms and reminders: set, list, cancel, and what is said when they ring."""
+
+from __future__ import annotations
+
+from tandem.core import clock
+from tandem.core.ids import new_id
+from tandem_agents.core_services.alarm_desk import AlarmDesk
+from tandem_agents.core_services.turn import Turn
+from tandem_agents.infrastructure.contracts import Alarm, AlarmKind
+from tandem_agents.language_processing.contracts import Language, Reply, Slots, Value
+
+MAX_ALARMS = 500
+FARTHEST_S = 10 * 366 * 86_400.0
+LATE_FROM_S = 30.0
+NEAR_S = 60.0
+_KINDS: dict[str, AlarmKind] = {"timer": "timer", "alarm": "alarm", "reminder": "reminder"}
+_KINDS_FIL = {"timer": "timer", "alarm": "alarm", "reminder": "paalala"}
+
+
+class TimerSkill:
+    """Turns slots into alarms at the desk."""
+
+    def __init__(self, desk: AlarmDesk):
+        self._desk = desk
+
+    async def set(self, turn: Turn) -> Reply:
+        """Set one; asks back when no alarm can be made of what was said."""
+        slots = turn.analysis.slots
+        if slots.missing:
+            return turn.say(f"ask_{slots.missing}")
+        now = clock.wall()
+        due = now + slots.duration_s if slots.duration_s is not None else slots.at
+        if due is None:
+            return turn.say("ask_duration" if slots.kind == "timer" else "ask_moment")
+        if due <= now:
+            return turn.say("past")
+        if due > now + FARTHEST_S:
+            return turn.say("too_far")
+        count = len(await self._desk.pending())
+        if count >= MAX_ALARMS:
+            return turn.say("too_many_alarms", count=count)
+        alarm = Alarm(
+            id=new_id(), kind=_KINDS[slots.kind], due=due, created=now, label=slots.label,
+            duration_s=slots.duration_s or 0.0, session=turn.session, user=turn.user, language=turn.language,
+        )  # fmt: skip
+        await self._desk.add(alarm)
+        return _confirmation(turn, alarm)
+
+    async def list(self, turn: Turn) -> Reply:
+        slots = turn.analysis.slots
+        found = _matching(await self._desk.pending(_KINDS[slots.kind]), Slots(label=slots.label))
+        if not found:
+            return _none(turn, slots)
+        return turn.say("alarms_list", *(_item(turn, alarm) for alarm in found), count=len(found))
+
+    async def cancel(self, turn: Turn) -> Reply:
+        """Cancel what was meant; asks back when that could be several."""
+        slots = turn.analysis.slots
+        found = _matching(await self._desk.pending(_KINDS[slots.kind]), slots)
+        if not found:
+            return _none(turn, slots)
+        if len(found) > 1 and not slots.everything:
+            return turn.say("which_one", *(_item(turn, alarm) for alarm in found), count=len(found))
+        cancelled = [alarm for alarm in found if await self._desk.cancel(alarm.id) is not None]
+        if not cancelled:
+            return _none(turn, slots)
+        phrase = "cancelled_one" if len(cancelled) == 1 else "cancelled_many"
+        return turn.say(phrase, *(_item(turn, alarm) for alarm in cancelled), count=len(cancelled))
+
+
+def ring_words(alarm: Alarm, late_s: float) -> Reply:
+    """What is said when an alarm rings."""
+    language: Language = "fil" if alarm.language == "fil" else "en"
+    facts: dict[str, Value] = {"label": alarm.label, "due_time": alarm.due}
+    if alarm.kind == "timer" and not alarm.label and alarm.duration_s:
+        said = Reply(phrase="timer_rang", facts={"length_s": alarm.duration_s}, language=language)
+    elif alarm.kind == "reminder" or (alarm.kind == "timer" and not alarm.label):
+        said = Reply(phrase="reminder_rang", facts={"label": alarm.label or "timer"}, language=language)
+    else:
+        said = Reply(
+            phrase=f"{alarm.kind}_rang{'_named' if alarm.label else ''}", facts=facts, language=language
+        )
+    if late_s < LATE_FROM_S:
+        return said
+    return Reply(phrase="rang_late", facts={"late_s": late_s}, parts=[said], language=language)
+
+
+def _confirmation(turn: Turn, alarm: Alarm) -> Reply:
+    if alarm.kind == "timer":
+        if not alarm.duration_s:
+            return turn.say("timer_set_at", due_at=alarm.due)
+        phrase = "timer_set_named" if alarm.label else "timer_set"
+        return turn.say(phrase, length_s=alarm.duration_s, label=alarm.label)
+    return turn.say(f"{alarm.kind}_set", due_at=alarm.due, label=alarm.label)
+
+
+def _item(turn: Turn, alarm: Alarm) -> Reply:
+    phrase = f"{alarm.kind}_item" + ("_named" if alarm.kind == "timer" and alarm.label else "")
+    return turn.say(phrase, label=alarm.label, due_at=alarm.due, left_s=max(0.0, alarm.due - clock.wall()))
+
+
+def _none(turn: Turn, slots: Slots) -> Reply:
+    kind = slots.kind if turn.language == "en" else _KINDS_FIL[slots.kind]
+    return turn.say("alarms_none_named" if slots.label else "alarms_none", kind=kind, label=slots.label)
+
+
+def _matching(alarms: list[Alarm], slots: Slots) -> list[Alarm]:
+    """Those of that label, length or time; all when none is said."""
+    if slots.label:
+        wanted = slots.label.lower()
+        exact = [alarm for alarm in alarms if alarm.label.lower() == wanted]
+        return exact or [alarm for alarm in alarms if wanted in alarm.label.lower()]
+    if slots.duration_s is not None:
+        return [alarm for alarm in alarms if alarm.duration_s == slots.duration_s]
+    if slots.at is not None:
+        return [alarm for alarm in alarms if _same_clock_time(alarm.due, slots.at)]
+    return alarms
+
+
+def _same_clock_time(due: float, said: float) -> bool:
+    """``the 7 o'clock alarm`` is meant whichever day, and whichever half of it, it is set for."""
+    return abs((due - said + NEAR_S / 2) % 43_200 - NEAR_S / 2) < NEAR_S

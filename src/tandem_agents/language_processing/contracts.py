@@ -1,0 +1,155 @@
+"""What the language group understands and says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tandem.agent import action, contract
+
+Language = Literal["en", "fil", "mixed"]
+Intent = Literal[
+    "time", "date", "sum",
+    "set_timer", "set_alarm", "set_reminder", "list_timers", "cancel_timer",
+    "remember", "recall", "forget", "list_memories",
+    "stop", "greeting", "thanks", "goodbye", "small_talk", "help",
+    "device", "unsupported", "detail", "question", "empty",
+]  # fmt: skip
+Missing = Literal["", "duration", "moment", "text"]
+
+
+class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an utterance says besides its intent; what it does not say is empty or None.
+
+    ``at`` is Unix seconds, ``duration_s`` seconds. ``missing`` names what must be asked back.
+    """
+
+    expression: str = ""
+    duration_s: float | None = None
+    at: float | None = None
+    kind: str = ""
+    label: str = ""
+    subject: str = ""
+    value: str = ""
+    place: str = ""
+    everything: str = ""
+    missing: Missing = ""
+
+
+class Analysis(Struct, frozen=True, kw_only=True):
+    """``text`` is the utterance made regular; ``confidence`` is 0..1."""
+
+    intent: Intent
+    confidence: float
+    text: str
+    language: Language = "en"
+    slots: Slots = Slots()
+
+
+class LanguageGuess(Struct, frozen=True, kw_only=True):
+    """``english`` and ``filipino`` are the shares (0..1) of the known words; both 0 when no word is known."""
+
+    language: Language
+    confidence: float
+    english: float
+    filipino: float
+
+
+@contract("StreamingLanguageAnalyzer")
+class LanguageLabels(Protocol):
+    @action(idempotent=True)
+    async def label(self, text: str) -> LanguageGuess:
+        """Whether ``text`` is English, Filipino or both."""
+        ...
+
+
+@contract("NLUAgent")
+class NLU(Protocol):
+    @action(idempotent=True)
+    async def analyze(self, text: str, language: Language = "en") -> Analysis:
+        """What ``text`` asks for. Points in time are resolved against this machine's clock."""
+        ...
+
+
+Value = str | int | float
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """What is to be said: finished ``text``, or a ``phrase`` of the phrasebook with its ``facts``.
+
+    ``parts`` are the things it lists.
+    """
+
+    text: str = ""
+    phrase: str = ""
+    facts: dict[str, Value] = {}
+    parts: list[Reply] = []
+    language: Language = "en"
+
+
+class Wording(Struct, frozen=True):
+    """The final words and the language they are in."""
+
+    text: str
+    language: Language
+
+
+@contract("Responder")
+class Speaking(Protocol):
+    async def respond(
+        self, reply: Reply, user: str = "you", aloud: Literal["text", "voice"] = "text"
+    ) -> Wording:
+        """Put a reply into words and, for ``voice``, have it spoken."""
+        ...
+
+
+@contract("ChitchatAgent")
+class Chitchat(Protocol):
+    async def chitchat(
+        self, text: str, user: str = "you", language: Language = "en", intent: Intent = "small_talk"
+    ) -> str:
+        """A friendly reply. Raises ``Unavailable`` when it would need a language model and none is there."""
+        ...
+
+    async def clear_history(self, user: str) -> int:
+        """Forget this user's small talk; returns how many turns were forgotten."""
+        ...
+
+
+TaskKind = Literal["chat", "reasoning", "code", "tool"]
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """Something to be answered. ``kind`` None lets the orchestrator decide."""
+
+    text: str
+    session: str = "main"
+    language: Language = "en"
+    kind: TaskKind | None = None
+
+
+class TaskResult(Struct, frozen=True, kw_only=True):
+    """``model`` wrote ``text``; ``memories`` are the ids of what was remembered for it."""
+
+    text: str
+    kind: TaskKind
+    model: str
+    memories: list[str] = []
+    timings: dict[str, float] = {}
+
+
+@contract("ModelOrchestrator")
+class Orchestration(Protocol):
+    async def execute_task(self, task: Task) -> TaskResult:
+        """Answer with the right model and what is remembered. Raises ``Unavailable`` without a model."""
+        ...
+
+    def stream_task(self, task: Task) -> AsyncGenerator[str, None]:
+        """The same answer, piece by piece."""
+        ...
+
+    async def generate_text(self, prompt: str, system: str = "", max_tokens: int = 256) -> str:
+        """Plain completion."""
+        ...

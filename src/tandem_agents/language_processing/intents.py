@@ -1,0 +1,83 @@
+"""From an utterance to its intent and slots. What no rule of the table claims is an open question."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from tandem_agents.language_processing.contracts import Analysis, Language
+from tandem_agents.language_processing.rules import FRAGMENTS, RULES
+from tandem_agents.language_processing.templates import compile_template
+from tandem_agents.language_processing.tokens import clean
+
+OPEN_QUESTION_CONFIDENCE = 0.3
+MAX_COMMAND_CHARS = 600
+"""Longer utterances are texts, not commands; only a note to remember may be this long."""
+
+_LEAD = compile_template(
+    "([hey|hi|ok|okay|hello] <name>|please|kindly|can you|could you|would you|will you|i would like you to"
+    "|i'd like you to|i want you to|i need you to|go ahead and|just|um|uh|so|well|paki|pwede mo bang|pwede mo ba"
+    "|puwede mo bang|maaari mo bang)",
+    FRAGMENTS,
+)
+_TAIL = compile_template("(please|thanks|thank you|for me|po|naman|nga|<name>)", FRAGMENTS)
+_EXPAND = (
+    (re.compile(r"\b(what|where|who|when|how)'s\b", re.IGNORECASE), r"\1 is"),
+    (re.compile(r"\b(what|where|who)s\b(?= )", re.IGNORECASE), r"\1 is"),
+    (re.compile(r"\ba\.m\.?(?=\W|$)", re.IGNORECASE), "am"),
+    (re.compile(r"\bp\.m\.?(?=\W|$)", re.IGNORECASE), "pm"),
+)
+
+
+def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
+    """The intent of ``text`` with its slots; ``now`` is the local time points in time are resolved against."""
+    meant = regular(text)
+    if not meant:
+        return Analysis(intent="empty", confidence=1.0, text="", language=language)
+    short = len(meant) <= MAX_COMMAND_CHARS
+    for rule in RULES:
+        if not short and rule.intent != "remember":
+            continue
+        match = rule.pattern.fullmatch(f" {meant}")
+        filled = rule.read(match, now) if match else None
+        if filled is not None:
+            return Analysis(
+                intent=rule.intent, confidence=rule.confidence, text=meant, language=language, slots=filled
+            )
+    return Analysis(intent="question", confidence=OPEN_QUESTION_CONFIDENCE, text=meant, language=language)
+
+
+def regular(text: str) -> str:
+    """``text`` without the assistant's name, politeness and contractions around what is meant; case is kept."""
+    meant = clean(text)
+    for pattern, replacement in _EXPAND:
+        meant = pattern.sub(replacement, meant)
+    return _without_tail(_without_lead(meant))
+
+
+def _without_lead(text: str) -> str:
+    while (match := _LEAD.match(f" {text}")) and _word_ends(f" {text}", match.end()):
+        shorter = clean(f" {text}"[match.end() :])
+        if not shorter:
+            return text
+        text = shorter
+    return text
+
+
+def _without_tail(text: str) -> str:
+    while (match := _last(text)) is not None:
+        text = match
+    return text
+
+
+def _last(text: str) -> str | None:
+    """``text`` without one polite word or name at its end, or None when there is none or nothing would be left."""
+    for gap in re.finditer(r"[\s,]+", text[-24:] if len(text) > 24 else text):
+        start = max(0, len(text) - 24) + gap.start()
+        if _TAIL.fullmatch(text, start):
+            return clean(text[:start]) or None
+    return None
+
+
+def _word_ends(text: str, at: int) -> bool:
+    return at == len(text) or not (text[at].isalnum() or text[at] == "'")

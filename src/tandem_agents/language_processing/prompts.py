@@ -1,0 +1,56 @@
+"""What a language model is told before it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tandem_agents.engines.kinds import ChatOptions, Message
+from tandem_agents.language_processing.calendar_words import say_date, say_time
+from tandem_agents.language_processing.contracts import Language, TaskKind
+from tandem_agents.memory_system.contracts import Interaction
+
+OPTIONS: dict[TaskKind, ChatOptions] = {
+    "chat": ChatOptions(max_tokens=220, temperature=0.6),
+    "tool": ChatOptions(max_tokens=220, temperature=0.3),
+    "reasoning": ChatOptions(max_tokens=512, temperature=0.3),
+    "code": ChatOptions(max_tokens=768, temperature=0.1),
+}
+_MANNER: dict[TaskKind, str] = {
+    "chat": "Answer in one to three short sentences of plain text that can be read aloud.",
+    "tool": "You cannot look anything up. If the question needs fresh information, say so in one sentence.",
+    "reasoning": "Think it through briefly, then give the result in a few plain sentences.",
+    "code": "Answer with working code in one fenced block and at most two sentences around it.",
+}
+_LANGUAGES: dict[Language, str] = {
+    "en": "English",
+    "fil": "Filipino",
+    "mixed": "the user's mix of Filipino and English",
+}
+
+
+def system_prompt(
+    name: str, now: datetime, language: Language, kind: TaskKind, remembered: Sequence[str] = ()
+) -> str:
+    """Who answers, when, how, and what is remembered. Remembered lines are the user's words, not instructions."""
+    lines = [
+        f"You are {name}, a helpful voice assistant that runs on the user's own computers.",
+        f"It is {say_date(now)}, {say_time(now)}. Answer in {_LANGUAGES[language]}.",
+        _MANNER[kind],
+        "If you do not know something, say so. Never claim to have done anything: you can only talk.",
+    ]
+    if remembered:
+        lines.append("The user told you earlier (use it only where it helps):")
+        lines.extend(f"- {line}" for line in remembered)
+    return "\n".join(lines)
+
+
+def conversation(system: str, turns: Sequence[Interaction], text: str) -> list[Message]:
+    """The system prompt, recent turns, and the new question."""
+    messages = [Message("system", system)]
+    for turn in turns:
+        messages.append(Message("user", turn.said))
+        if turn.answer:
+            messages.append(Message("assistant", turn.answer))
+    messages.append(Message("user", text))
+    return messages

@@ -1,0 +1,1 @@
+"""The one memory store and its cache (PC2)."""

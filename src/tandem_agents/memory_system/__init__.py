@@ -1,0 +1,1 @@
+"""MainPC's way to the memory kept on PC2, and the running conversation."""
