@@ -47,7 +47,7 @@ class EmptyAudio(AudioError):
 
 
 class TruncatedAudio(AudioError):
-    """The file ends before the sound it announces does."""
+    """The file ends, or is damaged, before the end of the sound it announces."""
 
 
 class NotAudio(AudioError):
@@ -65,12 +65,11 @@ def decode(data: bytes, *, rate: int | None = None, max_seconds: float = MAX_SEC
     """
     if not data:
         raise EmptyAudio("the audio file is empty")
-    try:
-        samples, own_rate = _read(data, max_seconds)
-    except soundfile.LibsndfileError as error:
-        if _announced_end(data) > len(data):
-            raise TruncatedAudio("the audio file is cut off") from error
-        raise NotAudio(f"not an audio file we can read: {error.error_string}") from error
+    with _opened(data) as file:
+        if file.frames > max_seconds * file.samplerate:
+            raise TooLarge(f"the audio is longer than {max_seconds:g} s")
+        samples = _read(file, data)
+        own_rate = file.samplerate
     if not np.isfinite(samples).all():
         raise NotAudio("the audio file holds samples that are not numbers")
     audio = Audio(samples.mean(axis=1, dtype=np.float32), own_rate)
@@ -82,17 +81,26 @@ def read_file(path: Path, *, rate: int | None = None) -> Audio:
     return decode(path.read_bytes(), rate=rate)
 
 
-def _read(data: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
-        if file.frames > max_seconds * file.samplerate:
-            raise TooLarge(f"the audio is longer than {max_seconds:g} s")
-        samples = file.read(dtype="float32", always_2d=True)
-        announced = file.frames
-    if _announced_end(data) > len(data) or len(samples) < announced:
+def _opened(data: bytes) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(io.BytesIO(data))
+    except soundfile.LibsndfileError as error:
+        if _announced_end(data) > len(data):
+            raise TruncatedAudio("the audio file is cut off") from error
+        raise NotAudio(f"not an audio file we can read: {error.error_string}") from error
+
+
+def _read(file: soundfile.SoundFile, data: bytes) -> NDArray[np.float32]:
+    """Every sample, shape ``(n, channels)``."""
+    try:
+        samples: NDArray[np.float32] = file.read(dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise TruncatedAudio(f"the audio file is cut off or damaged: {error.error_string}") from error
+    if _announced_end(data) > len(data) or len(samples) < file.frames:
         raise TruncatedAudio("the audio file is cut off")
     if len(samples) == 0:
         raise EmptyAudio("the audio file holds no samples")
-    return samples, file.samplerate
+    return samples
 
 
 def _announced_end(data: bytes) -> int:

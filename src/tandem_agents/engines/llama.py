@@ -66,7 +66,9 @@ class LlamaModel:
     ) -> AsyncGenerator[ChatChunk, None]:
         """See :class:`LanguageModel`. A generation that is closed ends at its next token."""
         request = chat_request(messages, options)
-
+        if options.seed is not None:
+            # A prompt taken from the cache gives slightly other numbers than one computed anew.
+            request["cache_prompt"] = False
         async with aclosing(self._worker.stream(_Generation(self._server, request))) as chunks:
             async for chunk in chunks:
                 yield chunk

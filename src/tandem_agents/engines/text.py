@@ -22,9 +22,10 @@ _MARKUP = [
     (re.compile(r"!?\[([^\]]*)\]\([^)]*\)"), r"\1"),
     (re.compile(r"https?://(?:www\.)?([^\s/)]+)\S*"), r"\1"),
     (re.compile(r"^\s{0,3}(?:#{1,6}|[-*+>])\s+", re.MULTILINE), ""),
+    (re.compile(r"(?<!\S)[*_`#|~-]{2,}(?!\S)"), " "),
     (re.compile(r"(\*\*|__|~~|`)(.+?)\1"), r"\2"),
-    (re.compile(r"(?<!\w)[*_](\S(?:.*?\S)?)[*_](?!\w)"), r"\1"),
     (re.compile(r"[*_`#|~]{2,}"), " "),
+    (re.compile(r"(?<!\w)[*_](\S(?:.*?\S)?)[*_](?!\w)"), r"\1"),
 ]
 
 
@@ -68,19 +69,27 @@ def sentences(text: str) -> list[str]:
 
 
 def _first_end(text: str) -> int | None:
-    """Where the first sentence ends, once more text shows that it does."""
+    """Where the first sentence is cut off, once that cannot change with what follows."""
+    end, undecided = _sentence_end(text)
+    if undecided is not None and undecided <= LONG_SENTENCE:
+        return None
+    if len(text) > LONG_SENTENCE and (end is None or end > LONG_SENTENCE):
+        clauses = [match.end() for match in _CLAUSE.finditer(text, 0, LONG_SENTENCE)]
+        return clauses[-1] if clauses else end
+    return end
+
+
+def _sentence_end(text: str) -> tuple[int | None, int | None]:
+    """The end of the first sentence, or else of the first that may be one when more text arrives."""
     for match in _END.finditer(text):
-        if match.end() == len(text) and not match[0].startswith("\n"):
-            break
-        if not match[0].startswith("\n") and _is_abbreviation(
-            text[: match.start()], match[0], text[match.end() :]
-        ):
-            continue
-        return match.end()
-    if len(text) > LONG_SENTENCE:
-        clauses = [match.end() for match in _CLAUSE.finditer(text) if match.end() < LONG_SENTENCE]
-        return clauses[-1] if clauses else None
-    return None
+        if match[0].startswith("\n"):
+            return match.end(), None
+        after = text[match.end() :].lstrip()
+        if not after:
+            return None, match.end()
+        if not _is_abbreviation(text[: match.start()], match[0], after):
+            return match.end(), None
+    return None, None
 
 
 def _is_abbreviation(before: str, mark: str, after: str) -> bool:
@@ -88,7 +97,7 @@ def _is_abbreviation(before: str, mark: str, after: str) -> bool:
     if mark != ".":
         return False
     word = re.split(r"[\s(\"'“]", before)[-1]
-    following = after.lstrip()[:1]
+    following = after[:1]
     if word.lower() in _NEVER_LAST or (len(word) == 1 and word.isupper() and word != "I"):
         return True
     if word.lower() in _MAYBE_LAST:

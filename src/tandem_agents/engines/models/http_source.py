@@ -21,8 +21,6 @@ READ_TIMEOUT_S = 30.0
 MAX_CONNECTIONS = 20
 """Per file. A transfer that broke off is resumed as long as each connection brought some bytes."""
 
-_BLOCK = 1 << 18
-
 Advance = Callable[[int], None]
 """Told how many of the file's bytes are here by now."""
 
@@ -92,7 +90,7 @@ def _append(
     if announced is not None and here + int(announced) != file.bytes:
         raise SourceFailed(f"{url}: has {here + int(announced)} bytes instead of {file.bytes}")
     with partial.open("ab" if here else "wb") as out:
-        for block in response.iter_raw(_BLOCK):
+        for block in response.iter_raw():
             here += len(block)
             if here > file.bytes:
                 raise SourceFailed(f"{url}: has more than {file.bytes} bytes")
