@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from tandem.agent import Event, action, contract
-from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Completion, Message
+from tandem_agents.audio_interface.contracts import Heard
+from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Completion, Message, Pcm
 from tandem_agents.infrastructure.contracts import Alarm, AlarmKind
 from tandem_agents.language_processing.contracts import Language
 
@@ -23,6 +24,15 @@ class Answer(Struct, frozen=True, kw_only=True):
     turn: str
     timings: dict[str, float]
     language: Language = "en"
+
+
+class TalkPiece(Struct, frozen=True, kw_only=True):
+    """One part of a spoken turn: what is heard so far, the answer, a piece of its sound, and at last the timings."""
+
+    heard: Heard | None = None
+    answer: Answer | None = None
+    sound: Pcm | None = None
+    timings: dict[str, float] | None = None
 
 
 class Announcement(Struct, frozen=True, kw_only=True):
@@ -64,6 +74,16 @@ class FrontDoor(Protocol):
         self, text: str, session: str = "main", user: str = "you", source: Source = "text"
     ) -> AsyncGenerator[Piece, None]:
         """The same answer sentence by sentence as it is made, so that speaking can begin early."""
+        ...
+
+    def converse(
+        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
+    ) -> AsyncGenerator[TalkPiece, None]:
+        """Listen to the sound session ``source``, answer what is said there, and speak the answer.
+
+        ``whole`` hears the sound to its end first, otherwise the first utterance is the request; ``wake`` waits until
+        the assistant is called. Ends without an answer when nothing was said.
+        """
         ...
 
     async def stop(self, session: str = "") -> int:

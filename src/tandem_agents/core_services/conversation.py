@@ -40,18 +40,24 @@ async def converse(
         return
     answer = await ask(request, timings)
     yield TalkPiece(answer=answer)
-    async with contextlib.aclosing(_speak(agent, answer.answer, session)) as sounds:
-        async for sound in sounds:
-            yield sound
+    timings = dict(answer.timings)
+    with timed(timings, "speak"):
+        async with contextlib.aclosing(_speak(agent, answer.answer, session, timings)) as sounds:
+            async for sound in sounds:
+                yield sound
+    yield TalkPiece(timings=timings)
 
 
-async def _speak(agent: Agent, text: str, session: str) -> AsyncGenerator[TalkPiece, None]:
+async def _speak(
+    agent: Agent, text: str, session: str, timings: dict[str, float]
+) -> AsyncGenerator[TalkPiece, None]:
     started = clock.monotonic()
     try:
         async for pcm in agent.peer(Reading).speak(text, session):
+            timings.setdefault("first_sound", clock.monotonic() - started)
             yield TalkPiece(sound=pcm)
     except TandemError as error:
-        agent.log.warning("the answer was not spoken to its end, after %.1f s: %s", clock.monotonic() - started, error)
+        agent.log.warning("the answer was not spoken to its end: %s", error)
 
 
 def _joined(said: list[Heard]) -> Heard:

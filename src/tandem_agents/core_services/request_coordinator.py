@@ -17,7 +17,8 @@ from tandem.core.errors import Cancelled, TandemError
 from tandem.core.ids import new_id
 from tandem_agents.core_services.alarm_desk import AlarmDesk
 from tandem_agents.core_services.announcements import Announcements
-from tandem_agents.core_services.contracts import AlarmRang, Announcement, Answer, Source
+from tandem_agents.core_services.contracts import AlarmRang, Announcement, Answer, Source, TalkPiece
+from tandem_agents.core_services.conversation import converse
 from tandem_agents.core_services.follow_ups import FollowUps
 from tandem_agents.core_services.memory_skill import MemorySkill
 from tandem_agents.core_services.requests import check_text, rank
@@ -94,14 +95,41 @@ class RequestCoordinator(Agent):
         check_text(text)
         turn_id = new_id()
         with start_turn(turn_id, session=session, source=source):
-            timings: dict[str, float] = {}
-            with timed(timings, "total"):
-                analysis = await self._understand(text, session, timings)
-                turn = Turn(turn_id, text, session, user, source, analysis, timings)
-                reply = await self._answer(turn, urgent)
-                with turn.stage("respond"):
-                    worded = await self._word(reply, turn)
-            self.log.info("turn %s: %s in %.3f s", turn_id, turn.intent, timings["total"])
+            return await self._take_turn(turn_id, text, session, user, source, urgent, {})
+
+    @action
+    async def converse(
+        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
+    ) -> AsyncGenerator[TalkPiece, None]:
+        """Listen, answer, speak."""
+        turn_id = new_id()
+
+        async def answer(text: str, timings: dict[str, float]) -> Answer:
+            return await self._take_turn(turn_id, text, session, user, "voice", 0.0, timings)
+
+        with start_turn(turn_id, session=session, source="voice"):
+            turn = converse(self, answer, source, session, wake=wake, whole=whole)
+            async with contextlib.aclosing(turn) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _take_turn(
+        self,
+        turn_id: str,
+        text: str,
+        session: str,
+        user: str,
+        source: Source,
+        urgent: float,
+        timings: dict[str, float],
+    ) -> Answer:
+        with timed(timings, "total"):
+            analysis = await self._understand(text, session, timings)
+            turn = Turn(turn_id, text, session, user, source, analysis, timings)
+            reply = await self._answer(turn, urgent)
+            with turn.stage("respond"):
+                worded = await self._word(reply, turn)
+        self.log.info("turn %s: %s in %.3f s", turn_id, turn.intent, timings["total"])
         self._remember(turn, worded.text)
         return Answer(
             answer=worded.text, intent=turn.intent, turn=turn_id, timings=timings, language=worded.language

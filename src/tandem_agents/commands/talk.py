@@ -1,0 +1,58 @@
+"""`tandem talk`: say something to the assistant, and hear its answer.
+
+Examples:
+
+    tandem talk question.wav --out answer.wav
+    tandem talk                     (speak into the microphone; the answer comes when you pause)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Struct
+
+app = typer.Typer(help=__doc__)
+
+
+class TalkResult(Struct, frozen=True, kw_only=True):
+    """What ``--json`` prints; ``timings`` are seconds by stage."""
+
+    answer: str
+    intent: str
+    turn: str
+    timings: dict[str, float]
+    transcript: str
+    language: str
+
+
+@app.command("talk")
+def talk(
+    file: Annotated[
+        Path | None, typer.Argument(help="WAV, FLAC, MP3 or Ogg, any rate; without it: the microphone.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the spoken answer to this WAV file.")] = None,
+    wake: Annotated[bool, typer.Option("--wake", help="Wait for the wake phrase before listening.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    session: Annotated[str, typer.Option(help="Which conversation this belongs to.")] = "main",
+    fleet: Annotated[str | None, typer.Option("--fleet", help="The fleet file.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the whole answer.")] = 120.0,
+) -> None:
+    """Say something to the assistant, and hear its answer."""
+    from tandem_agents.commands.talking import Conversation, play, write
+
+    conversation = Conversation(session=session, wake=wake, narrate=not as_json)
+    result, speech = asyncio.run(conversation.hold(file, fleet, timeout))
+    if out is not None:
+        write(out, speech)
+    elif not as_json:
+        problem = play(speech)
+        if problem:
+            print(f"(not played aloud: {problem}; --out FILE writes the sound)", file=sys.stderr)
+    if as_json:
+        print(msgspec.json.encode(result).decode())
