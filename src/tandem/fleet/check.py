@@ -1,4 +1,4 @@
-"""What can only be judged with the whole fleet in view: names, cycles, ports, GPU memory, classes, settings."""
+"""What can only be judged with the whole fleet in view: ports, GPU memory, classes, settings."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct, structs
 
-from tandem.core.errors import NotFound
 from tandem.core.ids import AgentId
 from tandem.fleet import ports
 from tandem.fleet.decode import Decoder
-from tandem.fleet.diagnostics import Path, Span, did_you_mean
+from tandem.fleet.diagnostics import Path, Span
 from tandem.fleet.draft import Context, Draft
-from tandem.fleet.model import AgentConfig, identify
-from tandem.fleet.plan import cycles
+from tandem.fleet.model import AgentConfig
 from tandem.fleet.source import Mapping, Scalar, Value
-
-CALLERS = ("operator", "user")
-"""Callers besides agents and @groups that ``allow`` may name."""
 
 
 class MissingClass(Struct, frozen=True):
@@ -29,126 +24,6 @@ class MissingClass(Struct, frozen=True):
 
 Schemas = Callable[[str], type[Struct] | MissingClass | None]
 """The Settings of the agent class at a path ``pkg.mod:Class``; None when it declares none."""
-
-
-def link_names(draft: Draft, context: Context) -> None:
-    """Replace names in needs, wants and front_door by identities; report those that mean nothing."""
-    directory: dict[str, list[str]] = {}
-    for identity in draft.paths:
-        said = AgentId(identity)
-        directory.setdefault(said.name, []).append(said.machine)
-    for identity, agent in draft.fleet.agents.items():
-        path = draft.paths[identity]
-        draft.fleet.agents[identity] = structs.replace(
-            agent,
-            needs=_link_all(agent, "needs", directory, path, context),
-            wants=_link_all(agent, "wants", directory, path, context),
-        )
-        _check_callers(agent, directory, draft, context)
-    if draft.fleet.front_door is not None:
-        door = _link(draft.fleet.front_door, None, directory, ("front_door",), context)
-        draft.fleet = structs.replace(draft.fleet, front_door=str(door) if door else None)
-
-
-def _link_all(
-    agent: AgentConfig, key: str, directory: dict[str, list[str]], path: Path, context: Context
-) -> list[str]:
-    linked: dict[str, None] = {}
-    for at, name in enumerate(getattr(agent, key)):
-        where = (*path, key, at)
-        span = context.span(*where)
-        machines = directory.get(AgentId(name).name, [])
-        if AgentId(name).machine:
-            machines = [machine for machine in machines if machine == AgentId(name).machine]
-        if key == "needs" and machines and agent.machine not in machines:
-            others = " and ".join(machines)
-            message = f"{agent.name} runs on {agent.machine}, but {AgentId(name).name} runs on {others}"
-            advice = 'Needs stay within a machine; write it under "wants", which may cross.'
-            context.report.error("needs-across-machines", message, span, path=where, suggestion=advice)
-            continue
-        identity = _link(name, agent.machine, directory, where, context)
-        if identity is None:
-            continue
-        if key == "wants" and identity == agent.id:
-            context.report.error("self-reference", "an agent cannot want itself", span, path=where)
-        elif identity in linked:
-            context.report.warning("named-twice", f'"{name}" is named twice', span, path=where)
-        else:
-            linked[str(identity)] = None
-    return list(linked)
-
-
-def _link(
-    name: str, machine: str | None, directory: dict[str, list[str]], path: Path, context: Context
-) -> AgentId | None:
-    try:
-        return identify(directory, name, machine)
-    except NotFound as error:
-        hint = error.hint or ""
-        if hint and not hint.endswith("?"):
-            hint = f"{hint[0].upper()}{hint[1:]}."
-        context.report.error("unknown-agent", error.message, context.span(*path), path=path, suggestion=hint)
-        return None
-
-
-def _check_callers(
-    agent: AgentConfig, directory: dict[str, list[str]], draft: Draft, context: Context
-) -> None:
-    groups = [f"@{group}" for group in draft.fleet.groups]
-    path = (*draft.paths[agent.id], "allow")
-    if path not in context.places:
-        return
-    for at, name in enumerate(agent.allow):
-        if AgentId(name).name not in directory and name not in groups and name not in CALLERS:
-            known = (*directory, *groups, *CALLERS)
-            suggestion = did_you_mean(name, known) or "Name an agent, an @group, operator or user."
-            where = (*path, at)
-            message = f'"{name}" is not a caller of this fleet'
-            context.report.error(
-                "unknown-agent", message, context.span(*where), path=where, suggestion=suggestion
-            )
-
-
-def find_cycles(draft: Draft, context: Context) -> list[list[str]]:
-    """Report every loop of needs, written ``a → b → c → a``; returns the loops as identities."""
-    loops = cycles({identity: agent.needs for identity, agent in draft.fleet.agents.items()})
-    for loop in loops:
-        names = [AgentId(identity).name for identity in (*loop, loop[0])]
-        places = [
-            (here, _need_place(draft, context, here, there))
-            for here, there in zip(loop, (*loop[1:], loop[0]), strict=True)
-        ]
-        related = tuple(
-            context.report.related(f"{AgentId(here).name} needs {names[at + 2]}", span)
-            for at, (here, (_, span)) in enumerate(places[1:])
-        )
-        path, span = places[0][1]
-        context.report.error(
-            "cycle",
-            f"agents need each other in a circle: {' → '.join(names)}",
-            span,
-            path=path,
-            related=related,
-            suggestion='None of them could ever start. Drop one need, or make it a "wants".',
-        )
-    return loops
-
-
-def _need_place(draft: Draft, context: Context, here: str, there: str) -> tuple[Path, Span]:
-    """Where ``here`` says that it needs ``there``."""
-    path = (*draft.paths[here], "needs")
-    own = AgentId(here).machine
-    at = 0
-    while (place := context.places.get((*path, at))) is not None:
-        written = _written(context, place.span)
-        if there in (written, AgentId.of(written, own)):
-            return (*path, at), place.span
-        at += 1
-    return path, context.span(*path) or Span(1, 1, 2)
-
-
-def _written(context: Context, span: Span) -> str:
-    return context.report.source.line(span.line)[span.column - 1 : span.end_column - 1].strip("\"'")
 
 
 def assign_ports(draft: Draft, context: Context) -> None:

@@ -12,10 +12,14 @@ from tandem.fleet.model import Fleet
 
 
 class Draft(Struct):
-    """A fleet before its names are judged; ``paths`` says where each agent stands in the document."""
+    """A fleet before its names are judged.
+
+    ``paths`` says where each agent stands in the document, ``needs`` where an agent says that it needs another.
+    """
 
     fleet: Fleet
     paths: dict[str, Path] = field(default_factory=dict)
+    needs: dict[tuple[str, str], Path] = field(default_factory=dict)
     auto_ports: list[str] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field, structs
 
 from tandem.core.ids import AgentId
-from tandem.fleet import check
+from tandem.fleet import check, names
 from tandem.fleet.decode import BAD, Decoder, Place
 from tandem.fleet.diagnostics import Diagnostic, FleetInvalid, Report, Severity, SourceText, has_errors
 from tandem.fleet.diagnostics import Path as KeyPath
@@ -164,8 +164,8 @@ def _judge(
     draft: Draft, context: Context, shaped: Shaped, around: Surroundings, environment: Environment
 ) -> list[list[str]]:
     """Everything that needs the whole fleet; returns the loops of needs."""
-    check.link_names(draft, context)
-    loops = check.find_cycles(draft, context)
+    names.link_names(draft, context)
+    loops = names.find_cycles(draft, context)
     check.assign_ports(draft, context)
     check.check_ports(draft, context)
     check.check_vram(draft, context)

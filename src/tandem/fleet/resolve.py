@@ -1,6 +1,6 @@
 """From what was written to what is meant: defaults, inheritance, inferred classes, placed ports.
 
-Names of other agents are still as written afterwards; :mod:`tandem.fleet.check` links and judges them.
+Names of other agents are still as written afterwards; :mod:`tandem.fleet.names` links them.
 """
 
 from __future__ import annotations
