@@ -15,11 +15,8 @@ def is_this_computer(host: str) -> bool:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return host.lower().rstrip(".") in (
-            "localhost",
-            socket.gethostname().lower(),
-            socket.getfqdn().lower(),
-        )
+        own = socket.gethostname().lower()
+        return host.lower().rstrip(".") in ("localhost", own, own.partition(".")[0])
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -94,7 +94,7 @@ def read_text(path: Path) -> tuple[str | None, Diagnostic | None]:
     except OSError as error:
         absent = isinstance(error, FileNotFoundError)
         reason = "there is no such file" if absent else f"cannot be read: {error.strerror}"
-        advice = f"Name it with --fleet or {VARIABLE}, or start one: tandem new fleet." if absent else ""
+        advice = f"Name it with --fleet or {VARIABLE}, or go to the directory it is in." if absent else ""
         return None, _problem(path, "unreadable", reason, advice)
     if len(raw) > MAX_BYTES:
         return None, _problem(path, "unreadable", f"larger than {MAX_BYTES >> 20} MiB, so not a fleet file")
