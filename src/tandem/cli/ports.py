@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tandem.cli.fleet_file import FleetOption, JsonOption, print_json, read_fleet, show_problems
+from tandem.cli.fleet_file import FleetOption, JsonOption, fail, print_json, read_fleet, show_problems
 
 if TYPE_CHECKING:
+    from tandem.core.errors import NotFound
     from tandem.fleet import Fleet, LoadResult
     from tandem.fleet.ports import Listener
 
@@ -32,6 +33,8 @@ def ports(
         return
     result = read_fleet(fleet)
     found = _readable(result)
+    if machine is not None and machine not in found.machines:
+        raise fail(_no_machine(machine, found))
     if json:
         print_json(_matrix(found, result))
     else:
@@ -65,6 +68,13 @@ def _readable(result: LoadResult) -> Fleet:
         show_problems(result.diagnostics)
         raise typer.Exit(EX_CONFIG)
     return result.draft
+
+
+def _no_machine(name: str, fleet: Fleet) -> NotFound:
+    from tandem.core.errors import NotFound
+    from tandem.fleet.diagnostics import did_you_mean
+
+    return NotFound(f'there is no machine "{name}"', hint=did_you_mean(name, fleet.machines) or None)
 
 
 def _finish(result: LoadResult, *, quiet: bool) -> None:

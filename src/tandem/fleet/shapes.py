@@ -59,7 +59,8 @@ def shape(root: Value, name: str, report: Report) -> Shaped | None:
             "shape", "a fleet file is a mapping (key: value)", root.span, suggestion="Start with: fleet: name"
         )
         return None
-    if NESTED in root.entries or FLAT in root.entries:
+    older = NESTED in root.entries or FLAT in root.entries
+    if older and "groups" not in root.entries:
         return _Rewriter(_modern(root), name, report).rewrite()
     known = [info.encode_name for info in structs.fields(FleetDoc)]
     if not any(key in known for key in root.entries):
@@ -118,6 +119,7 @@ class _Rewriter:
             return
         for group, body in entry.value.entries.items():
             if group.startswith("x-"):
+                self._groups.entries[group] = body
                 continue
             agents = self._group(group, "mainpc", body.key_span)
             if not isinstance(body.value, Mapping):

@@ -249,3 +249,10 @@ def test_import_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         missing = import_settings(path)
         assert isinstance(missing, MissingClass)
         assert message in f"{missing.message} {missing.suggestion}"
+
+
+def test_ports_of_an_unknown_machine(fleet: Path) -> None:
+    """A machine that is not in the fleet ends with status 1, not with an empty table."""
+    result = run(ports.app, "--machine", "mm")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert 'Did you mean "m"?' in result.stderr

@@ -234,3 +234,16 @@ def test_unset_variables_stay_empty() -> None:
 def test_groups_by_name(name: str, group: str) -> None:
     """The second computer's agents find their group by their names."""
     assert pc2_group(name) == group
+
+
+def test_free_keys_among_groups_survive() -> None:
+    """An anchor kept in an x- key among the groups is neither a group nor lost."""
+    text = "agent_groups: {x-base: &base {required: false}, g: {A: {<<: *base, script_path: a.py}}}\n"
+    assert not fleet_of(text).agents["A@mainpc"].required
+    assert yaml.safe_load(convert([("a", text)], "f").text)["groups"]["x-base"] == {"required": False}
+
+
+def test_our_shape_with_a_leftover_of_an_older_one() -> None:
+    """A half-converted file is ours, and the leftover is an unknown key in it."""
+    text = "fleet: f\ngroups: {}\nagent_groups: {}\n"
+    assert [found.code for found in load_text(text, "f", AROUND).diagnostics] == ["unknown-key"]
