@@ -143,11 +143,12 @@ def _leafnodes(machine: Machine, ports: InfraPorts, link: Link) -> str:
             f"tls {{ {_tls(machine)}, verify: true, timeout: 5 }} }}"
         )
     host = f"[{link.host}]" if ":" in link.host else link.host
-    denied = ", ".join(map(_quote, leaf_denials([machine.name])))
+    # No deny_imports for our own subjects: the server then keeps them from being exported, too. Only the hub's node,
+    # on the computer that holds the CA, could abuse that.
     return (
         'include "leaf-seed.conf"\n'
         f'leafnodes {{ reconnect: "1s", remotes: [ {{ url: {_quote(f"tls://{host}:{link.port}")}, '
-        f"account: {ACCOUNT}, nkey: $LEAF_SEED, deny_imports: [{denied}], "
+        f"account: {ACCOUNT}, nkey: $LEAF_SEED, "
         f"tls {{ {_tls(machine)}, timeout: 5 }} }} ] }}"
     )
 

@@ -86,7 +86,8 @@ def valkey_rules(server: str, agent: str) -> str:
     ``cache``: its own namespace to write, everybody's and ``shared:`` to use.
     """
     keys = {
-        "control": f"~agent:ready:{agent} ~own:{agent}:* ~rate:{agent}:* %R~agent:ready:* &agent:*",
+        "control": f"~agent:ready:{agent} ~own:{agent}:* ~rate:{agent}:* %R~agent:ready:* &agent:* "
+        "&__keyspace@0__:agent:ready:*",
         "cache": f"~cache:{agent}:* ~shared:* %R~cache:* &cache:*",
     }[server]
     commands = "+@read +@write +@pubsub +@connection +@transaction +@scripting +waitaof -@dangerous -function"
