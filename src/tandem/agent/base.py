@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tandem.agent.context import AgentContext
     from tandem.events import Event
+    from tandem.registry import Lease
 
 P = TypeVar("P")
 
@@ -99,3 +100,11 @@ class Agent:
         Raises :class:`~tandem.core.errors.Unavailable` when this fleet runs none.
         """
         return self._context.cache()
+
+    async def directory(self) -> list[Lease]:
+        """Every agent of the fleet that has announced itself, on this machine and the others.
+
+        Raises :class:`~tandem.core.errors.Unreachable` while the registry is away, and
+        :class:`~tandem.core.errors.Unavailable` when this fleet runs none.
+        """
+        return await self._context.directory()

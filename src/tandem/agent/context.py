@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tandem.events import Event
+    from tandem.registry import Lease
 
 
 class PeerFactory(Protocol):
@@ -24,7 +25,7 @@ class PeerFactory(Protocol):
 
 @dataclass(slots=True)
 class AgentContext:
-    """``publish`` and ``cache`` raise the errors their callers on :class:`~tandem.agent.Agent` document."""
+    """``publish``, ``cache`` and ``directory`` raise the errors their callers on :class:`~tandem.agent.Agent` document."""
 
     name: str
     machine: str
@@ -35,3 +36,4 @@ class AgentContext:
     background: Background
     publish: Callable[[Event], Awaitable[None]]
     cache: Callable[[], Redis]
+    directory: Callable[[], Awaitable[list[Lease]]]

@@ -24,10 +24,10 @@ from tandem.agent.peers import PeerProxies
 from tandem.agent.pulse import keep_lease, report_health
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.agent.spec import AgentSpec
-from tandem.core.errors import EX_CONFIG, ConfigError
+from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
 from tandem.core.ids import AgentId
 from tandem.core.paths import private_dir
-from tandem.registry import Registry, RegistryResolver
+from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
 from tandem.security import Identity, Verifier, forbid_dumps
 from tandem.telemetry import logs
@@ -91,6 +91,7 @@ class AgentProcess:
             background=Background(own_log),
             publish=events.publish,
             cache=cache.client,
+            directory=_no_directory if registry is None else registry.list,
         )
         runtime = Runtime(self._class(), context, self._settings, events.issues, metrics.render)
         server = self._server(runtime, observer)
@@ -157,3 +158,7 @@ class AgentProcess:
             await server.listen_unix(socket.socket(fileno=spec.unix_fd))
         if spec.tcp_fd is not None and spec.tcp_endpoint is not None:
             await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve)
+
+
+async def _no_directory() -> list[Lease]:
+    raise Unavailable("this fleet runs no registry")

@@ -32,10 +32,12 @@ from tandem.agent.base import Agent
 from tandem.agent.context import AgentContext
 from tandem.agent.peers import PeerProxies
 from tandem.agent.runtime import Runtime, make_settings
+from tandem.core import clock
 from tandem.core.errors import Unavailable
 from tandem.core.ids import new_id
 from tandem.core.paths import private_dir
 from tandem.events import Event
+from tandem.registry import Lease
 from tandem.rpc import MemoryNetwork, Peers, Server
 from tandem.telemetry.resource import Resource, resource_scope
 
@@ -178,6 +180,7 @@ class Fleet:
             background=Background(log),
             publish=self._publish,
             cache=self._cache or _no_cache,
+            directory=self._directory,
         )
         runtime = Runtime(agent, context, make_settings(member.cls, member.settings))
         server = Server(member.name, runtime.handlers)
@@ -188,6 +191,18 @@ class Fleet:
 
         await runtime.start(subscribe)
         return _Running(runtime, server, peers)
+
+    async def _directory(self) -> list[Lease]:
+        return [
+            Lease(
+                agent=running.runtime.context.name,
+                machine=running.runtime.context.machine,
+                instance=running.runtime.context.instance,
+                time=clock.wall(),
+                status=running.runtime.status,
+            )
+            for _, running in sorted(self._running.items())
+        ]
 
     async def _publish(self, event: Event) -> None:
         data = msgspec.msgpack.encode(event)

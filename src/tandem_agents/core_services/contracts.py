@@ -10,7 +10,7 @@ from msgspec import Struct
 from tandem.agent import Event, action, contract
 from tandem_agents.audio_interface.contracts import Heard
 from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Completion, Message, Pcm
-from tandem_agents.infrastructure.contracts import Alarm, AlarmKind
+from tandem_agents.infrastructure.contracts import Alarm, AlarmKind, MachineReading
 from tandem_agents.language_processing.contracts import Language
 
 Source = Literal["text", "voice", "background"]
@@ -203,8 +203,25 @@ class AgentView(Struct, frozen=True, kw_only=True):
     seen_s: float
 
 
+class Registration(Struct, frozen=True, kw_only=True):
+    """A program outside of the fleet that wants to be found; ``endpoint`` is whatever its callers use."""
+
+    name: str
+    machine: str
+    endpoint: str
+    capabilities: list[str] = []
+
+
 @contract("ServiceRegistry")
 class Directory(Protocol):
+    @action(idempotent=True)
+    async def register_agent(self, registration: Registration) -> AgentView:
+        """Announce a program of the outside; on disk when this returns. Agents of the fleet are known without it."""
+        ...
+
+    @action(idempotent=True)
+    async def unregister_agent(self, name: str) -> int: ...
+
     @action(idempotent=True)
     async def get_agent_endpoint(self, name: str) -> AgentView:
         """Raises ``NotFound`` for a name nobody has announced."""
@@ -212,17 +229,6 @@ class Directory(Protocol):
 
     @action(idempotent=True)
     async def list_agents(self, machine: str = "") -> list[AgentView]: ...
-
-
-class Sample(Struct, frozen=True, kw_only=True):
-    """One reading of a machine. CPU in percent of all cores, memory in bytes."""
-
-    at: float
-    machine: str
-    cpu_percent: float
-    memory_used: int
-    memory_total: int
-    disk_free: int
 
 
 class LoadVerdict(Struct, frozen=True, kw_only=True):
@@ -236,12 +242,12 @@ class LoadVerdict(Struct, frozen=True, kw_only=True):
 @contract("SystemDigitalTwin")
 class Twin(Protocol):
     @action(idempotent=True)
-    async def get_metrics(self) -> list[Sample]:
+    async def get_metrics(self) -> list[MachineReading]:
         """The newest reading of every machine."""
         ...
 
     @action(idempotent=True)
-    async def get_history(self, machine: str = "", seconds: float = 3600.0) -> list[Sample]: ...
+    async def get_history(self, machine: str = "", seconds: float = 3600.0) -> list[MachineReading]: ...
     @action(idempotent=True)
     async def get_all_agents(self) -> list[AgentView]: ...
     @action(idempotent=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-import psutil
 from msgspec import Struct
 
 from tandem.agent import Agent, Issue, action, every
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments
-from tandem_agents.infrastructure.contracts import Job, JobResult, Priority, QueueStatus
+from tandem_agents.infrastructure.contracts import Job, JobResult, MachineReading, Priority, QueueStatus
 from tandem_agents.infrastructure.jobs import Work, analyse_text, append_log, memory_upkeep
+from tandem_agents.machine import read_machine
 from tandem_agents.memory_services.contracts import MemoryUpkeep
 from tandem_agents.slots import PrioritySlots
 
@@ -41,7 +41,7 @@ class AsyncProcessor(Agent):
         self._slots = PrioritySlots(self.settings.parallel, self.settings.queue_limit)
         self._running: dict[str, asyncio.Task[JobResult]] = {}
         self._done = self._failed = 0
-        self._cpu = 0.0
+        self._reading = read_machine(self.machine, self.state_dir)
         self._calm = asyncio.Event()
         self._calm.set()
 
@@ -55,8 +55,8 @@ class AsyncProcessor(Agent):
 
     @every(seconds=5)
     async def measure(self) -> None:
-        self._cpu = psutil.cpu_percent()
-        if self._cpu > self.settings.calm_below_percent:
+        self._reading = read_machine(self.machine, self.state_dir)
+        if self._reading.cpu_percent > self.settings.calm_below_percent:
             self._calm.clear()
         else:
             self._calm.set()
@@ -77,6 +77,11 @@ class AsyncProcessor(Agent):
         return await asyncio.shield(running)
 
     @action(idempotent=True)
+    async def read_machine(self) -> MachineReading:
+        """How busy this machine was at the last look, at most five seconds ago."""
+        return self._reading
+
+    @action(idempotent=True)
     async def queue_status(self) -> QueueStatus:
         """What waits and runs, and the load of the machine."""
         waiting = self._slots.waiting()
@@ -86,8 +91,8 @@ class AsyncProcessor(Agent):
             done=self._done,
             failed=self._failed,
             kinds=list(self._kinds),
-            cpu_percent=self._cpu,
-            memory_percent=psutil.virtual_memory().percent,
+            cpu_percent=self._reading.cpu_percent,
+            memory_percent=100 * self._reading.memory_used / self._reading.memory_total,
         )
 
     async def _run(self, job: Job) -> JobResult:

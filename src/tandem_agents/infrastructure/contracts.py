@@ -75,6 +75,26 @@ class ScheduledTask(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class MachineReading(Struct, frozen=True, kw_only=True):
+    """How busy a machine is. CPU in percent of all its cores, memory and disk in bytes, ``at`` in Unix seconds."""
+
+    at: float
+    machine: str
+    cpu_percent: float
+    cores: int
+    memory_used: int
+    memory_total: int
+    disk_free: int
+
+
+@contract("AsyncProcessor")
+class Reading(Protocol):
+    @action(idempotent=True)
+    async def read_machine(self) -> MachineReading:
+        """The machine this agent runs on."""
+        ...
+
+
 @contract("AsyncProcessor")
 class Processing(Protocol):
     @action(idempotent=True)

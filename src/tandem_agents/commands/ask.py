@@ -1,0 +1,86 @@
+"""`tandem ask`: ask the assistant something in writing."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+from msgspec import Struct
+
+from tandem.api import connect
+from tandem.core.errors import InvalidArguments
+from tandem_agents.core_services.contracts import Answer, FrontDoor
+
+app = typer.Typer(help="Ask the assistant something in writing.")
+
+DEFAULT_TIMEOUT_S = 120.0
+
+
+class Printed(Struct, frozen=True):
+    """What ``--json`` prints; other programs rely on these names."""
+
+    answer: str
+    intent: str
+    turn: str
+    timings: dict[str, float]
+
+
+@app.command()
+def ask(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="What to ask; `-` reads it from standard input."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answer with its turn and timings.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait at most.", min=0.1)
+    ] = DEFAULT_TIMEOUT_S,
+    session: Annotated[str, typer.Option("--session", help="The conversation this belongs to.")] = "main",
+    fleet: Annotated[str | None, typer.Option("--fleet", help="The fleet file.", show_default=False)] = None,
+) -> None:
+    """Ask the assistant something and print its answer.
+
+    `tandem trace TURN` shows where the time of a turn went.
+
+    Example: tandem ask "what is 17 plus 25"
+    """
+    question = read_question(text or [])
+    answer = asyncio.run(_ask(question, session, timeout, fleet))
+    if as_json:
+        printed = Printed(answer.answer, answer.intent, answer.turn, answer.timings)
+        typer.echo(msgspec.json.format(msgspec.json.encode(printed), indent=2).decode())
+    else:
+        typer.echo(answer.answer)
+
+
+def read_question(words: list[str]) -> str:
+    """The question on the command line or, for ``-``, on standard input.
+
+    Raises :class:`InvalidArguments` for nothing and for bytes that are no UTF-8.
+    """
+    if words == ["-"]:
+        try:
+            return sys.stdin.buffer.read().decode()
+        except UnicodeDecodeError as error:
+            raise InvalidArguments(f"that is not text: {error}", hint="send UTF-8") from None
+    question = " ".join(words)
+    if not question.strip():
+        raise InvalidArguments("nothing was asked", hint='tandem ask "what time is it"')
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        # The shell hands over bytes; Python marks those that are no UTF-8 as lone surrogates.
+        raise InvalidArguments(f"that is not text: {error.reason}", hint="send UTF-8") from None
+    return question
+
+
+async def _ask(question: str, session: str, timeout: float, fleet: str | None) -> Answer:
+    async with connect(fleet, budget_s=timeout) as fleet_connection:
+        door = fleet_connection.peer(FrontDoor, fleet_connection.front_door)
+        return await door.ask(question, session=session, user=getpass.getuser())
