@@ -32,6 +32,8 @@ if held and ok and lease.instance ~= ARGV[1] then return 0 end
 _REFRESH = _IS_OURS + "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
 _DELETE = _IS_OURS + "return redis.call('DEL', KEYS[1])"
 
+_LOGIN_REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError)
+
 # Spelled once, because inside the class ``list`` is the method.
 Leases = list[Lease]
 _Names = list[str]
@@ -138,19 +140,21 @@ class Registry:
         try:
             async with asyncio.timeout(2 * ANSWER_S):
                 return await command()
-        except (
-            exceptions.AuthenticationError,
-            exceptions.AuthorizationError,
-            exceptions.NoPermissionError,
-        ) as error:
-            raise PermissionDenied(f"the registry refuses {self._access.username}: {error}") from error
+        except exceptions.NoPermissionError as error:
+            raise self._denied(error) from error
         except (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError, OSError) as error:
+            # While connecting, redis-py wraps a refused login in a ConnectionError.
+            if isinstance(error, _LOGIN_REFUSED) or isinstance(error.__cause__, _LOGIN_REFUSED):
+                raise self._denied(error) from error
             raise Unreachable(
                 f"no answer from the registry at {self._access.socket}: {error}",
                 hint="tandem status shows whether the machine's control Valkey runs",
             ) from error
         except exceptions.RedisError as error:
             raise Unavailable(f"the registry refuses: {error}") from error
+
+    def _denied(self, error: Exception) -> PermissionDenied:
+        return PermissionDenied(f"the registry refuses {self._access.username}: {error}")
 
 
 def _encode(lease: Lease) -> bytes:

@@ -1,4 +1,4 @@
-"""Publish and subscribe against one real nats-server."""
+"""Publish and subscribe against one real nats-nats_server."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class DoorOpened(Event, topic="door.opened"):
 
 
 @pytest.fixture
-async def bus(server):
+async def bus(nats_server):
     """A connected bus of the agent Writer, streams in place."""
-    bus = Bus(server.access, "Writer")
+    bus = Bus(nats_server.access, "Writer")
     await bus.connect(20)
     await ensure_streams(await bus.connection.client(), "mainpc")
     yield bus
@@ -42,9 +42,9 @@ async def bus(server):
 
 
 @pytest.fixture
-async def reader(server, bus):
+async def reader(nats_server, bus):
     """A connected bus of another agent."""
-    reader = Bus(server.access, "Reader")
+    reader = Bus(nats_server.access, "Reader")
     await reader.connect(20)
     yield reader
     await reader.close()
@@ -93,10 +93,10 @@ async def test_events_keep_their_order_and_only_the_topic_arrives(bus, reader, e
     assert got[:50] == list(range(50))
 
 
-async def test_each_agent_gets_every_event(server, bus, reader, eventually):
+async def test_each_agent_gets_every_event(nats_server, bus, reader, eventually):
     """Two agents that subscribe to one topic do not take events from each other."""
     first, second = [], []
-    other = Bus(server.access, "Other")
+    other = Bus(nats_server.access, "Other")
     await other.connect(20)
 
     async def one(event: FactLearned) -> None:
@@ -113,7 +113,9 @@ async def test_each_agent_gets_every_event(server, bus, reader, eventually):
     await other.close()
 
 
-async def test_what_was_published_while_a_subscriber_was_away_reaches_it(server, bus, reader, eventually):
+async def test_what_was_published_while_a_subscriber_was_away_reaches_it(
+    nats_server, bus, reader, eventually
+):
     """The durable position survives the subscriber's process."""
     got: list[int] = []
 
@@ -125,7 +127,7 @@ async def test_what_was_published_while_a_subscriber_was_away_reaches_it(server,
     await eventually(lambda: got == [1])
     await reader.close()
     await bus.publish(FactLearned(number=2))
-    again = Bus(server.access, "Reader")
+    again = Bus(nats_server.access, "Reader")
     await again.connect(20)
     await again.subscribe(FactLearned, handler)
     await eventually(lambda: got == [1, 2])
@@ -258,25 +260,25 @@ async def test_the_handler_continues_the_publishers_trace(bus, reader, eventuall
     assert by_name["inside"].parent_id == by_name["process fact.learned"].span_id
 
 
-async def test_publishing_without_a_server_ends_within_the_budget(server, bus):
+async def test_publishing_without_a_server_ends_within_the_budget(nats_server, bus):
     """With NATS gone a publish raises Unreachable after its budget and never hangs."""
-    server.kill()
+    nats_server.kill()
     with pytest.raises(Unreachable):
         await asyncio.wait_for(bus.publish(FactLearned(number=1), timeout=0.5), 30)
 
 
-async def test_publishing_to_a_stopped_server_ends_within_the_budget(server, bus):
+async def test_publishing_to_a_stopped_server_ends_within_the_budget(nats_server, bus):
     """A server that accepts bytes and never answers costs the budget, no more."""
-    os.kill(server.process.pid, signal.SIGSTOP)
+    os.kill(nats_server.process.pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unreachable):
             await asyncio.wait_for(bus.publish(FactLearned(number=1), timeout=0.5), 30)
     finally:
-        os.kill(server.process.pid, signal.SIGCONT)
+        os.kill(nats_server.process.pid, signal.SIGCONT)
     await bus.publish(FactLearned(number=2), timeout=30)
 
 
-async def test_a_publish_waits_out_a_restart(server, bus, reader, eventually):
+async def test_a_publish_waits_out_a_restart(nats_server, bus, reader, eventually):
     """A publish begun while the server restarts is stored once it is back; nothing is logged as a traceback."""
     got: list[int] = []
 
@@ -284,9 +286,9 @@ async def test_a_publish_waits_out_a_restart(server, bus, reader, eventually):
         got.append(event.number)
 
     await reader.subscribe(FactLearned, handler)
-    server.kill()
+    nats_server.kill()
     publishing = asyncio.create_task(bus.publish(FactLearned(number=5), timeout=60))
-    await server.start()
+    await nats_server.start()
     await publishing
     await eventually(lambda: got == [5])
 
@@ -298,7 +300,7 @@ async def test_too_large_an_event_is_refused(bus):
     await bus.publish(FactLearned(number=2))
 
 
-async def test_acknowledged_events_survive_kill_9_under_load(server, bus, reader, eventually, caplog):
+async def test_acknowledged_events_survive_kill_9_under_load(nats_server, bus, reader, eventually, caplog):
     """Whatever a publish returned for reaches the subscriber once, through two kill -9 of the server under load."""
     got: list[int] = []
     acknowledged: list[int] = []
@@ -316,13 +318,14 @@ async def test_acknowledged_events_survive_kill_9_under_load(server, bus, reader
     load = asyncio.gather(*(produce(worker) for worker in range(4)))
     for limit in (200, 600):
         await eventually(lambda limit=limit: len(acknowledged) > limit)
-        server.kill()
-        await server.start()
+        nats_server.kill()
+        await nats_server.start()
     await load
     await eventually(lambda: set(acknowledged) <= set(got))
     assert sorted(got) == sorted(acknowledged)
     assert consumer.handled == 1000
     assert "Traceback" not in caplog.text
+
     async def settled() -> bool:
         info = await consumer.measure()
         return info is not None and info.num_pending == 0 and info.num_ack_pending == 0
@@ -331,9 +334,9 @@ async def test_acknowledged_events_survive_kill_9_under_load(server, bus, reader
     assert reader.health() == []
 
 
-async def test_what_a_dead_process_held_goes_to_the_next(server, bus, eventually):
+async def test_what_a_dead_process_held_goes_to_the_next(nats_server, bus, eventually):
     """Events taken but not acknowledged by a process that vanished are delivered to its successor."""
-    first = Bus(server.access, "Reader")
+    first = Bus(nats_server.access, "Reader")
     await first.connect(20)
     hanging = asyncio.Event()
 
@@ -346,14 +349,16 @@ async def test_what_a_dead_process_held_goes_to_the_next(server, bus, eventually
     await asyncio.wait_for(hanging.wait(), 30)
     # As after kill -9: nothing is given back, nothing is prolonged any more.
     (await first.connection.client())._transport.close()
-    for task in [t for t in asyncio.all_tasks() if t.get_name() in ("nats:Reader", "consume:Reader-fact_learned")]:
+    for task in [
+        t for t in asyncio.all_tasks() if t.get_name() in ("nats:Reader", "consume:Reader-fact_learned")
+    ]:
         task.cancel()
     got: list[int] = []
 
     async def handler(event: FactLearned) -> None:
         got.append(current_delivery().attempt)
 
-    second = Bus(server.access, "Reader")
+    second = Bus(nats_server.access, "Reader")
     await second.connect(20)
     await second.subscribe(FactLearned, handler, policy=QUICK)
     await eventually(lambda: len(got) == 1)
@@ -389,10 +394,10 @@ async def test_a_slow_handler_keeps_what_it_works_on(bus, reader, eventually):
     assert consumer.duplicates == 0
 
 
-async def test_a_subscription_made_without_nats_covers_what_comes_later(server, bus, eventually):
+async def test_a_subscription_made_without_nats_covers_what_comes_later(nats_server, bus, eventually):
     """Subscribing while the server is away neither fails nor loses events published before it connects."""
-    server.kill()
-    late = Bus(server.access, "Late")
+    nats_server.kill()
+    late = Bus(nats_server.access, "Late")
     await late.connect()
     got: list[int] = []
 
@@ -401,7 +406,7 @@ async def test_a_subscription_made_without_nats_covers_what_comes_later(server, 
 
     await late.subscribe(FactLearned, handler)
     assert any("NATS" in issue.message for issue in late.health())
-    await server.start()
+    await nats_server.start()
     await bus.publish(FactLearned(number=1), timeout=60)
     await eventually(lambda: got == [1])
     assert late.health() == []
@@ -436,7 +441,7 @@ async def test_ensuring_streams_again_keeps_their_messages(bus):
     assert info.state.messages == 1
 
 
-async def test_spans_reach_the_traces_stream(server, bus, eventually):
+async def test_spans_reach_the_traces_stream(nats_server, bus, eventually):
     """A sampled turn's spans are found under its trace id, as this machine's."""
     from tandem.events import SpanExporter
 

@@ -62,9 +62,9 @@ class Side:
 
 
 @pytest.fixture
-async def sides(pair):
+async def sides(nats_pair):
     """Both machines with streams, writers and readers."""
-    sides = Side(pair.mainpc.access, "mainpc"), Side(pair.pc2.access, "pc2")
+    sides = Side(nats_pair.mainpc.access, "mainpc"), Side(nats_pair.pc2.access, "pc2")
     for side in sides:
         await side.open()
     yield sides
@@ -90,54 +90,54 @@ async def test_events_of_both_machines_reach_both_once_and_in_order(sides, event
 
 
 @pytest.mark.timeout(240)
-async def test_a_cut_link_delays_and_never_loses(pair, sides, eventually):
+async def test_a_cut_link_delays_and_never_loses(nats_pair, sides, eventually):
     """While cut, each side works alone; after healing each has all events, once and in order."""
     mainpc, pc2 = sides
     await asyncio.gather(*(side.publish(range(50)) for side in sides))
     await eventually(lambda: len(mainpc.got) == len(pc2.got) == 100)
-    await pair.cable.cut()
-    await pair.unlinked()
+    await nats_pair.cable.cut()
+    await nats_pair.unlinked()
     await asyncio.gather(*(side.publish(range(50, 250)) for side in sides))
     await eventually(lambda: mainpc.of("mainpc") == pc2.of("pc2") == list(range(250)))
     assert mainpc.of("pc2") == pc2.of("mainpc") == list(range(50))
-    await pair.cable.heal()
-    await pair.linked()
+    await nats_pair.cable.heal()
+    await nats_pair.linked()
     await asyncio.gather(*(side.publish(range(250, 300)) for side in sides))
     await complete(sides, eventually, range(300))
 
 
 @pytest.mark.timeout(240)
-async def test_kill_9_of_either_server_with_the_link_cut_loses_nothing(pair, sides, eventually):
+async def test_kill_9_of_either_server_with_the_link_cut_loses_nothing(nats_pair, sides, eventually):
     """Acknowledged while cut, then both servers killed, restarted and joined again: all there, once."""
     await asyncio.gather(*(side.publish(range(50)) for side in sides))
-    await pair.cable.cut()
-    await pair.unlinked()
+    await nats_pair.cable.cut()
+    await nats_pair.unlinked()
     await asyncio.gather(*(side.publish(range(50, 150)) for side in sides))
-    for server in (pair.mainpc, pair.pc2):
+    for server in (nats_pair.mainpc, nats_pair.pc2):
         server.kill()
         await server.start()
-    await pair.cable.heal()
-    await pair.linked()
+    await nats_pair.cable.heal()
+    await nats_pair.linked()
     await asyncio.gather(*(side.publish(range(150, 200)) for side in sides))
     await complete(sides, eventually, range(200))
 
 
 @pytest.mark.timeout(240)
-async def test_the_link_breaking_again_and_again_under_load(pair, sides, eventually):
+async def test_the_link_breaking_again_and_again_under_load(nats_pair, sides, eventually):
     """Three cuts while both sides publish without pause: all there, once and in order."""
     load = asyncio.gather(*(side.publish(range(600)) for side in sides))
     for count in (100, 250, 400):
         await eventually(lambda count=count: all(len(side.of(side.machine)) > count for side in sides))
-        await pair.cable.cut()
-        await pair.unlinked()
-        await pair.cable.heal()
-        await pair.linked()
+        await nats_pair.cable.cut()
+        await nats_pair.unlinked()
+        await nats_pair.cable.heal()
+        await nats_pair.linked()
     await load
     await complete(sides, eventually, range(600))
 
 
 @pytest.mark.timeout(240)
-async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(pair, sides, eventually):
+async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(nats_pair, sides, eventually):
     """A link that is up needs no healing; after a cut the sources of the other machine are restarted once."""
     mainpc, pc2 = sides
     for side in sides:
@@ -146,12 +146,12 @@ async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(pair, si
     await eventually(lambda: len(mainpc.got) == len(pc2.got) == 10)
     client = await mainpc.writer.connection.client()
     assert await heal_sources(client, "mainpc", MACHINES) == []
-    await pair.cable.cut()
-    await pair.unlinked()
+    await nats_pair.cable.cut()
+    await nats_pair.unlinked()
     assert await heal_sources(client, "mainpc", MACHINES) == []
     await pc2.publish(range(5, 10))
-    await pair.cable.heal()
-    await pair.linked()
+    await nats_pair.cable.heal()
+    await nats_pair.linked()
 
     async def caught_up() -> bool:
         await heal_sources(client, "mainpc", MACHINES)
@@ -160,9 +160,9 @@ async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(pair, si
     await eventually(caught_up, 100)
 
 
-async def test_a_machine_that_joins_later_is_caught_up_with(pair, eventually):
+async def test_a_machine_that_joins_later_is_caught_up_with(nats_pair, eventually):
     """Streams made for a peer that has none yet get the peer's events once it has."""
-    mainpc, pc2 = Side(pair.mainpc.access, "mainpc"), Side(pair.pc2.access, "pc2")
+    mainpc, pc2 = Side(nats_pair.mainpc.access, "mainpc"), Side(nats_pair.pc2.access, "pc2")
     await mainpc.open()
     await mainpc.publish(range(5))
     await pc2.open()

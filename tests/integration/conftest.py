@@ -1,4 +1,7 @@
-"""Real nats-servers on loopback, alone or as hub and leaf with a cable that can be cut."""
+"""Real servers on loopback without TLS: nats-servers, alone or as hub and leaf with a cable that can be cut, and Valkey.
+
+Tests of the configurations Tandem renders for them have fixtures of their own in ``infra``.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from tandem.core.access import NatsAccess
+from tandem.core.access import NatsAccess, ValkeyAccess
+from tandem.infra.valkey import valkey_binary
 
 NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 
@@ -27,7 +32,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def eventually(check: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 60.0) -> None:
+async def eventually(
+    check: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 60.0
+) -> None:
     """Wait until ``check`` holds; fail when it does not within a generous bound."""
     limit = time.monotonic() + within_s
     while True:
@@ -37,6 +44,10 @@ async def eventually(check: Callable[[], Awaitable[bool]] | Callable[[], bool], 
         if time.monotonic() > limit:
             raise AssertionError(f"not so within {within_s} s")
         await asyncio.sleep(0.02)
+
+
+def _spawn(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 class Server:
@@ -61,9 +72,8 @@ class Server:
         return NatsAccess(f"nats://127.0.0.1:{self.port}", b"", "", "", "", self.machine, self.machine)
 
     async def start(self) -> None:
-        log = (self.directory / "log").open("ab")
-        self.process = subprocess.Popen([NATS_SERVER, "-c", self.config], stdout=log, stderr=log)
-        log.close()
+        with (self.directory / "log").open("ab") as log:
+            self.process = _spawn([str(NATS_SERVER), "-c", str(self.config)], log)
         await eventually(self._healthy)
 
     def kill(self) -> None:
@@ -80,9 +90,10 @@ class Server:
 
     async def _get(self, page: str) -> bytes:
         def get() -> bytes:
-            with contextlib.suppress(OSError), urllib.request.urlopen(
-                f"http://127.0.0.1:{self.monitor}/{page}", timeout=2
-            ) as reply:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/{page}", timeout=2) as reply,
+            ):
                 return bytes(reply.read())
             return b""
 
@@ -136,7 +147,9 @@ class Pair:
         leaf_port = free_port()
         self.cable = Cable(leaf_port)
         self.mainpc = Server(
-            directory / "mainpc", "mainpc", f'leafnodes {{ listen: "127.0.0.1:{leaf_port}", no_advertise: true }}'
+            directory / "mainpc",
+            "mainpc",
+            f'leafnodes {{ listen: "127.0.0.1:{leaf_port}", no_advertise: true }}',
         )
         self.pc2 = Server(
             directory / "pc2",
@@ -163,6 +176,39 @@ class Pair:
         return await self.mainpc.leaves() == 0
 
 
+class Valkey:
+    """One valkey-server on a unix socket; ``agent`` may do to leases what an agent may, ``node`` everything."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = str(directory / "v.sock")
+        self.process: subprocess.Popen[bytes] | None = None
+        self._directory = directory
+        (directory / "acl").write_text(
+            "user default off\nuser node on >secret allkeys allchannels allcommands\n"
+            "user agent on >secret resetchannels ~agent:ready:Agent %R~agent:ready:* "
+            "+@read +@write +@connection +@transaction +@scripting -@dangerous\n"
+        )
+
+    def access(self, user: str = "node") -> ValkeyAccess:
+        return ValkeyAccess(self.socket, user, "secret")
+
+    async def start(self) -> None:
+        command = [valkey_binary(), "--port", "0", "--unixsocket", self.socket, "--dir", str(self._directory)]
+        command += ["--aclfile", str(self._directory / "acl"), "--appendonly", "yes", "--save", ""]
+        with (self._directory / "log").open("ab") as log:
+            self.process = _spawn(command, log)
+        await eventually(self._listens)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.socket) == 0
+
+
 def _end(server: Server) -> None:
     if server.process is not None and server.process.poll() is None:
         server.kill()
@@ -170,7 +216,7 @@ def _end(server: Server) -> None:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
+async def nats_server(tmp_path: Path) -> AsyncIterator[Server]:
     """One running nats-server of machine ``mainpc``."""
     server = Server(tmp_path / "mainpc", "mainpc")
     await server.start()
@@ -179,7 +225,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
+async def nats_pair(tmp_path: Path) -> AsyncIterator[Pair]:
     """Two linked machines."""
     pair = Pair(tmp_path)
     await pair.start()
@@ -189,9 +235,30 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     _end(pair.pc2)
 
 
+@pytest.fixture
+async def make_valkey(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Callable[[], Awaitable[Valkey]]]:
+    """Starts Valkey servers, each empty and on a socket of its own."""
+    made: list[Valkey] = []
+
+    async def make() -> Valkey:
+        made.append(Valkey(tmp_path_factory.mktemp("v")))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for valkey in made:
+        valkey.kill()
+
+
+@pytest.fixture
+async def valkey(make_valkey: Callable[[], Awaitable[Valkey]]) -> Valkey:
+    """One running Valkey."""
+    return await make_valkey()
+
+
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[..., Awaitable[None]]:
     """Wait on a condition."""
     return eventually
-
-
