@@ -73,9 +73,10 @@ def audit(options: Options) -> Audit:
     notices: list[str] = []
     changed = [entry for entry in found.entries if entry.path not in records]
     changed = _reread(base, changed, known, records)
+    unlinted = any(record.kind is Kind.PYTHON and not record.linted for record in records.values())
     with _paused_collector():
-        _examine_all(base, changed, records, found.skipped, notices, options.jobs)
-        if options.cache and (changed or len(records) != len(known.records)):
+        _examine_all(base, changed, records, found.skipped, notices, options)
+        if options.cache and (changed or unlinted or len(records) != len(known.records)):
             caching.store(file, records, started_ns)
         project = _project(base, found.others, records, settings, options.configs)
         findings = sorted(_findings(project, records, options.rules), key=lambda item: item.order)
@@ -142,24 +143,25 @@ def _examine_all(
     records: dict[str, Record],
     skipped: list[Skipped],
     notices: list[str],
-    jobs: int,
+    options: Options,
 ) -> None:
     """Fill ``records`` for ``entries``, with ruff running alongside."""
     python = [entry.path for entry in entries if entry.kind is Kind.PYTHON]
+    unlinted = [path for path, record in records.items() if record.kind is Kind.PYTHON and not record.linted]
     lint: Lint | None = None
-    if python:
+    if "undefined-name" in options.rules and (python or unlinted):
         try:
-            lint = Lint(root, python)
+            lint = Lint(root, python + unlinted)
         except Unavailable as error:
             notices.append(str(error))
-    for path, record, problem in _examined(root, entries, jobs):
+    for path, record, problem in _examined(root, entries, options.jobs):
         if record is not None:
             records[path] = record
         else:
             skipped.append(Skipped(path, problem))
     if lint is not None:
         try:
-            _add_undefined(root, lint, python, records)
+            _add_undefined(root, lint, python + unlinted, records)
         except Unavailable as error:
             notices.append(str(error))
     _forgive_newer(root, python, records)

@@ -32,7 +32,7 @@ class Value:
     def is_list(self) -> bool:
         return isinstance(self._node, yaml.SequenceNode)
 
-    def pairs(self) -> Iterator[tuple[str, Spot, Value]]:
+    def pairs(self, *, merged_too: bool = True) -> Iterator[tuple[str, Spot, Value]]:
         """(key, place of the key, value) of a mapping, merged (``<<``) ones behind; empty for anything else."""
         if not isinstance(self._node, yaml.MappingNode):
             return
@@ -42,7 +42,7 @@ class Value:
                 merged.extend([Value(value), *Value(value).items()])
             elif isinstance(key, yaml.ScalarNode):
                 yield key.value, Spot(key.start_mark.line + 1, key.start_mark.column + 1), Value(value)
-        for other in merged:
+        for other in merged if merged_too else ():
             yield from other.pairs()
 
     def get(self, *names: str) -> Value | None:
@@ -95,6 +95,8 @@ def document(text: str) -> Value | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        if "end of stream" in problem:
+            mark = getattr(error, "context_mark", None) or mark
         spot = Spot(mark.line + 1, mark.column + 1) if mark is not None else Spot(1, 1)
         raise Broken(problem, spot) from error
     except (RecursionError, ValueError) as error:
@@ -107,7 +109,7 @@ def duplicate_keys(value: Value, depth: int = 40) -> Iterator[tuple[str, Spot, S
     if depth == 0:
         return
     seen: dict[str, Spot] = {}
-    for key, spot, inner in value.pairs():
+    for key, spot, inner in value.pairs(merged_too=False):
         if key in seen:
             yield key, spot, seen[key]
         seen.setdefault(key, spot)

@@ -168,10 +168,9 @@ def _text(source: Source) -> Iterator[Finding]:
         if "." not in raw and ":" not in raw:
             continue
         line = without_comment(raw[:4000], source.kind)
-        key = re.match(r"""\s*[-]?\s*["']?([\w.-]+)["']?\s*[:=]""", line)
-        if key is not None and _VERSION.search(key.group(1)):
-            continue
         for address in addresses(line):
+            if _VERSION.search(_key_of(line, address.offset)):
+                continue
             kind = source.kind.value
             confidence = (
                 Confidence.MEDIUM
@@ -180,6 +179,12 @@ def _text(source: Source) -> Iterator[Finding]:
             )
             message = f"address {address.text} is written into this {kind} file"
             yield RULE.at(source.path, number, address.offset + 1, message, confidence=confidence)
+
+
+def _key_of(line: str, offset: int) -> str:
+    """The key whose value begins before ``offset``, in the notations of YAML, JSON, TOML, INI and shells."""
+    keys = re.findall(r"""["']?([\w.-]+)["']?\s*[:=](?!/)""", line[:offset])
+    return keys[-1] if keys else ""
 
 
 RULE = Rule(

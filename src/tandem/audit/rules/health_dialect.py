@@ -15,6 +15,7 @@ _ACTION = re.compile(
     r"^/?(health(_?-?check|z)?|ping|health_?status|get_health|status_?check|heartbeat|alive|livez|readyz)$",
     re.I,
 )
+_MENTION = re.compile(r"health|heartbeat|ping|alive|liveness|readiness|livez|readyz", re.IGNORECASE)
 _LOOP = re.compile(r"health|heartbeat", re.IGNORECASE)
 _OUTGOING = re.compile(
     r"broadcast|publish|report|send|respond|repl|answer|serve|emit|announce|beat", re.IGNORECASE
@@ -29,7 +30,7 @@ _ONE_FORM_WORDS = frozenset({"healthy", "degraded", "unhealthy", "starting", "st
 
 
 def _module(module: PyModule) -> Iterator[Finding]:
-    if module.source.is_test or not _HEALTH.search(module.source.text):
+    if module.source.is_test or not _MENTION.search(module.source.text):
         return
     replies: set[ast.AST] = set()
     for function in module.functions:
