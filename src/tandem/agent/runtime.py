@@ -66,10 +66,13 @@ class Runtime:
     async def health(self) -> HealthReport:
         """Ask the agent how it is; a check that raises or hangs is itself a blocking issue."""
         issues: list[Issue] = []
+        capabilities: list[str] = []
+        # Before it has started, an agent's own methods would miss what its start() makes.
         if self._started.is_set():
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
                     issues.extend(await self.agent.check())
+                capabilities = self.agent.capabilities
             except TimeoutError:
                 issues.append(Issue(f"its own check took longer than {CHECK_TIMEOUT_S:g} s", blocking=True))
             except Exception as error:
@@ -84,7 +87,7 @@ class Runtime:
             machine=self.context.machine,
             timestamp=clock.wall(),
             issues=issues,
-            capabilities=self.agent.capabilities,
+            capabilities=capabilities,
         )
 
     def describe(self) -> Description:

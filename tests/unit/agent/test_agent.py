@@ -209,6 +209,34 @@ async def test_health_is_the_agents_own_judgement() -> None:
 
 
 @virtual_time
+async def test_health_while_starting_asks_the_agent_nothing() -> None:
+    """Until start() is done the answer is ``starting``, and neither check nor capabilities of the agent are used."""
+
+    class Slow(Agent):
+        async def start(self) -> None:
+            await asyncio.sleep(10)
+            self.ready = ["ready"]
+
+        async def check(self) -> Iterable[Issue]:
+            return [Issue(word) for word in self.ready]
+
+        @property
+        def capabilities(self) -> list[str]:
+            return self.ready
+
+    fleet = fleet_of(Slow)
+    starting = asyncio.create_task(fleet.__aenter__())
+    await asyncio.sleep(1)
+    during = await fleet.peer("Slow").health_check()
+    await starting
+    after = await fleet.peer("Slow").health_check()
+    await fleet.close()
+
+    assert (during["status"], during["capabilities"]) == ("starting", [])
+    assert (after["status"], after["capabilities"]) == ("degraded", ["ready"])
+
+
+@virtual_time
 async def test_description_lists_actions_with_schemas() -> None:
     """``describe`` names every action with the schema of its arguments, the purpose, topics and timers."""
     async with fleet_of(Library, Reader) as fleet:

@@ -23,7 +23,7 @@ from tandem.core.paths import Home, check_socket_path, private_dir
 
 
 def all_errors() -> list[type[errors.TandemError]]:
-    return [errors.TandemError, *errors.TandemError.__subclasses__()]
+    return [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.TandemError)]
 
 
 @pytest.mark.parametrize("cls", all_errors())
