@@ -3,7 +3,8 @@
     ca/root/      key.pem (only on the computer that founded the CA), cert.pem
     ca/machines/  <machine>/ seed, machine.jwt, {server,client}.{key,pem}: machines whose private keys are here
     ca/known/     <machine>.jwt: public records of every machine certified here
-    ca/epochs.json, ca/lock
+    ca/epochs.jwt everything that was revoked, signed by the CA
+    ca/lock
 
 Directories appear by one rename, so another process sees all of a machine or nothing of it.
 """
@@ -15,8 +16,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import msgspec
 
 from tandem.core import clock
 from tandem.core.errors import ConfigError, NotFound, PermissionDenied
@@ -33,7 +32,7 @@ from tandem.security.machine import (
     request_for,
     tls_key,
 )
-from tandem.security.tokens import MachineClaims, decode_key, sign, unverified, verify
+from tandem.security.tokens import EpochClaims, MachineClaims, decode_key, sign, unverified, verify
 
 PUBLIC_MODE = 0o444
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
@@ -46,6 +45,7 @@ class Authority:
         self._root = root
         self._certificate = (self.ca_file).read_bytes()
         self._public = x509.public_of(self._certificate)
+        self._announcement = ""
         self._epochs: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
         self._read_epochs()
@@ -66,6 +66,10 @@ class Authority:
     def ca_file(self) -> Path:
         """PEM certificate of the CA; public."""
         return self._root / "root" / "cert.pem"
+
+    @property
+    def _key_file(self) -> Path:
+        return self._root / "root" / "key.pem"
 
     @property
     def ca_public(self) -> bytes:
@@ -126,32 +130,48 @@ class Authority:
         return claims
 
     def revoke(self, subject: str) -> int:
-        """Make every credential and derived key of ``subject`` invalid; its new epoch, to be announced to verifiers.
+        """Make every credential and derived key of ``subject`` invalid from its new epoch on, which is returned.
 
-        ``subject`` is ``Agent@machine``, a machine's name, or ``operator``.
+        ``subject`` is ``Agent@machine``, a machine's name, or ``operator``. Verifiers learn it from
+        :attr:`announcement`. Raises :class:`ConfigError` without the CA's private key on this computer.
         """
+        key = x509.load_private(self._private_key())
         with locked(self._root / "lock"):
             self._read_epochs()
             self._epochs[subject] = self._epochs.get(subject, 0) + 1
-            self._write_epochs()
+            self._store(sign(EpochClaims(self._epochs, int(clock.wall())), key))
         return self._epochs[subject]
 
-    def merge(self, epochs: Mapping[str, int]) -> None:
-        """Take over revocations another machine announced; an epoch never goes back."""
+    @property
+    def announcement(self) -> str:
+        """All revocations as signed by the CA; empty when nothing was ever revoked."""
+        return self._announcement
+
+    def merge(self, announcement: str) -> bool:
+        """Take over revocations the CA announced; whether any was new. An epoch never goes back.
+
+        Raises :class:`PermissionDenied` when the CA did not sign it.
+        """
+        announced = verify(announcement, self._public, EpochClaims).epochs
+        if all(epoch <= self._epochs.get(subject, 0) for subject, epoch in announced.items()):
+            return False
         with locked(self._root / "lock"):
-            self._read_epochs()
-            for subject, epoch in epochs.items():
-                self._epochs[subject] = max(epoch, self._epochs.get(subject, 0))
-            self._write_epochs()
+            self._epochs.update(announced)
+            self._store(announcement)
+        return True
+
+    @property
+    def founded_here(self) -> bool:
+        """Whether this computer holds the CA's private key: only it can admit machines and revoke."""
+        return self._key_file.exists()
 
     def _private_key(self) -> bytes:
-        path = self._root / "root" / "key.pem"
-        if not path.exists():
+        if not self.founded_here:
             raise ConfigError(
                 "this computer does not hold the CA's private key",
                 hint="run this on the computer where `tandem up` ran first",
             )
-        return read_secret(path)
+        return read_secret(self._key_file)
 
     def _usable(self, directory: Path, hosts: Iterable[str]) -> bool:
         try:
@@ -179,13 +199,14 @@ class Authority:
 
     def _read_epochs(self) -> None:
         try:
-            stored = msgspec.json.decode((self._root / "epochs.json").read_bytes(), type=dict[str, int])
+            self._announcement = (self._root / "epochs.jwt").read_text()
         except FileNotFoundError:
             return
-        self._epochs.update(stored)
+        self._epochs.update(verify(self._announcement, self._public, EpochClaims).epochs)
 
-    def _write_epochs(self) -> None:
-        write_atomic(self._root / "epochs.json", msgspec.json.encode(self._epochs), 0o600)
+    def _store(self, announcement: str) -> None:
+        write_atomic(self._root / "epochs.jwt", announcement.encode(), PUBLIC_MODE)
+        self._announcement = announcement
 
 
 def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> None:

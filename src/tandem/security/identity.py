@@ -38,9 +38,9 @@ class Identity:
         self.renew(material.credential)
 
     @property
-    def public_key(self) -> bytes:
-        """Raw 32 bytes; what :meth:`Machine.renew` needs to sign a fresh credential for a running process."""
-        return self._key.public_key().public_bytes_raw()
+    def credential(self) -> str:
+        """What the machine signed; public, and what :meth:`Machine.renew` wants to see."""
+        return self._credential
 
     @property
     def expires_at(self) -> int:
@@ -50,7 +50,7 @@ class Identity:
     def renew(self, credential: str) -> None:
         """Use ``credential`` from now on. Raises :class:`PermissionDenied` when it certifies another name or key."""
         claims = unverified(credential.rpartition(SEPARATOR)[2], CredentialClaims)
-        if claims.key != encode_key(self.public_key):
+        if claims.key != encode_key(self._key.public_key().public_bytes_raw()):
             raise PermissionDenied("the credential certifies another key than this process holds")
         if claims.sub != self.name:
             raise PermissionDenied(f"the credential of {claims.sub} was given to {self.name}")

@@ -9,11 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct
 
 from tandem.core import clock
+from tandem.core.errors import PermissionDenied
 from tandem.core.ids import AgentId
 from tandem.security.files import read_secret
 from tandem.security.keyring import Keyring
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, TlsFiles
-from tandem.security.tokens import CREDENTIAL_S, SEPARATOR, CredentialClaims, encode_key, sign
+from tandem.security.tokens import CREDENTIAL_S, SEPARATOR, CredentialClaims, encode_key, sign, verify
 
 SEED_FILE = "seed"
 CERTIFICATE_FILE = "machine.jwt"
@@ -75,18 +76,21 @@ class Machine:
     def issue(self, subject: str, kind: Kind = "agent", scopes: Iterable[str] = ()) -> IdentityMaterial:
         """A fresh key and its 24 h credential. ``scopes`` is the most its holder may claim."""
         key = Ed25519PrivateKey.generate()
-        credential = self.renew(subject, key.public_key().public_bytes_raw(), kind, scopes)
+        public = encode_key(key.public_key().public_bytes_raw())
+        credential = self._sign(str(subject), kind, public, tuple(scopes))
         return IdentityMaterial(
             str(subject), key.private_bytes_raw(), credential, self._ca_public, dict(self._epochs)
         )
 
-    def renew(self, subject: str, public_key: bytes, kind: Kind = "agent", scopes: Iterable[str] = ()) -> str:
-        """A fresh 24 h credential for a process that keeps its key (raw 32 bytes)."""
-        now = int(clock.wall())
-        key = encode_key(public_key)
-        epoch = self._epochs.get(subject, 0)
-        claims = CredentialClaims(str(subject), kind, key, tuple(scopes), epoch, now, now + CREDENTIAL_S)
-        return SEPARATOR.join((self._certificate, sign(claims, self._signing_key)))
+    def renew(self, credential: str) -> str:
+        """A fresh 24 h credential for the holder of ``credential``, which this machine signed and which may have ended.
+
+        Raises :class:`PermissionDenied` when it is somebody else's work, or was revoked.
+        """
+        old = verify(credential.rpartition(SEPARATOR)[2], self._signing_key.public_key(), CredentialClaims)
+        if old.epoch < self._epochs.get(old.sub, 0):
+            raise PermissionDenied(f"the credentials of {old.sub} were revoked")
+        return self._sign(old.sub, old.kind, old.key, old.scopes)
 
     def agent(self, name: str) -> AgentId:
         return AgentId.of(name, self.name)
@@ -106,6 +110,12 @@ class Machine:
     def secret(self, purpose: str) -> bytes:
         """32 bytes only this machine knows, for ``purpose`` alone (for example encrypting a store)."""
         return self._keyring.derive(f"purpose:{purpose}")
+
+    def _sign(self, subject: str, kind: Kind, key: str, scopes: tuple[str, ...]) -> str:
+        now = int(clock.wall())
+        epoch = self._epochs.get(subject, 0)
+        claims = CredentialClaims(subject, kind, key, scopes, epoch, now, now + CREDENTIAL_S)
+        return SEPARATOR.join((self._certificate, sign(claims, self._signing_key)))
 
     def _tls(self, role: str) -> TlsFiles:
         return TlsFiles(

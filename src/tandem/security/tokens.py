@@ -1,10 +1,11 @@
-"""The three signed statements of the chain, each a compact JWS (RFC 7515) signed with Ed25519 (RFC 8037).
+"""The signed statements of the chain, each a compact JWS (RFC 7515) signed with Ed25519 (RFC 8037).
 
     CA       signs  MachineClaims     "this key is machine mainpc"              valid for years
     machine  signs  CredentialClaims  "this key is NLUAgent@mainpc"             valid for 24 hours
     agent    signs  TokenClaims       "I call MemoryClient@mainpc, scopes …"    valid for 5 minutes
+    CA       signs  EpochClaims       "what is older than this is revoked"      never ends, only grows
 
-They travel joined by ``~`` instead of nested, because nesting would encode the inner ones in base64 once more each.
+The first three travel joined by ``~`` instead of nested, because nesting would encode the inner ones in base64 once more each.
 The ``typ`` claim keeps one kind from passing for another (RFC 8725, 3.11).
 """
 
@@ -67,7 +68,14 @@ class TokenClaims(Struct, frozen=True, tag_field="typ", tag="tandem-token+jwt"):
     exp: int
 
 
-Claims = TypeVar("Claims", MachineClaims, CredentialClaims, TokenClaims)
+class EpochClaims(Struct, frozen=True, tag_field="typ", tag="tandem-epochs+jwt"):
+    """Signed by the CA: per subject (``Name@machine``, a machine, ``operator``) the first epoch that is valid."""
+
+    epochs: dict[str, int]
+    iat: int
+
+
+Claims = TypeVar("Claims", MachineClaims, CredentialClaims, TokenClaims, EpochClaims)
 
 
 def sign(claims: Struct, key: Ed25519PrivateKey) -> str:

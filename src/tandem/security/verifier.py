@@ -17,6 +17,7 @@ from tandem.security.tokens import (
     SEPARATOR,
     TOKEN_S,
     CredentialClaims,
+    EpochClaims,
     MachineClaims,
     TokenClaims,
     decode_key,
@@ -50,9 +51,17 @@ class Verifier:
         self._leeway = leeway_s
         self._known: OrderedDict[str, _Credential] = OrderedDict()
 
-    def revoke(self, subject: str, epoch: int) -> None:
-        """Refuse credentials of ``subject`` older than ``epoch``; a lower epoch than the known one changes nothing."""
-        self._epochs[subject] = max(epoch, self._epochs.get(subject, 0))
+    def learn(self, announcement: str) -> list[str]:
+        """Take over revocations the CA announced; the subjects newly revoked, whose connections should end.
+
+        Raises :class:`PermissionDenied` when the CA did not sign it. An old announcement changes nothing.
+        """
+        claims = verify(announcement, self._ca, EpochClaims)
+        revoked = [
+            subject for subject, epoch in claims.epochs.items() if epoch > self._epochs.get(subject, 0)
+        ]
+        self._epochs.update((subject, claims.epochs[subject]) for subject in revoked)
+        return revoked
 
     def verify(self, token: str, audience: str) -> Principal:
         """Who signed ``token`` for ``audience``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import ssl
 import stat
 from pathlib import Path
@@ -179,13 +180,35 @@ def test_an_unknown_machine_has_no_record(tmp_path: Path) -> None:
 
 
 def test_revocations_survive_a_restart_and_merge_upwards(tmp_path: Path) -> None:
-    """Epochs are on disk, reach the material of later spawns, and announcements only raise them."""
-    authority = Authority.open(Home(tmp_path))
-    assert authority.revoke("A@mainpc") == 1
-    authority.merge({"A@mainpc": 0, "B@mainpc": 4})
-    again = Authority.open(Home(tmp_path))
-    assert dict(again.epochs) == {"A@mainpc": 1, "B@mainpc": 4}
-    assert again.machine("mainpc").issue("C@mainpc").epochs == {"A@mainpc": 1, "B@mainpc": 4}
+    """Epochs are on disk and reach a joined computer, which keeps them and gives them to what it spawns."""
+    founder = Authority.open(Home(tmp_path / "a"))
+    shutil.copytree(tmp_path / "a" / "ca", tmp_path / "b" / "ca")
+    (tmp_path / "b" / "ca" / "root" / "key.pem").unlink()
+    joined = Authority.open(Home(tmp_path / "b"))
+    assert founder.founded_here and not joined.founded_here
+    assert founder.revoke("A@mainpc") == 1
+    once = founder.announcement
+    assert (founder.revoke("A@mainpc"), founder.revoke("B@mainpc")) == (2, 1)
+    assert joined.merge(founder.announcement)
+    assert not joined.merge(once)
+    expected = {"A@mainpc": 2, "B@mainpc": 1}
+    assert dict(Authority.open(Home(tmp_path / "a")).epochs) == expected
+    assert dict(Authority.open(Home(tmp_path / "b")).epochs) == expected
+
+
+def test_a_joined_computer_passes_revocations_on_but_makes_none(tmp_path: Path) -> None:
+    """Without the CA's private key revoking says so and changes nothing; what the CA announced is kept word for word."""
+    founder = Authority.open(Home(tmp_path / "a"))
+    founder.machine("pc2")
+    shutil.copytree(tmp_path / "a" / "ca", tmp_path / "b" / "ca")
+    (tmp_path / "b" / "ca" / "root" / "key.pem").unlink()
+    joined = Authority.open(Home(tmp_path / "b"))
+    with pytest.raises(ConfigError, match="private key"):
+        joined.revoke("A@pc2")
+    assert (dict(joined.epochs), joined.announcement) == ({}, "")
+    founder.revoke("A@pc2")
+    joined.merge(founder.announcement)
+    assert Verifier(founder.ca_public).learn(Authority.open(Home(tmp_path / "b")).announcement) == ["A@pc2"]
 
 
 def test_a_revoked_agent_gets_new_derived_keys(tmp_path: Path) -> None:

@@ -249,7 +249,9 @@ def test_a_revoked_agent_is_refused_and_its_successor_is_not(tmp_path: Path) -> 
     verifier = Verifier(authority.ca_public)
     old, bystander = Identity(machine.issue("A@mainpc")), Identity(machine.issue("B@mainpc"))
     verifier.verify(old.token(PEER), PEER)
-    verifier.revoke("A@mainpc", authority.revoke("A@mainpc"))
+    authority.revoke("A@mainpc")
+    assert verifier.learn(authority.announcement) == ["A@mainpc"]
+    assert verifier.learn(authority.announcement) == []
     assert "revoked" in refused(verifier, old.token(PEER))
     assert verifier.verify(bystander.token(PEER), PEER).name == "B@mainpc"
     assert verifier.verify(Identity(machine.issue("A@mainpc")).token(PEER), PEER).name == "A@mainpc"
@@ -261,7 +263,8 @@ def test_a_revoked_machine_takes_its_agents_along(tmp_path: Path) -> None:
     lost = authority.machine("pc2")
     verifier = Verifier(authority.ca_public)
     token = Identity(lost.issue("A@pc2")).token(PEER)
-    verifier.revoke("pc2", authority.revoke("pc2"))
+    authority.revoke("pc2")
+    verifier.learn(authority.announcement)
     assert "revoked" in refused(verifier, token)
     with pytest.raises(PermissionDenied):
         authority.record("pc2")
@@ -270,11 +273,39 @@ def test_a_revoked_machine_takes_its_agents_along(tmp_path: Path) -> None:
     assert verifier.verify(Identity(fresh.issue("A@pc2")).token(PEER), PEER).name == "A@pc2"
 
 
-def test_an_epoch_never_goes_back(authority: Authority, machine: Machine) -> None:
-    """A late announcement of a lower epoch does not re-admit what was revoked."""
-    verifier = Verifier(authority.ca_public, {"A@mainpc": 3})
-    verifier.revoke("A@mainpc", 1)
-    assert "revoked" in refused(verifier, Identity(machine.issue("A@mainpc")).token(PEER))
+def test_an_epoch_never_goes_back(tmp_path: Path) -> None:
+    """A repeated old announcement does not re-admit what was revoked since."""
+    authority = Authority.open(Home(tmp_path))
+    early = Identity(authority.machine("mainpc").issue("A@mainpc"))
+    authority.revoke("A@mainpc")
+    once = authority.announcement
+    late = Identity(authority.machine("mainpc").issue("A@mainpc"))
+    authority.revoke("A@mainpc")
+    verifier = Verifier(authority.ca_public)
+    verifier.learn(authority.announcement)
+    assert verifier.learn(once) == []
+    for identity in (early, late):
+        assert "revoked" in refused(verifier, identity.token(PEER))
+
+
+def test_only_the_authority_can_revoke(tmp_path: Path, machine: Machine, verifier: Verifier) -> None:
+    """Announcements of another CA, or other statements of this one, revoke nothing."""
+    stranger = Authority.open(Home(tmp_path))
+    stranger.revoke("A@mainpc")
+    for forged in (stranger.announcement, machine.issue("A@mainpc").credential.split("~")[0], "junk"):
+        with pytest.raises(PermissionDenied):
+            verifier.learn(forged)
+    assert verifier.verify(Identity(machine.issue("A@mainpc")).token(PEER), PEER).name == "A@mainpc"
+
+
+def test_material_carries_what_was_revoked_before_the_spawn(tmp_path: Path) -> None:
+    """A process spawned after a revocation refuses the revoked without having heard an announcement."""
+    authority = Authority.open(Home(tmp_path))
+    machine = authority.machine("mainpc")
+    old = Identity(machine.issue("A@mainpc"))
+    authority.revoke("A@mainpc")
+    material = machine.issue("B@mainpc")
+    assert "revoked" in refused(Verifier(material.ca_public, material.epochs), old.token(PEER))
 
 
 def test_tokens_are_cached_until_shortly_before_they_end(material: IdentityMaterial, calendar: Clock) -> None:
@@ -293,29 +324,37 @@ def test_tokens_are_cached_until_shortly_before_they_end(material: IdentityMater
 def test_a_running_process_gets_a_new_credential_for_its_key(
     machine: Machine, verifier: Verifier, calendar: Clock
 ) -> None:
-    """A renewed credential carries a process past 24 hours without a new key."""
-    identity = Identity(machine.issue("NLUAgent@mainpc"))
-    calendar.now += CREDENTIAL_S - 3600
-    identity.renew(machine.renew("NLUAgent@mainpc", identity.public_key))
-    calendar.now += 7200
-    assert verifier.verify(identity.token(PEER), PEER).name == "NLUAgent@mainpc"
+    """A renewed credential carries a process on without a new key, even when the computer slept past the old one."""
+    identity = Identity(machine.issue("NLUAgent@mainpc", scopes=("memory.read",)))
+    calendar.now += 3 * CREDENTIAL_S
+    assert "expired" in refused(verifier, identity.token(PEER))
+    identity.renew(machine.renew(identity.credential))
+    assert identity.expires_at == int(calendar.now) + CREDENTIAL_S
+    assert verifier.verify(identity.token(PEER), PEER).scopes == ("memory.read",)
 
 
-def test_a_credential_for_another_key_is_not_taken(machine: Machine) -> None:
+def test_only_what_this_machine_signed_and_nobody_revoked_is_renewed(
+    tmp_path: Path, machine: Machine
+) -> None:
+    """Another machine's credential, a self-signed one and a revoked one are not renewed."""
+    authority = Authority.open(Home(tmp_path))
+    own = authority.machine("mainpc")
+    revoked = own.issue("A@mainpc").credential
+    authority.revoke("A@mainpc")
+    key = Ed25519PrivateKey.generate()
+    for refused_one in (revoked, machine.issue("A@mainpc").credential, credential(key, key), "junk"):
+        with pytest.raises(PermissionDenied):
+            own.renew(refused_one)
+
+
+def test_a_credential_for_another_key_or_name_is_not_taken(machine: Machine) -> None:
     """An identity refuses a credential that certifies somebody else's key, or its own key under another name."""
-    identity = Identity(machine.issue("NLUAgent@mainpc"))
-    with pytest.raises(PermissionDenied):
-        identity.renew(machine.issue("NLUAgent@mainpc").credential)
-    mixed = msgspec.structs.replace(machine.issue("A@mainpc"), agent_id="B@mainpc")
-    with pytest.raises(PermissionDenied):
-        Identity(mixed)
-
-
-def test_a_renewed_credential_cannot_change_the_name(machine: Machine) -> None:
-    """A process keeps its name for life: a credential for its key under another name is not taken."""
     identity = Identity(machine.issue("A@mainpc"))
-    with pytest.raises(PermissionDenied):
-        identity.renew(machine.renew("B@mainpc", identity.public_key))
+    for other in (machine.issue("A@mainpc"), machine.issue("B@mainpc")):
+        with pytest.raises(PermissionDenied):
+            identity.renew(other.credential)
+    with pytest.raises(PermissionDenied, match="was given to"):
+        Identity(msgspec.structs.replace(machine.issue("A@mainpc"), agent_id="B@mainpc"))
 
 
 def test_private_material_does_not_show_itself(material: IdentityMaterial, machine: Machine) -> None:
