@@ -54,6 +54,13 @@ class AlarmRang(Event, topic="alarm.rang"):
     late_s: float
 
 
+class Piece(Struct, frozen=True, kw_only=True):
+    """A part of a streamed answer. The last one carries the whole ``answer``."""
+
+    text: str = ""
+    answer: Answer | None = None
+
+
 @contract("RequestCoordinator")
 class FrontDoor(Protocol):
     async def ask(
@@ -98,13 +105,6 @@ class FrontDoor(Protocol):
     async def list_alarms(self, kind: AlarmKind | None = None) -> list[Alarm]:
         """What is still to ring, soonest first."""
         ...
-
-
-class Piece(Struct, frozen=True, kw_only=True):
-    """A part of a streamed answer. The last one carries the whole ``answer``."""
-
-    text: str = ""
-    answer: Answer | None = None
 
 
 @contract("RequestCoordinator")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Iterable
-from typing import Any, TypeVar
+from contextlib import aclosing
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -17,20 +18,20 @@ from tandem.core.errors import Cancelled, TandemError
 from tandem.core.ids import new_id
 from tandem_agents.core_services.alarm_desk import AlarmDesk
 from tandem_agents.core_services.announcements import Announcements
-from tandem_agents.core_services.contracts import AlarmRang, Announcement, Answer, Source, TalkPiece
-from tandem_agents.core_services.conversation import converse
+from tandem_agents.core_services.contracts import AlarmRang, Announcement, Answer, Piece, Source
 from tandem_agents.core_services.follow_ups import FollowUps
 from tandem_agents.core_services.memory_skill import MemorySkill
 from tandem_agents.core_services.requests import check_text, rank
 from tandem_agents.core_services.routing import Router
 from tandem_agents.core_services.timer_skill import TimerSkill, ring_words
-from tandem_agents.core_services.turn import Turn, timed
+from tandem_agents.core_services.turn import Turn
 from tandem_agents.infrastructure.contracts import Alarm, AlarmKind, Scheduling
 from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.contracts import (
     NLU,
     Analysis,
     Chitchat,
+    Language,
     LanguageLabels,
     Orchestration,
     Reply,
@@ -41,8 +42,6 @@ from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.memory_services.contracts import MemoryStore
 from tandem_agents.memory_system.contracts import Conversations, Interaction
 from tandem_agents.slots import PrioritySlots
-
-T = TypeVar("T")
 
 
 class RequestCoordinator(Agent):
@@ -61,6 +60,7 @@ class RequestCoordinator(Agent):
     async def start(self) -> None:
         self._slots = PrioritySlots(self.settings.parallel, self.settings.queue_limit)
         self._thinking: dict[asyncio.Task[Any], str] = {}
+        self._streaming: dict[str, str] = {}
         self._follow_ups = FollowUps()
         self._announcements = Announcements()
         self._desk = AlarmDesk(self.peer(Scheduling), self._announce, self.log)
@@ -92,48 +92,37 @@ class RequestCoordinator(Agent):
         urgent: float = 0.0,
     ) -> Answer:
         """Understand, do, and answer."""
-        check_text(text)
-        turn_id = new_id()
-        with start_turn(turn_id, session=session, source=source):
-            return await self._take_turn(turn_id, text, session, user, source, urgent, {})
+        turn = self._begin(text, session, user, source)
+        with start_turn(turn.id, session=session, source=source), turn.stage("total"):
+            await self._understand(turn)
+            reply = await self._answer(turn, urgent)
+            worded = await self._word(reply, turn)
+        return self._finish(turn, worded)
 
     @action
-    async def converse(
-        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
-    ) -> AsyncGenerator[TalkPiece, None]:
-        """Listen, answer, speak."""
-        turn_id = new_id()
-
-        async def answer(text: str, timings: dict[str, float]) -> Answer:
-            return await self._take_turn(turn_id, text, session, user, "voice", 0.0, timings)
-
-        with start_turn(turn_id, session=session, source="voice"):
-            turn = converse(self, answer, source, session, wake=wake, whole=whole)
-            async with contextlib.aclosing(turn) as pieces:
-                async for piece in pieces:
-                    yield piece
-
-    async def _take_turn(
-        self,
-        turn_id: str,
-        text: str,
-        session: str,
-        user: str,
-        source: Source,
-        urgent: float,
-        timings: dict[str, float],
-    ) -> Answer:
-        with timed(timings, "total"):
-            analysis = await self._understand(text, session, timings)
-            turn = Turn(turn_id, text, session, user, source, analysis, timings)
-            reply = await self._answer(turn, urgent)
-            with turn.stage("respond"):
-                worded = await self._word(reply, turn)
-        self.log.info("turn %s: %s in %.3f s", turn_id, turn.intent, timings["total"])
-        self._remember(turn, worded.text)
-        return Answer(
-            answer=worded.text, intent=turn.intent, turn=turn_id, timings=timings, language=worded.language
-        )
+    async def answer_stream(
+        self, text: str, session: str = "main", user: str = "you", source: Source = "text"
+    ) -> AsyncGenerator[Piece, None]:
+        """The answer sentence by sentence as it is made."""
+        turn = self._begin(text, session, user, source)
+        said: list[str] = []
+        language: Language = "en"
+        asked = clock.monotonic()
+        self._streaming[turn.id] = session
+        try:
+            with start_turn(turn.id, session=session, source=source), turn.stage("total"):
+                await self._understand(turn)
+                async with aclosing(self._answer_in_parts(turn)) as parts:
+                    async for part in parts:
+                        worded = await self._word(part, turn)
+                        turn.timings.setdefault("first_words", clock.monotonic() - asked)
+                        said.append(worded.text)
+                        language = worded.language
+                        yield Piece(text=worded.text)
+        finally:
+            self._streaming.pop(turn.id, None)
+            answer = self._finish(turn, Wording(" ".join(said), language))
+        yield Piece(answer=answer)
 
     @action(name="stop")
     async def interrupt(self, session: str = "") -> int:
@@ -142,12 +131,15 @@ class RequestCoordinator(Agent):
         ended = [task for task, owner in self._thinking.items() if session in ("", owner)]
         for task in ended:
             task.cancel()
-        return dropped + len(ended)
+        silenced = [turn for turn, owner in self._streaming.items() if session in ("", owner)]
+        for turn in silenced:
+            del self._streaming[turn]
+        return dropped + len(ended) + len(silenced)
 
     @action
     async def announcements(self) -> AsyncGenerator[Announcement, None]:
         """What is said unasked, from now on."""
-        async with contextlib.aclosing(self._announcements.listen()) as heard:
+        async with aclosing(self._announcements.listen()) as heard:
             async for announcement in heard:
                 yield announcement
 
@@ -165,31 +157,73 @@ class RequestCoordinator(Agent):
     async def tidy(self) -> None:
         await self._desk.tidy()
 
-    async def _understand(self, text: str, session: str, timings: dict[str, float]) -> Analysis:
-        with timed(timings, "language"):
-            guess = await self.peer(LanguageLabels).label(text)
-        with timed(timings, "nlu"):
-            analysis = await self.peer(NLU).analyze(text, guess.language)
-        return self._follow_ups.complete(session, analysis, clock.wall())
+    def _begin(self, text: str, session: str, user: str, source: Source) -> Turn:
+        return Turn(
+            new_id(), check_text(text), session, user, source, Analysis(intent="empty", confidence=0, text="")
+        )
+
+    def _finish(self, turn: Turn, worded: Wording) -> Answer:
+        self.log.info("turn %s: %s in %.3f s", turn.id, turn.intent, turn.timings["total"])
+        self._remember(turn, worded.text)
+        return Answer(
+            answer=worded.text,
+            intent=turn.intent,
+            turn=turn.id,
+            timings=turn.timings,
+            language=worded.language,
+        )
+
+    async def _understand(self, turn: Turn) -> None:
+        with turn.stage("language"):
+            guess = await self.peer(LanguageLabels).label(turn.text)
+        with turn.stage("nlu"):
+            analysis = await self.peer(NLU).analyze(turn.text, guess.language)
+        turn.analysis = self._follow_ups.complete(turn.session, analysis, clock.wall())
+        turn.intent = turn.analysis.intent
 
     async def _answer(self, turn: Turn, urgent: float) -> Reply:
         if turn.analysis.intent == "stop":
-            turn.intent = "stop"
-            await self.interrupt(turn.session)
-            return turn.say("stopped")
-        waiting = sum(self._slots.waiting().values())
-        place = rank(turn.source, urgent, waiting, self.settings.queue_limit)
+            return await self._stopped(turn)
         async with contextlib.AsyncExitStack() as held:
             try:
-                with turn.stage("queue"):
-                    await held.enter_async_context(self._slots.place(place))
+                await self._wait_in_line(turn, urgent, held)
             except Cancelled:
-                turn.intent = turn.analysis.intent
                 return turn.say("interrupted")
             reply = await self._interruptible(turn)
+        self._ask_back(turn)
+        return reply
+
+    async def _answer_in_parts(self, turn: Turn) -> AsyncGenerator[Reply, None]:
+        if turn.analysis.intent == "stop":
+            del self._streaming[turn.id]
+            yield await self._stopped(turn)
+            return
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                await self._wait_in_line(turn, 0.0, held)
+            except Cancelled:
+                yield turn.say("interrupted")
+                return
+            parts = await held.enter_async_context(aclosing(self._router.stream(turn)))
+            async for part in parts:
+                if turn.id not in self._streaming:
+                    return
+                yield part
+        self._ask_back(turn)
+
+    async def _stopped(self, turn: Turn) -> Reply:
+        await self.interrupt(turn.session)
+        return turn.say("stopped")
+
+    async def _wait_in_line(self, turn: Turn, urgent: float, held: contextlib.AsyncExitStack) -> None:
+        waiting = sum(self._slots.waiting().values())
+        place = rank(turn.source, urgent, waiting, self.settings.queue_limit)
+        with turn.stage("queue"):
+            await held.enter_async_context(self._slots.place(place))
+
+    def _ask_back(self, turn: Turn) -> None:
         if turn.analysis.slots.missing:
             self._follow_ups.ask(turn.session, turn.analysis, clock.wall())
-        return reply
 
     async def _interruptible(self, turn: Turn) -> Reply:
         """Only thinking and talking may be interrupted; an action with an effect is seen through."""
@@ -209,11 +243,12 @@ class RequestCoordinator(Agent):
 
     async def _word(self, reply: Reply, turn: Turn) -> Wording:
         """The Responder's words; our own, from the same phrasebook, while it is away."""
-        try:
-            return await self.peer(Speaking).respond(reply, turn.user)
-        except TandemError as error:
-            self.log.warning("worded without the Responder: %s", error)
-            return Wording(render(reply, local(clock.wall())), reply.language)
+        with turn.stage("respond"):
+            try:
+                return await self.peer(Speaking).respond(reply, turn.user)
+            except TandemError as error:
+                self.log.warning("worded without the Responder: %s", error)
+                return Wording(render(reply, local(clock.wall())), reply.language)
 
     def _remember(self, turn: Turn, answer: str) -> None:
         """Append the turn to the session beside the answer; it must not delay it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 
 from tandem.core.errors import (
     Cancelled,
@@ -17,6 +18,7 @@ from tandem.core.errors import (
 )
 from tandem_agents.core_services import quick_skills
 from tandem_agents.core_services.memory_skill import MemorySkill
+from tandem_agents.core_services.sentences import sentences
 from tandem_agents.core_services.timer_skill import TimerSkill
 from tandem_agents.core_services.turn import Turn
 from tandem_agents.language_processing.contracts import Chitchat, Intent, Orchestration, Reply, Task
@@ -62,6 +64,24 @@ class Router:
         except TandemError as error:
             return await self._explain(turn, error)
 
+    async def stream(self, turn: Turn) -> AsyncGenerator[Reply, None]:
+        """The same reply in parts: sentence by sentence for what a model says, in one for everything else."""
+        turn.intent = turn.analysis.intent
+        if turn.analysis.intent not in ("question", "detail"):
+            yield await self.route(turn)
+            return
+        told = await self._told_earlier(turn)
+        if told is not None:
+            yield told
+            return
+        task = Task(text=turn.text, session=turn.session, language=turn.language)
+        try:
+            async with aclosing(sentences(self._thinking.stream_task(task))) as said:
+                async for sentence in said:
+                    yield Reply(text=sentence, language=turn.language)
+        except TandemError as error:
+            yield await self._explain(turn, error)
+
     async def _small_talk(self, turn: Turn) -> Reply:
         with turn.stage("chitchat"):
             analysis = turn.analysis
@@ -70,18 +90,24 @@ class Router:
 
     async def _open_question(self, turn: Turn) -> Reply:
         """Something told earlier, else the language model's answer."""
-        if turn.analysis.slots.subject:
-            with turn.stage("memory"):
-                told = await self._memory.known(turn, "same")
-            if told is not None:
-                turn.intent = "recall"
-                return told
+        told = await self._told_earlier(turn)
+        if told is not None:
+            return told
         with turn.stage("thinking"):
             done = await self._thinking.execute_task(
                 Task(text=turn.text, session=turn.session, language=turn.language)
             )
         turn.timings.update({f"thinking.{stage}": seconds for stage, seconds in done.timings.items()})
         return Reply(text=done.text, language=turn.language)
+
+    async def _told_earlier(self, turn: Turn) -> Reply | None:
+        if not turn.analysis.slots.subject:
+            return None
+        with turn.stage("memory"):
+            told = await self._memory.known(turn, "same")
+        if told is not None:
+            turn.intent = "recall"
+        return told
 
     async def _explain(self, turn: Turn, error: TandemError) -> Reply:
         match error:
