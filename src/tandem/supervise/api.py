@@ -107,15 +107,20 @@ class Progress(Struct, frozen=True, kw_only=True, tag=True):
     ready_after_s: float | None = None
 
 
+class Began(Struct, frozen=True, tag=True):
+    """First answer to :class:`BringUp`: the agents (identities) it is going to start that were not wanted before."""
+
+    agents: list[str]
+
+
 class Done(Struct, frozen=True, kw_only=True, tag=True):
-    """The request is through. ``views`` are the agents it was about, ``began`` those it started, ``notes`` what to know.
+    """The request is through. ``views`` are the agents it was about, ``notes`` what a person should know.
 
     ``phases`` tells where the time went: name of a stage to seconds.
     """
 
     views: list[AgentView] = []
     services: list[ServiceView] = []
-    began: list[str] = []
     notes: list[str] = []
     phases: dict[str, float] = {}
 
@@ -127,4 +132,4 @@ class Refused(Struct, frozen=True, kw_only=True, tag=True):
     hint: str = ""
 
 
-AnyAnswer = MachineStatus | Progress | Done | Refused
+AnyAnswer = MachineStatus | Began | Progress | Done | Refused

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
 from tandem.fleet.model import Fleet
-from tandem.supervise.wire import Exec, KeeperConfig, LogLimits, Preload
+from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 
 ZYGOTE_MODULES = [
     "tandem.agent.run",
@@ -37,7 +37,13 @@ def environment(home: Home) -> dict[str, str]:
     """Ours, with the home pinned and native thread pools small: a fork copies no threads, and 77 agents share few cores."""
     pinned = {"TANDEM_HOME": str(home.root), "TANDEM_RUN_DIR": str(home.run_root())}
     threads = {"OPENBLAS_NUM_THREADS": "1"}
-    return threads | dict(os.environ) | pinned
+    inherited = {name: value for name, value in os.environ.items() if name != MARK}
+    return threads | inherited | pinned
+
+
+def fleet_directory(fleet: Fleet) -> Path:
+    """Where the fleet file is: programs run there, and the fleet's own modules are found there."""
+    return Path(fleet.file).absolute().parent
 
 
 def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload, Exec]:
@@ -46,7 +52,7 @@ def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload,
     preload = Preload(
         modules=ZYGOTE_MODULES,
         optional=sorted({path.partition(":")[0] for path in classes}),
-        path=[str(Path(fleet.file).absolute().parent)] if fleet.file else [],
+        path=[str(fleet_directory(fleet))],
         title=f"tandem: zygote {machine}",
     )
     # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.

@@ -67,6 +67,8 @@ class Keeper:
 
     def start(self) -> None:
         """Adopt what an earlier keeper left, then make the zygote and the node."""
+        with open(os.path.join(self.config.state_dir, "run-dir"), "w") as file:
+            file.write(self.config.run_dir)
         past = self._journal.load()
         self._journal.start(past)
         self.units.adopt(past)
@@ -80,7 +82,7 @@ class Keeper:
             self._loop.run_once()
         self._clients.close()
         self._logs.close()
-        self._journal.close()
+        self._journal.discard()
 
     def _handle(self, request: AnyRequest, client: int) -> None:
         match request:

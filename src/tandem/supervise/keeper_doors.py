@@ -53,11 +53,14 @@ def open_doors(wanted: Doors) -> OpenDoors:
 def listen_unix(path: str) -> socket.socket:
     """A listening stream socket only this user can connect to; a stale file in its place is replaced."""
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    unlink(path)
+    # Whoever sees the path may connect: it appears only when somebody listens.
+    early = f"{path[:-1]}~"  # no longer than the path itself, whose length was checked
+    unlink(early)
     try:
-        door.bind(path)
-        os.chmod(path, 0o600)
+        door.bind(early)
+        os.chmod(early, 0o600)
         door.listen(BACKLOG)
+        os.rename(early, path)
     except OSError:
         door.close()
         raise

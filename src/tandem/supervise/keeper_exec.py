@@ -7,32 +7,37 @@ import os
 import signal
 
 from tandem.supervise.descriptors import arrange
-from tandem.supervise.wire import SPEC_FD, Exec
+from tandem.supervise.wire import GATE_FD, SPEC_FD, Exec
 
-_REPORT_FD = 7
+_REPORT_FD = 8
 """Where a child reports that it could not exec; closes by itself when it could."""
 
 
-def spawn_exec(launch: Exec, sources: list[int], targets: list[int]) -> int:
-    """Start ``launch`` as a session of its own; its pid. Raises ``OSError`` with the reason when it cannot be run."""
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    spec = _memory_file(launch.payload) if launch.payload else None
-    pid = os.fork()
-    if pid == 0:
-        try:
-            _become(launch, [*sources, *([spec] if spec is not None else [])], targets, write_end)
-        except BaseException as error:  # nothing may return into the keeper's loop
-            _report(error)
-        os._exit(127)
-    os.close(write_end)
-    if spec is not None:
-        os.close(spec)
-    with os.fdopen(read_end, "rb") as report:
-        failure = report.read()
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(failure.decode("utf-8", "replace"))
-    return pid
+class ExecChild:
+    """A child that waits at its gate (a pipe among ``sources``) and then becomes ``launch``, in a session of its own."""
+
+    def __init__(self, launch: Exec, sources: list[int], targets: list[int]):
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        spec = _memory_file(launch.payload) if launch.payload else None
+        self._report = read_end
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _become(launch, [*sources, *([spec] if spec is not None else [])], targets, write_end)
+            except BaseException as error:  # nothing may return into the keeper's loop
+                _report(error)
+            os._exit(127)
+        os.close(write_end)
+        if spec is not None:
+            os.close(spec)
+
+    def confirm(self) -> None:
+        """Wait, once the gate is open, until the program runs. Raises ``OSError`` with the reason when it cannot."""
+        with os.fdopen(self._report, "rb") as report:
+            failure = report.read()
+        if failure:
+            os.waitpid(self.pid, 0)
+            raise OSError(failure.decode("utf-8", "replace"))
 
 
 def _memory_file(payload: bytes) -> int:
@@ -49,6 +54,9 @@ def _become(launch: Exec, sources: list[int], targets: list[int], report: int) -
     numbers = [*targets, *([SPEC_FD] if len(sources) > len(targets) else [])]
     arrange([*sources, report], [*numbers, _REPORT_FD])
     fcntl.fcntl(_REPORT_FD, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    if not os.read(GATE_FD, 1):
+        os._exit(0)
+    os.close(GATE_FD)
     # Python ignores these, and ignored signals survive exec: other programs expect the defaults.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

@@ -115,6 +115,11 @@ class Journal:
             return False
         return self._size > COMPACT_BYTES
 
+    def discard(self) -> None:
+        """Everything has ended well; there is nothing to remember."""
+        self.close()
+        os.unlink(self.path)
+
     def close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)

@@ -47,9 +47,7 @@ class NodeKeeper:
 
     def start(self) -> None:
         """Make the zygote; the node follows when it has imported everything. An adopted node stays."""
-        adopted = self._units.live(NODE)
-        if adopted:
-            self._instance = adopted[0].instance
+        self._instance = next((u.instance for u in self._units.live(NODE) if u.exit is None), None)
         zygotes = self._units.live(ZYGOTE)
         if zygotes:
             # It outlived its keeper, but the line to it did not: it serves nobody.

@@ -44,16 +44,28 @@ class Unit:
         self._partial = b""
         self._notify: int | None = None
         self._output: int | None = None
+        self._gate: int | None = None
 
-    def open_pipes(self, loop: Loop, on_lines: OnLines) -> tuple[int, int]:
-        """Make its notify and log pipes and watch our ends; the child's ends, which the caller closes."""
+    def open_pipes(self, loop: Loop, on_lines: OnLines) -> tuple[int, int, int]:
+        """Make its notify, log and gate pipes and watch our ends; the child's ends, which the caller closes."""
         self._notify, notify = os.pipe2(os.O_CLOEXEC)
         self._output, output = os.pipe2(os.O_CLOEXEC)
         for fd in (self._notify, self._output):
             os.set_blocking(fd, False)
         loop.watch(self._notify, lambda: self._read_notify(loop, on_lines))
         loop.watch(self._output, lambda: self._read_output(loop))
-        return notify, output
+        gate, self._gate = os.pipe2(os.O_CLOEXEC)
+        return notify, output, gate
+
+    def open_gate(self) -> None:
+        """It is written down: let it live."""
+        if self._gate is not None:
+            try:
+                os.write(self._gate, b"1")
+            except BrokenPipeError:
+                pass  # it is dead already, which its exit status will tell
+            os.close(self._gate)
+            self._gate = None
 
     def born(self, pid: int) -> None:
         self.pid = pid
@@ -101,6 +113,9 @@ class Unit:
     def close(self, loop: Loop) -> None:
         self._notify = _closed(loop, self._notify)
         self._output = _closed(loop, self._output)
+        if self._gate is not None:
+            os.close(self._gate)
+            self._gate = None
 
     def _read_notify(self, loop: Loop, on_lines: OnLines) -> None:
         data = read_available(self._notify) if self._notify is not None else None

@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from tandem.supervise import proc
 from tandem.supervise.keeper_doors import OpenDoors, open_doors
-from tandem.supervise.keeper_exec import spawn_exec
+from tandem.supervise.keeper_exec import ExecChild
 from tandem.supervise.keeper_journal import BecameReady, Died, Gone, Journal, Memory, Past
 from tandem.supervise.keeper_logs import LogBook
 from tandem.supervise.keeper_loop import Loop
 from tandem.supervise.keeper_unit import Unit
 from tandem.supervise.keeper_zygote import ZygoteLink
 from tandem.supervise.wire import (
+    GATE_FD,
     MARK,
     NOTIFY_FD,
     TCP_FD,
@@ -78,8 +79,8 @@ class Units:
 
     def _descriptors(self, unit: Unit, request: SpawnUnit) -> tuple[list[int], list[int]]:
         doors = self._open(request.name, request.doors) if request.doors else OpenDoors(Doors())
-        notify, log = unit.open_pipes(self._loop, self._on_lines)
-        sources, targets = [log, notify], [1, NOTIFY_FD]
+        notify, log, gate = unit.open_pipes(self._loop, self._on_lines)
+        sources, targets = [log, notify, gate], [1, NOTIFY_FD, GATE_FD]
         for door, number in ((doors.unix, UNIX_FD), (doors.tcp, TCP_FD)):
             if door is not None:
                 sources.append(os.dup(door.fileno()))
@@ -110,11 +111,15 @@ class Units:
             payload=launch.payload,
         )
         try:
-            pid = spawn_exec(marked, sources, targets)
+            child = ExecChild(marked, sources, targets)
         finally:
             for fd in sources:
                 os.close(fd)
-        self._born(unit, pid)
+        unit.born(child.pid)
+        self._remember(unit)
+        unit.open_gate()
+        child.confirm()
+        self._introduce(unit)
 
     def _fork(self, unit: Unit, launch: Fork, sources: list[int], targets: list[int]) -> None:
         link = self._zygotes.get(launch.zygote)
@@ -139,7 +144,10 @@ class Units:
         if forked.error:
             self._failed(unit, forked.error)
             return
-        self._born(unit, forked.pid)
+        unit.born(forked.pid)
+        self._remember(unit)
+        unit.open_gate()
+        self._introduce(unit)
 
     def _on_hello(self, unit: Unit, hello: Hello) -> None:
         for module, why in hello.failed.items():
@@ -148,10 +156,10 @@ class Units:
         lines = ["READY=1", *(f"FAILED={module}: {why}" for module, why in hello.failed.items())]
         self._emit(UnitSaid(name=unit.name, instance=unit.instance, lines=lines))
 
-    def _born(self, unit: Unit, pid: int) -> None:
-        unit.born(pid)
+    def _introduce(self, unit: Unit) -> None:
+        assert unit.pid is not None
+        pid = unit.pid
         self._by_pid[pid] = unit
-        self._remember(unit)
         self._emit(UnitSpawned(name=unit.name, instance=unit.instance, pid=pid))
         for number in unit.take_pending_signals():
             self.signal(unit.instance, number)
@@ -161,6 +169,7 @@ class Units:
     def _failed(self, unit: Unit, error: str) -> None:
         unit.close(self._loop)
         self._units.pop(unit.instance, None)
+        self._journal.add(Gone(instance=unit.instance))
         self._zygotes.pop(unit.instance, None)
         unit.log.note("ERROR", f"could not be started: {error}", time.time())
         self._emit(UnitFailed(name=unit.name, instance=unit.instance, error=error))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 import msgspec
 
@@ -13,6 +13,7 @@ from tandem.core.paths import Home, MachineDirs, check_socket_path
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, install, nats_access, valkey_access
 from tandem.security import Machine
+from tandem.supervise.boot import fleet_directory
 from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Doors, Exec, Fork, SpawnUnit
 
 AGENT_ENTRY = "tandem.supervise.agent_main:main"
@@ -49,7 +50,8 @@ class Launches:
         launch: Exec | Fork
         if config.launch == "exec":
             argv = [sys.executable, "-m", "tandem.agent", "--spec-fd", str(SPEC_FD)]
-            launch = Exec(argv=argv, env=self._env | config.env, cwd=self._cwd(config), payload=payload)
+            env = self._env | self._python_path() | config.env
+            launch = Exec(argv=argv, env=env, cwd=self._cwd(config), payload=payload)
         elif zygote:
             launch = Fork(zygote=zygote, entry=AGENT_ENTRY, payload=payload, title=f"tandem: {config.id}")
         else:
@@ -71,8 +73,14 @@ class Launches:
         return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch)
 
     def _cwd(self, config: AgentConfig) -> str:
-        base = Path(self.fleet.file).absolute().parent if self.fleet.file else Path.cwd()
+        base = fleet_directory(self.fleet)
         return str(base / config.cwd if config.cwd else base)
+
+    def _python_path(self) -> dict[str, str]:
+        """The fleet's own modules are found beside its file, as in the zygote."""
+        given = self._env.get("PYTHONPATH")
+        places = [str(fleet_directory(self.fleet)), *([given] if given else [])]
+        return {"PYTHONPATH": os.pathsep.join(places)}
 
     def _doors(self, config: AgentConfig) -> Doors:
         path = check_socket_path(self._dirs.agent_socket(config.name))

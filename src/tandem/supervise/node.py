@@ -19,15 +19,17 @@ from tandem.core.errors import NotFound
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.fleet.model import Fleet
-from tandem.infra import ServerSpec, link_of, plan_servers, reload, valkey_access
+from tandem.infra import ServerSpec, link_of, nats_access, plan_servers, reload, valkey_access
 from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
-from tandem.supervise.boot import NodeBoot
+from tandem.supervise.boot import NodeBoot, keeper_config
 from tandem.supervise.keeper_link import KeeperLink
+from tandem.supervise.keeper_start import KeeperStart
 from tandem.supervise.launches import Launches
 from tandem.supervise.leases import Leases
 from tandem.supervise.lifecycle import Goal
+from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.operations import Operations, Tell
 from tandem.supervise.supervisor import Supervisor
@@ -44,7 +46,7 @@ class Node:
     """Wires the parts of one machine together and answers what operators ask."""
 
     def __init__(self, boot: NodeBoot, keeper: KeeperLink):
-        home = Home(Path(boot.home))
+        self._home = home = Home(Path(boot.home))
         self.machine = boot.machine
         self.fleet = boot.fleet
         self._keeper = keeper
@@ -63,6 +65,11 @@ class Node:
             self._dirs.logs,
         )
         self._operations = Operations(self.supervisor, boot.fleet, boot.machine)
+        peers = [name for name in boot.fleet.machines if name != boot.machine]
+        own = boot.fleet.machines[boot.machine]
+        self._links = Links(
+            nats_access(self._identity, own.infra, NODE), access, boot.machine, peers, own.host or "127.0.0.1"
+        )
         self._told_to_end = asyncio.Event()
 
     async def take_over(self) -> None:
@@ -71,20 +78,31 @@ class Node:
         self._keeper.listen(early.append)
         listing = await self._keeper.attach()
         self._keeper_pid = listing.pid
+        log.info(
+            "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)
+        )
         self.supervisor.populate(self.fleet, self.machine, self._plan_servers(), listing)
         for message in early:
             self.supervisor.hear(message)
         self._keeper.listen(self.supervisor.hear)
 
     async def run(self) -> None:
-        """Supervise until the keeper is gone or this process is told to end; agents serve on."""
+        """Supervise until this process is told to end or the keeper is gone; agents serve on in both cases.
+
+        A keeper that died without telling us to end is replaced; the new one adopts what runs and makes a new node.
+        """
+        self._links.start()
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
         ends = [asyncio.create_task(end) for end in (self._keeper.closed(), self._told_to_end.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (liveness, *ends):
             task.cancel()
         self.supervisor.close()
+        await self._links.close()
         await self._leases.close()
+        if not self._told_to_end.is_set():
+            log.error("the keeper is gone; starting another")
+            KeeperStart.begin().configure(keeper_config(self._home, self.machine, self.fleet))
 
     def end(self) -> None:
         """Let :meth:`run` return."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 
 from tandem.core import clock
 from tandem.fleet.model import Fleet
-from tandem.supervise.api import AgentView, Done, Progress, ServiceView, Verb
+from tandem.supervise.api import AgentView, Began, Done, Progress, ServiceView, Verb
 from tandem.supervise.lifecycle import SERVING, UP, AgentState, Event, Goal, Phase, Restart, Start, Stop
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, verdict
 
-Tell = Callable[[Progress], None]
+Tell = Callable[[Began | Progress], None]
 
 _EVENTS: dict[Verb, Event] = {"start": Start(), "stop": Stop(), "restart": Restart()}
 
@@ -32,6 +32,7 @@ class Operations:
         began_at = clock.monotonic()
         chosen = self._with_needs(list(names) or list(self._supervisor.configs))
         began = [runner for runner in chosen if runner.state.goal is not Goal.RUN]
+        tell(Began([str(self._supervisor.configs[runner.name].id) for runner in began]))
         with _Following(self._supervisor, began_at, tell):
             for runner in chosen:
                 if runner.state.phase not in SERVING:
@@ -40,7 +41,6 @@ class Operations:
         return Done(
             views=[*self._views(chosen), *self._invalid()],
             services=self._services(),
-            began=[str(self._supervisor.configs[runner.name].id) for runner in began],
             phases=self._phases(began_at, chosen),
         )
 

@@ -7,7 +7,7 @@ from typing import Literal
 from tandem.core import clock
 from tandem.fleet.model import InvalidAgent
 from tandem.supervise.api import AgentView, ServiceView
-from tandem.supervise.lifecycle import UP, Goal, Phase
+from tandem.supervise.lifecycle import SERVING, UP, Goal, Phase
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 
@@ -96,7 +96,7 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         state=shown,
         pid=runner.pid,
         port=config.port if listening else None,
-        ready_after_s=state.ready_after_s,
+        ready_after_s=_rounded(state.ready_after_s) if state.phase in SERVING else None,
         restarts=state.restarts,
         issues=issues,
         note=note(supervisor, runner),
@@ -105,6 +105,10 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         required=config.required,
         verdict=verdict(supervisor, runner),
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
 
 
 def invalid_view(invalid: InvalidAgent) -> AgentView:
@@ -131,7 +135,7 @@ def service_view(supervisor: Supervisor, machine: str, name: str) -> ServiceView
         state=state.phase,
         pid=runner.pid,
         port=supervisor.servers[name].port if runner.pid is not None else None,
-        ready_after_s=state.ready_after_s,
+        ready_after_s=_rounded(state.ready_after_s) if state.phase in SERVING else None,
         restarts=state.restarts,
         issues=list(state.issues),
         note=note(supervisor, runner),

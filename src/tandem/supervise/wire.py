@@ -21,6 +21,8 @@ UNIX_FD = 3
 TCP_FD = 4
 NOTIFY_FD = 5
 SPEC_FD = 6
+GATE_FD = 7
+"""A new process waits here until the keeper has written it down; it ends if the keeper does not come to that."""
 
 MARK = "TANDEM_INSTANCE"
 """Environment variable that attributes a process to the instance it descends from."""

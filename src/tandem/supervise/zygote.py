@@ -23,7 +23,7 @@ import msgspec
 import setproctitle
 
 from tandem.supervise.descriptors import arrange, receive_fds
-from tandem.supervise.wire import SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
+from tandem.supervise.wire import GATE_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
 
 _PACKET = 1 << 20
 
@@ -122,6 +122,9 @@ def _live(order: ForkOrder, fds: list[int]) -> None:
     try:
         os.setsid()
         arrange(fds, order.targets)
+        if not os.read(GATE_FD, 1):
+            os._exit(0)
+        os.close(GATE_FD)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ.update(order.env)
         random.seed()

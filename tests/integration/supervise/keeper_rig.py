@@ -30,7 +30,7 @@ from tandem.supervise.wire import (
     UnitSpawned,
     encode_frame,
 )
-from tandem.supervise.zygote import Preload
+from tandem.supervise.wire import Preload
 
 T = TypeVar("T")
 PATIENCE_S = 30.0

@@ -27,7 +27,7 @@ from tandem.supervise.wire import (
     UnitSaid,
     encode_frame,
 )
-from tandem.supervise.zygote import Preload
+from tandem.supervise.wire import Preload
 
 pytestmark = pytest.mark.integration
 

@@ -1,0 +1,134 @@
+"""The entry of the command line: finds the verb, imports it and nothing else, and turns errors into words."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NamedTuple
+
+
+class Verb(NamedTuple):
+    """Where a verb lives (a module with a typer ``app``), and what ``tandem --help`` says about it."""
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "up": Verb("tandem.cli.up", "Start the fleet, or what of it is not running."),
+    "down": Verb("tandem.cli.down", "Stop everything on this computer and leave nothing behind."),
+    "status": Verb("tandem.cli.status", "Show every machine, server and agent."),
+    "logs": Verb("tandem.cli.logs", "Show log lines of all agents, merged by time."),
+    "start": Verb("tandem.cli.lifecycle:start_app", "Start agents."),
+    "stop": Verb("tandem.cli.lifecycle:stop_app", "Stop agents."),
+    "restart": Verb("tandem.cli.lifecycle:restart_app", "Restart agents."),
+    "node": Verb("tandem.cli.node", "Show the keeper, node and zygote of each machine."),
+    "config": Verb("tandem.cli.config", "Judge, show, explain, convert and describe the fleet file."),
+    "graph": Verb("tandem.cli.graph", "Who needs whom, and in which order agents start."),
+    "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
+    "bench": Verb("tandem.cli.bench", "Run a benchmark by name."),
+    "version": Verb("tandem.cli.version", "Show the version."),
+}
+"""Sorted as a person meets them. The assistant adds its verbs by the entry point group ``tandem.commands``."""
+
+EXTENSION_GROUP = "tandem.commands"
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+_INTRODUCTION = """Usage: tandem VERB [OPTIONS] [ARGUMENTS]...
+
+  Run a household of AI agents on the computers you own.
+
+  Example: tandem up
+
+Verbs (tandem VERB --help tells more):"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command and exit with its status: 0 done, 1 not done, 2 wrong usage, 78 wrong configuration, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us (head, less) has seen enough; the interpreter must not complain about it at its end.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        status = 0
+    sys.exit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of one command."""
+    match arguments:
+        case [] | ["-h" | "--help" | "help"]:
+            print(help_text())
+            return 0
+        case ["--version" | "-V"]:
+            arguments = ["version"]
+        case [option, *_] if option.startswith("-"):
+            return _misuse(f"there is no option {option} before the verb")
+    verb, *rest = arguments
+    if verb == "up" and not {"-h", "--help"} & set(rest):
+        # The keeper imports while we do; a start is measured from the moment the command is typed.
+        from tandem.supervise import prestart
+
+        prestart.begin()
+    target = VERBS[verb].module if verb in VERBS else _extensions().get(verb)
+    if target is None:
+        return _misuse(f"there is no verb {verb!r}", _suggestion(verb))
+    return _call(target, verb, rest)
+
+
+def help_text() -> str:
+    """What ``tandem --help`` shows. Short helps are kept here: importing every verb for them would take a second."""
+    rows = {name: verb.help for name, verb in VERBS.items()}
+    rows |= {name: f"from {target}" for name, target in sorted(_extensions().items()) if name not in VERBS}
+    width = max(map(len, rows)) + 2
+    return "\n".join([_INTRODUCTION, *(f"  {name:<{width}}{text}" for name, text in rows.items())])
+
+
+def _call(target: str, verb: str, rest: list[str]) -> int:
+    import typer
+
+    from tandem.core.errors import EX_CONFIG, ConfigError, TandemError
+
+    module, _, attribute = target.partition(":")
+    app = getattr(importlib.import_module(module), attribute or "app")
+    try:
+        status = typer.main.get_command(app).main(rest, prog_name=f"tandem {verb}", standalone_mode=False)
+    except typer.TyperException as error:
+        misuse: Any = error  # typer's own click has no public name
+        misuse.show()
+        return int(misuse.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        print("Interrupted.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except TandemError as error:
+        hint = f"\n  {error.hint}" if error.hint else ""
+        print(f"Error: {error.message}{hint}", file=sys.stderr)
+        return EX_CONFIG if isinstance(error, ConfigError) else 1
+    return status if isinstance(status, int) else 0
+
+
+def _misuse(problem: str, suggestion: str = "") -> int:
+    print(f"Error: {problem}.{suggestion}\n  tandem --help lists the verbs", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _suggestion(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, [*VERBS, *_extensions()], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _extensions() -> dict[str, str]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=EXTENSION_GROUP)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""`tandem status`: one honest picture of every machine, server and agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tandem.core.errors import TandemError
+    from tandem.fleet import Fleet
+    from tandem.supervise.api import AgentView, MachineStatus, ServiceView
+
+app = typer.Typer(help="Show every machine, server and agent.")
+
+EXIT_NOT_RUNNING = 3
+"""As the LSB has it for "program is not running"."""
+
+_STYLE = {
+    "healthy": "green", "degraded": "yellow", "unhealthy": "red", "starting": "cyan", "waiting": "cyan",
+    "backoff": "red", "failed": "red", "invalid": "red", "draining": "magenta", "stopping": "magenta", "stopped": "dim",
+}  # fmt: skip
+
+
+@app.command()
+def status(
+    group: Annotated[str | None, typer.Option("--group", help="Only this group.")] = None,
+    fleet: Annotated[
+        Path | None, typer.Option("--fleet", help="The fleet file, for machines that are not here.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Show every machine, server and agent. Agents in trouble come with their exit cause, last lines and what is next.
+
+    Exit status 0 when every wanted agent is up, 1 when one is not, 3 when nothing runs.
+
+    Example: tandem status --json
+    """
+    from tandem.cli.fleet_file import print_json
+    from tandem.cli.local import all_agents, require_running, statuses
+    from tandem.core.paths import Home
+    from tandem.supervise.node_client import NotRunning
+
+    found, failures = statuses(Home.from_environment())
+    elsewhere = _elsewhere(fleet, found)
+    views = [view for view in all_agents(found) if group in (None, view.group)]
+    if json:
+        print_json(_as_json(found, failures, elsewhere, views))
+    else:
+        try:
+            require_running(found, failures)
+        except NotRunning as error:
+            typer.echo(f"Nothing runs here. Start it: {error.hint}")
+            raise typer.Exit(EXIT_NOT_RUNNING) from None
+        _show(found, failures, elsewhere, views)
+    if not found:
+        raise typer.Exit(EXIT_NOT_RUNNING if all(isinstance(e, NotRunning) for e in failures.values()) else 1)
+    broken = any(not isinstance(error, NotRunning) for error in failures.values())
+    raise typer.Exit(
+        1 if broken or any(view.verdict in ("pending", "trouble") for view in views if view.required) else 0
+    )
+
+
+def _elsewhere(explicit: Path | None, found: list[MachineStatus]) -> list[dict[str, Any]]:
+    """Machines of the fleet file that are other computers: nobody here can tell how they are."""
+    from tandem.fleet import find_fleet_file, load
+
+    path = explicit or (Path(found[0].fleet_file) if found and found[0].fleet_file else find_fleet_file())
+    if not path.exists():
+        return []
+    fleet: Fleet | None = load(path).draft
+    known = {status.machine for status in found}
+    machines = fleet.machines.values() if fleet is not None else ()
+    return [
+        {"name": m.name, "host": m.host, "state": "down" if m.is_here else "remote", "pid": None}
+        for m in machines
+        if m.name not in known
+    ]
+
+
+def _as_json(
+    found: list[MachineStatus],
+    failures: dict[str, TandemError],
+    elsewhere: list[dict[str, Any]],
+    views: list[AgentView],
+) -> dict[str, Any]:
+    from tandem.supervise.node_client import NotRunning
+
+    machines: list[dict[str, Any]] = [
+        {"name": s.machine, "host": s.host, "state": "up", "pid": s.pid} for s in found
+    ]
+    listed = {s.machine for s in found} | {m["name"] for m in elsewhere}
+    for name, error in failures.items():
+        if name not in listed and not isinstance(error, NotRunning):
+            machines.append({"name": name, "host": None, "state": "unreachable", "pid": None})
+    return {
+        "machines": machines + elsewhere,
+        "services": [_row(service, "name", "machine", "state", "pid", "port", "ready_after_s", "restarts", "issues")
+                     for status in found for service in status.services],
+        "agents": [_row(view, "name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues")
+                   for view in views],
+    }  # fmt: skip
+
+
+def _row(view: AgentView | ServiceView, *fields: str) -> dict[str, Any]:
+    return {field: getattr(view, field) for field in fields}
+
+
+def _show(
+    found: list[MachineStatus],
+    failures: dict[str, TandemError],
+    elsewhere: list[dict[str, Any]],
+    views: list[AgentView],
+) -> None:
+    from rich.console import Console
+
+    from tandem.cli.views import agent_table, show_troubles
+    from tandem.supervise.node_client import NotRunning
+
+    console = Console(highlight=False)
+    for status in found:
+        servers = ", ".join(f"{s.name} [{_STYLE.get(s.state, '')}]{s.state}[/]" for s in status.services)
+        console.print(
+            f"[bold]{status.machine}[/] node {status.pid}, keeper {status.keeper_pid}, up {_age(status.up_s)}; {servers}"
+        )
+    for machine in elsewhere:
+        where = f"on {machine['host']}" if machine["host"] else "here"
+        console.print(f"[bold]{machine['name']}[/] {machine['state']} ({where})")
+    for name, error in failures.items():
+        if not isinstance(error, NotRunning):
+            console.print(f"[bold]{name}[/] [red]{error}[/]")
+    console.print(agent_table(views, _STYLE))
+    counts: dict[str, int] = {}
+    for view in views:
+        counts[view.state] = counts.get(view.state, 0) + 1
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no agents")
+    show_troubles(console, [view for view in views if view.verdict == "trouble" or view.issues])
+
+
+def _age(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,165 @@
+"""How `tandem up` looks: progress while it runs, the result afterwards."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tandem.cli.bringing_up import BringingUp, Outcome
+    from tandem.fleet.model import Fleet
+    from tandem.supervise.api import AgentView, Progress
+
+SLOWEST = 3
+_ENDS = frozenset({"healthy", "degraded", "unhealthy", "failed", "backoff"})
+
+
+class Display:
+    """Live bars by level on a terminal, one line per event elsewhere, nothing when quiet."""
+
+    def __init__(self, fleet: Fleet, *, quiet: bool):
+        self._fleet = fleet
+        self._quiet = quiet
+        self._live: LevelBars | None = None
+
+    def begin(self, work: BringingUp) -> None:
+        """Say what is noteworthy beforehand."""
+        if self._quiet:
+            return
+        for note in work.notes:
+            typer.echo(note)
+        if sys.stdout.isatty():
+            self._live = LevelBars(self._fleet)
+
+    def progress(self, machine: str, progress: Progress) -> None:
+        """Something moved."""
+        if self._live is not None:
+            self._live.update(machine, progress)
+        elif not self._quiet and progress.state in _ENDS:
+            remark = f": {progress.note}" if progress.note else ""
+            typer.echo(f"{progress.at_s:7.2f} s  {progress.name}@{machine} {progress.state}{remark}")
+
+    def end(self) -> None:
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+
+
+class LevelBars:
+    """One bar per start level."""
+
+    def __init__(self, fleet: Fleet):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        from tandem.fleet import plan
+
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[last]}"),
+            transient=True,
+        )  # fmt: skip
+        self._task_of: dict[str, Any] = {}
+        self._up: dict[str, bool] = {}
+        for number, level in enumerate(plan(fleet), start=1):
+            here = [agent for agent in level if fleet.machines[agent.machine].is_here]
+            if here:
+                task = self._bars.add_task(f"level {number}", total=len(here), last="")
+                self._task_of |= {str(agent.id): task for agent in here}
+        self._bars.start()
+
+    def update(self, machine: str, progress: Progress) -> None:
+        identity = f"{progress.name}@{machine}"
+        task = self._task_of.get(identity)
+        if task is None:
+            return
+        is_up = progress.state in ("healthy", "degraded")
+        change = int(is_up) - int(self._up.get(identity, False))
+        self._up[identity] = is_up
+        remark = progress.name if is_up else f"{progress.name} {progress.state}"
+        self._bars.update(task, advance=change, last=remark)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+def show(outcome: Outcome) -> None:
+    """The result for people."""
+    views = outcome.views
+    up = [view for view in views if view.verdict == "up"]
+    machines = sorted({view.machine for view in views})
+    for note in outcome.notes:
+        if note.startswith(tuple(f"{machine}:" for machine in machines)) or "fleet file" in note:
+            typer.echo(note)
+    for machine, why in outcome.failures.items():
+        typer.echo(f"{machine}: {why}", err=True)
+    typer.echo(
+        f"{len(up)} of {len(views)} agents are up on {', '.join(machines) or 'no machine'} after {outcome.seconds:.2f} s"
+    )
+    _show_time(outcome, up)
+    down = [view for view in views if view.verdict != "up"]
+    if down:
+        _show_down(down)
+    elif outcome.ok:
+        typer.echo(_next_steps(outcome))
+
+
+def _show_time(outcome: Outcome, up: list[AgentView]) -> None:
+    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome.phases.items())
+    slowest = sorted(up, key=lambda view: view.ready_after_s or 0.0, reverse=True)[:SLOWEST]
+    named = ", ".join(f"{view.name} {view.ready_after_s or 0.0:.2f} s" for view in slowest)
+    typer.echo(f"  where the time went: {stages}")
+    if named:
+        typer.echo(f"  slowest to be ready: {named}")
+
+
+def _show_down(down: list[AgentView]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from tandem.cli.views import last_lines
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="Not up", title_justify="left")
+    for title in ("AGENT", "STATE", "LAST EXIT", "LAST LINES", "NEXT"):
+        table.add_column(title, overflow="fold")
+    for view in down:
+        words = "\n".join(last_lines(view)) or "; ".join(view.issues)
+        table.add_row(f"{view.name}@{view.machine}", view.state, view.exit, Text(words), Text(view.note))
+    Console(stderr=True, highlight=False).print(table)
+
+
+def _next_steps(outcome: Outcome) -> str:
+    door = outcome.fleet.front_door
+    first = f'tandem ask "what can you do?" (through {door})' if door else "tandem logs -f"
+    return f"  try: {first}, tandem status, tandem down"
+
+
+def print_result(outcome: Outcome) -> None:
+    """The result for programs."""
+    from tandem.cli.fleet_file import print_json
+
+    fields = (
+        "name",
+        "machine",
+        "group",
+        "state",
+        "pid",
+        "port",
+        "ready_after_s",
+        "restarts",
+        "issues",
+        "exit",
+        "note",
+    )
+    print_json(
+        {
+            "ok": outcome.ok,
+            "seconds": outcome.seconds,
+            "phases": outcome.phases,
+            "notes": outcome.notes,
+            "failures": outcome.failures,
+            "already_running": outcome.already,
+            "agents": [{field: getattr(view, field) for field in fields} for view in outcome.views],
+        }
+    )
