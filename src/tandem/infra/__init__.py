@@ -1,5 +1,6 @@
 """The servers Tandem starts itself on each machine: one nats-server, two Valkeys."""
 
+from tandem.infra.credentials import CredentialDesk, CredentialKeeper
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
@@ -8,6 +9,8 @@ from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyPr
 
 __all__ = [
     "ConfigFile",
+    "CredentialDesk",
+    "CredentialKeeper",
     "Hub",
     "Leaf",
     "Link",

@@ -14,10 +14,13 @@ from msgspec import Struct
 from tandem.core.errors import ConfigError
 
 EVENT_STREAM = "EVENTS_ALL"
+HUB_BUCKET = "hub"
 EPOCH_SUBJECTS = "epoch.*"
 """The node of ``<machine>`` announces revocations on ``epoch.<machine>``."""
-MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch")
+MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch", "renew")
 """First tokens of subjects whose second token is the machine they come from."""
+
+_STREAM_CHANGES = ("CREATE", "UPDATE", "DELETE", "PURGE", "RESTORE", "MSG.DELETE")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -50,6 +53,7 @@ def agent_subjects(agent: str, machine: str) -> SubjectRules:
             f"trace.{machine}.>",
             f"errors.{machine}.{agent}.>",
             f"presence.{machine}.{agent}",
+            f"renew.{machine}.{agent}",
             f"dead.{machine}.{agent}.>",
             *_api(machine, ("INFO", "STREAM.NAMES", f"STREAM.INFO.{EVENT_STREAM}")),
             *_api(machine, _consuming(EVENT_STREAM)),
@@ -60,23 +64,29 @@ def agent_subjects(agent: str, machine: str) -> SubjectRules:
 
 
 def observer_subjects(agent: str, machine: str) -> SubjectRules:
-    """The observability hub: all an agent may, and read every stream and bucket; hubs agree by ``$KV`` buckets."""
+    """The observability hub: all an agent may, and read every stream and bucket; hubs agree in a bucket of theirs."""
     own = agent_subjects(agent, machine)
     reads = (
         "STREAM.LIST", "STREAM.INFO.*", "STREAM.MSG.GET.*", "DIRECT.GET.>",
         "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>", "CONSUMER.INFO.>", "CONSUMER.MSG.NEXT.>",
     )  # fmt: skip
     return SubjectRules(
-        publish=(*own.publish, *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", "$KV.>"),
+        publish=(*own.publish, *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", f"$KV.{HUB_BUCKET}.>"),
         subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "$KV.>"),
     )
 
 
 def leaf_denials(others: Iterable[str]) -> tuple[str, ...]:
-    """What a linked machine may not say: anything in the name of ``others``."""
-    return tuple(f"{prefix}.{other}.>" for other in others for prefix in MACHINE_PREFIXES) + tuple(
-        f"epoch.{other}" for other in others
-    )
+    """What a linked machine may not say: anything in the name of ``others``, or that would change their streams.
+
+    Key-value buckets need no rule: servers of different JetStream domains keep ``$KV.>`` to themselves.
+    """
+    denied: list[str] = []
+    for other in others:
+        denied += [f"{prefix}.{other}.>" for prefix in MACHINE_PREFIXES]
+        denied.append(f"epoch.{other}")
+        denied += [f"$JS.{other}.API.STREAM.{verb}.>" for verb in _STREAM_CHANGES]
+    return tuple(denied)
 
 
 def valkey_rules(server: str, agent: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import nats.errors
 import pytest
 from nats.aio.client import Client
+from nats.js.api import StreamConfig
 
 from tandem.events.streams import ensure_streams
 from tandem.infra import Hub, Leaf, nats_state, reload
@@ -49,11 +51,11 @@ async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually) -> None
     async def note(message) -> None:
         heard.append(message.subject)
 
-    for subjects in ("event.>", "errors.>", "presence.>", "epoch.*"):
+    for subjects in ("event.>", "errors.>", "presence.>", "epoch.*", "$KV.>"):
         await listening.subscribe(subjects, cb=note)
     await listening.flush()
     true = ["event.pc2.x", "errors.pc2.A.info", "epoch.pc2"]
-    forged = ["event.mainpc.x", "errors.mainpc.A.info", "epoch.mainpc"]
+    forged = ["event.mainpc.x", "errors.mainpc.A.info", "epoch.mainpc", "$KV.leases_mainpc.A"]
 
     async def all_true_ones_came() -> bool:
         # Interest in a subject crosses the link on its own time, hence again and again.
@@ -64,6 +66,24 @@ async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually) -> None
 
     await eventually(all_true_ones_came)
     assert not set(forged) & set(heard)
+
+
+async def test_a_leaf_cannot_change_the_hubs_streams(pair) -> None:
+    """Through its link pc2's node can read mainpc's streams, but not create, purge or delete any."""
+    hub, leaf = await pair.hub.nats(), await pair.leaf.nats()
+    await hub.jetstream().add_stream(StreamConfig(name="KEPT", subjects=["event.mainpc.>"]))
+    await hub.jetstream().publish("event.mainpc.x", b"1")
+    remote = leaf.jetstream(domain="mainpc", timeout=2)
+    assert (await remote.stream_info("KEPT")).state.messages == 1
+    for attempt in (
+        remote.delete_stream("KEPT"),
+        remote.purge_stream("KEPT"),
+        remote.add_stream(StreamConfig(name="NEW", subjects=["event.pc2.new"])),
+    ):
+        with pytest.raises((nats.errors.Error, TimeoutError)):
+            await attempt
+    assert (await hub.jetstream().stream_info("KEPT")).state.messages == 1
+    assert (await hub.jetstream().account_info()).streams == 1
 
 
 async def test_a_revocation_crosses_the_link_both_ways(pair, eventually) -> None:
