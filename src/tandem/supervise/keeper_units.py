@@ -232,7 +232,7 @@ class Units:
         if unit.pid is None:
             unit.pending_signals.append(number)
             return
-        if proc.group_exists(unit.pid):
+        if proc.group_lives(unit.pid):
             proc.signal_group(unit.pid, number)
         elif unit.exit is None:
             proc.signal_process(unit.pid, number)
@@ -311,7 +311,7 @@ class Units:
         self._loop.after(_CHECK_S, check)
 
     def _is_empty(self, unit: Unit) -> bool:
-        return unit.pid is None or not (proc.group_exists(unit.pid) or self._strays(unit))
+        return unit.pid is None or not (proc.group_lives(unit.pid) or self._strays(unit))
 
     def _kill_strays(self, unit: Unit) -> None:
         for pid in self._strays(unit):
@@ -321,7 +321,22 @@ class Units:
         """Descendants outside the group: orphans come to us (or, after an adoption, to somebody else)."""
         mark = f"{MARK}={unit.instance}".encode()
         pool = proc.all_pids() if unit.adopted else proc.children()
-        return [pid for pid in pool if pid not in self._by_pid and _belongs(pid, unit.pid or 0, mark)]
+        return [
+            pid
+            for pid in pool
+            if pid not in self._by_pid and self._belongs(pid, unit.pid or 0, mark) and proc.lives(pid)
+        ]
+
+    def _belongs(self, pid: int, leader: int, mark: bytes) -> bool:
+        """Whether a process descends from the instance whose leader this is: by session, group or mark."""
+        try:
+            session, group = os.getsid(pid), os.getpgid(pid)
+        except ProcessLookupError:
+            return False
+        if leader in (session, group):
+            return True
+        # A fork inherits the mark of its zygote; whose session it is in counts more.
+        return session not in self._by_pid and proc.has_mark(pid, mark)
 
     # ---- telling ----
 
@@ -365,12 +380,3 @@ class Units:
     def close_all_doors(self) -> None:
         for name in list(self._doors):
             self.close_doors(name)
-
-
-def _belongs(pid: int, leader: int, mark: bytes) -> bool:
-    try:
-        if os.getsid(pid) == leader or os.getpgid(pid) == leader:
-            return True
-    except ProcessLookupError:
-        return False
-    return proc.has_mark(pid, mark)

@@ -33,7 +33,7 @@ def end_leftovers(dirs: MachineDirs, grace_s: float) -> int:
     for born in found:
         proc.signal_group(born.pid, signal.SIGTERM)
     until = time.monotonic() + grace_s
-    while any(proc.group_exists(born.pid) for born in found) and time.monotonic() < until:
+    while any(proc.group_lives(born.pid) for born in found) and time.monotonic() < until:
         time.sleep(_POLL_S)
     for born in found:
         proc.signal_group(born.pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 PR_SET_DUMPABLE = 4
+_DEAD = (b"Z", b"X")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,7 +50,13 @@ def start_ticks(pid: int) -> int:
 def is_running(pid: int, ticks: int) -> bool:
     """Whether that very process exists and is no zombie."""
     fields = _stat(pid)
-    return fields is not None and int(fields[19]) == ticks and fields[0] not in (b"Z", b"X")
+    return fields is not None and int(fields[19]) == ticks and fields[0] not in _DEAD
+
+
+def lives(pid: int) -> bool:
+    """Whether the process exists and is more than an entry waiting to be reaped."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] not in _DEAD
 
 
 def children() -> list[int]:
@@ -78,15 +85,17 @@ def has_mark(pid: int, mark: bytes) -> bool:
         return False
 
 
-def group_exists(pgid: int) -> bool:
-    """Whether any process, zombies included, is in the group."""
+def group_lives(pgid: int) -> bool:
+    """Whether any process of the group still runs; one that is only waiting to be reaped does not count."""
     try:
         os.killpg(pgid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return any(
+        int(fields[2]) == pgid and fields[0] not in _DEAD for pid in all_pids() if (fields := _stat(pid))
+    )
 
 
 def signal_group(pgid: int, number: int) -> None:
