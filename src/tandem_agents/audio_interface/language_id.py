@@ -257,7 +257,7 @@ _FILIPINO_SHAPE = re.compile(
 )
 
 MIXED_FROM = 0.2
-"""A share of the smaller language from which a text counts as mixed; one borrowed word in six does not."""
+"""A share of the smaller language from which a text counts as mixed; one borrowed word never does."""
 
 
 def guess_language(text: str) -> LanguageGuess:
@@ -274,7 +274,7 @@ def guess_language(text: str) -> LanguageGuess:
     share = filipino / known
     # One known word may be chance; four are enough to be sure of.
     trust = min(1.0, known / 4)
-    if MIXED_FROM <= share <= 1 - MIXED_FROM and known >= 3:
+    if MIXED_FROM <= share <= 1 - MIXED_FROM and min(english, filipino) >= 2:
         return LanguageGuess(
             language="mixed", confidence=trust * (1 - abs(share - 0.5)), english=1 - share, filipino=share
         )

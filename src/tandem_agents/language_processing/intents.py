@@ -20,7 +20,8 @@ _LEAD = compile_template(
     "|puwede mo bang|maaari mo bang)",
     FRAGMENTS,
 )
-_TAIL = compile_template("(please|thanks|thank you|for me|po|naman|nga|<name>)", FRAGMENTS)
+_TAIL = compile_template("(please|for me|po|naman|nga|<name>)", FRAGMENTS)
+_THANKS = compile_template("(thanks|thank you)", FRAGMENTS)
 _EXPAND = (
     (re.compile(r"\b(what|where|who|when|how)'s\b", re.IGNORECASE), r"\1 is"),
     (re.compile(r"\b(what|where|who)s\b(?= )", re.IGNORECASE), r"\1 is"),
@@ -74,8 +75,10 @@ def _last(text: str) -> str | None:
     """``text`` without one polite word or name at its end, or None when there is none or nothing would be left."""
     for gap in re.finditer(r"[\s,]+", text[-24:] if len(text) > 24 else text):
         start = max(0, len(text) - 24) + gap.start()
-        if _TAIL.fullmatch(text, start):
-            return clean(text[:start]) or None
+        rest = clean(text[:start])
+        # "ok thank you" is thanks, not "ok".
+        if _TAIL.fullmatch(text, start) or (" " in rest and _THANKS.fullmatch(text, start)):
+            return rest or None
     return None
 
 

@@ -151,7 +151,11 @@ def _clock_moment(draft: _Draft, now: datetime, habit: Habit) -> datetime:
     upcoming = [candidate for candidate in candidates if candidate > now]
     if upcoming:
         return upcoming[0]
-    return candidates[0] + draft.every if draft.day is not None else candidates[0] + timedelta(days=1)
+    if draft.day is None:
+        return candidates[0] + timedelta(days=1)
+    if draft.every:
+        return datetime.combine(draft.day + draft.every, _on_day(clock, draft.part, habit))
+    return candidates[0]
 
 
 def _on_day(clock: ClockTime, part: DayPart | None, habit: Habit) -> time:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tandem_agents.language_processing.contracts import Slots
-from tandem_agents.language_processing.durations import DAY, Duration, find_duration
+from tandem_agents.language_processing.durations import DAY, Duration, duration_at, find_duration
 from tandem_agents.language_processing.moments import Moment, find_moment, moment_at
 from tandem_agents.language_processing.numerals import join_spelled_digits
 from tandem_agents.language_processing.sums import read_sum
-from tandem_agents.language_processing.tokens import clean, cut, tokenize
+from tandem_agents.language_processing.tokens import clean, cut, text_at, tokenize
 
 MAX_TIMER_S = 365 * DAY
 MAX_SUBJECT_WORDS = 8
@@ -87,7 +87,7 @@ def timer(match: re.Match[str], now: datetime) -> Slots | None:
     """``10 minute timer for the eggs``: a length and perhaps a label, on either side of the word."""
     said = match.groupdict()
     before, after = clean(said.get("before") or ""), clean(said.get("after") or said.get("countdown") or "")
-    if _is_chat(before):
+    if _is_chat(before) or not (said.get("verb") or said.get("countdown") or _is_order(after, now)):
         return None
     text = f"{before} ; {after}"
     length = find_duration(tokenize(text))
@@ -97,7 +97,7 @@ def timer(match: re.Match[str], now: datetime) -> Slots | None:
     moment = find_moment(tokenize(after), now)
     if moment and moment.at > now:
         return Slots(kind="timer", at=moment.at.timestamp(), label=_label(_without(after, moment)))
-    if said.get("countdown") or not _orders(before, after):
+    if said.get("countdown") or not _only_labels(after):
         return None
     return Slots(kind="timer", label="" if length else _label(after) or _label(before), missing="duration")
 
@@ -106,7 +106,7 @@ def alarm(match: re.Match[str], now: datetime) -> Slots | None:
     """``alarm for half past six``, ``wake me in 20 minutes``; a length counts from now."""
     said = match.groupdict()
     before, after = clean(said.get("before") or ""), clean(said.get("after") or said.get("wake") or "")
-    if _is_chat(before):
+    if _is_chat(before) or not (said.get("verb") or said.get("wake") or _is_order(after, now)):
         return None
     found = find_moment(tokenize(after), now, habit="wake" if said.get("wake") else "alarm")
     if found:
@@ -117,7 +117,7 @@ def alarm(match: re.Match[str], now: datetime) -> Slots | None:
     length = find_duration(tokenize(after))
     if length and 0 < length.seconds <= MAX_TIMER_S:
         return Slots(kind="alarm", at=now.timestamp() + length.seconds, label=_label(_without(after, length)))
-    if said.get("wake") or not _orders(before, after):
+    if said.get("wake") or not _only_labels(after):
         return None
     return Slots(kind="alarm", label=_label(after), missing="moment")
 
@@ -181,7 +181,7 @@ def request(kind: str) -> Callable[[re.Match[str], datetime], Slots | None]:
 
 def detail(match: re.Match[str], now: datetime) -> Slots | None:
     """Nothing but a length or a point in time: the answer to a question asked back."""
-    text = re.sub(r"^(?:for|make it|about)\s+", "", match[0], flags=re.IGNORECASE)
+    text = re.sub(r"^(?:for|make it|about)\s+", "", clean(match[0]), flags=re.IGNORECASE)
     tokens = tokenize(text)
     length = find_duration(tokens)
     if length and (length.start, length.end) == (0, len(tokens)):
@@ -242,9 +242,19 @@ def _kind(word: str) -> str:
     return next((kind for stem, kind in _KINDS if clean(word).lower().startswith(stem)), "timer")
 
 
-def _orders(before: str, after: str) -> bool:
-    """Whether nothing but a label surrounds the word: ``set a timer for the eggs`` does order one, ``the timer rang`` not."""
+def _only_labels(after: str) -> bool:
+    """Whether nothing but a label follows the word, as in ``set a timer for the eggs``."""
     return not after or bool(_LABEL_LEAD.match(after))
+
+
+def _is_order(after: str, now: datetime) -> bool:
+    """Without a verb a time or label must follow at once: ``timer 5 minutes`` is an order, ``the timer rang at 5`` is none."""
+    tokens = tokenize(after)
+    start = int(text_at(tokens, 0) == "for" and duration_at(tokens, 1) is not None)
+    span = duration_at(tokens, start) or moment_at(tokens, 0, now)
+    if span is None:
+        return _only_labels(after)
+    return _only_labels(clean(after[tokens[span.end - 1].end :]))
 
 
 def _is_chat(before: str) -> bool:

@@ -11,6 +11,7 @@ from decimal import (
     Decimal,
     DecimalException,
     DivisionByZero,
+    Inexact,
     InvalidOperation,
     Overflow,
     localcontext,
@@ -26,6 +27,8 @@ MAX_TOKENS = 120
 MAX_EXPONENT = 1000
 _PRECISE = Context(prec=50, Emax=3000, Emin=-3000, traps=[DivisionByZero, InvalidOperation, Overflow])
 _SHOWN_DIGITS = 15
+_EXACT_DIGITS = 30
+"""An exact result is shown whole up to here."""
 
 _LEAD = re.compile(
     r"^(?:(?:so|and|now|ok|okay)\s+)?(?:what\s+(?:is|are|do|does)|what's|whats|how\s+much\s+(?:is|are|do|does)|calculate|compute|work\s+out"
@@ -112,9 +115,10 @@ def work_out(expression: str) -> Sum:
     """
     try:
         tree = ast.parse(expression, mode="eval").body
-        with localcontext(_PRECISE):
+        with localcontext(_PRECISE) as context:
             value = _value(tree, expression)
-            return _shown(expression, value)
+            inexact = context.flags[Inexact]
+        return _shown(expression, value, inexact=bool(inexact))
     except DivisionByZero:
         raise InvalidArguments("I cannot divide by zero.") from None
     except Overflow:
@@ -123,11 +127,10 @@ def work_out(expression: str) -> Sum:
         raise InvalidArguments("That is not a sum I can work out.") from None
 
 
-def _shown(expression: str, value: Decimal) -> Sum:
-    with localcontext(Context(prec=_SHOWN_DIGITS)):
-        short = +value
-    rounded = 0 if short == value else _SHOWN_DIGITS
-    if abs(short.adjusted()) > 20:
+def _shown(expression: str, value: Decimal, *, inexact: bool) -> Sum:
+    rounded = _SHOWN_DIGITS if inexact or len(value.as_tuple().digits) > _EXACT_DIGITS else 0
+    short = Context(prec=rounded or _EXACT_DIGITS).plus(value)
+    if abs(short.adjusted()) >= _EXACT_DIGITS:
         return Sum(readable(expression), f"{short.normalize():e}", rounded)
     shown = f"{short:f}"
     if "." in shown:
