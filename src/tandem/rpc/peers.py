@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from msgspec import Raw, Struct
 
-from tandem.core import clock
 from tandem.core.deadline import Deadline, current_deadline, effective_deadline
 from tandem.core.errors import DeadlineExceeded, InvalidArguments, TandemError, TooLarge, Unreachable
 from tandem.rpc.breaker import CLOSED, BreakerState
@@ -29,7 +29,8 @@ _NO_ARGUMENTS = Raw(EMPTY_MAP)
 
 
 class Outgoing(Struct):
-    """One call on its way through its attempts. ``must_be`` is the only instance that may still be asked."""
+    """One call on its way through its attempts. ``must_be`` is the only instance that may still be asked, ``refusal``
+    how the last attempt ended, which tells more than that time is up."""
 
     id: int
     action: str
@@ -40,12 +41,13 @@ class Outgoing(Struct):
     principal: Principal | None
     attempt: int = 0
     must_be: str = ""
+    refusal: TandemError | None = None
 
     def frame(self, credit: int = 0, *, endless: bool = False) -> bytes:
         """The REQUEST with what is left of the budget now."""
         budget = 0 if endless else self.deadline.remaining_ms()
         if budget <= 0 and not endless:
-            raise DeadlineExceeded(f"no time left for {self.action}")
+            raise self.refusal or DeadlineExceeded(f"no time left for {self.action}")
         try:
             frame = encode_request(
                 self.id, self.action, self.args, budget, credit, self.traceparent, self.principal
@@ -158,13 +160,14 @@ class Peers:
         """Seconds for a round trip to the peer's event loop; raises as :meth:`invoke`."""
         deadline = effective_deadline(timeout)
         link = await self._pool.acquire(self._pool.peer(peer), deadline)
-        started = clock.monotonic()
+        # Not the loop's clock: uvloop's stands still within one turn and counts in milliseconds.
+        started = time.perf_counter()
         try:
             async with asyncio.timeout_at(deadline.at):
                 await link.ping(next(self._ids))
         except TimeoutError:
             raise DeadlineExceeded(f"{peer} did not answer in time") from None
-        return clock.monotonic() - started
+        return time.perf_counter() - started
 
     def breaker(self, peer: str) -> BreakerState:
         """The state of the peer's circuit breaker."""
@@ -295,6 +298,7 @@ async def _pause(error: TandemError, ran: Ran, call: Outgoing) -> None:
     pause = pause_before_retry(error, ran, call.attempt, idempotent=call.idempotent)
     if pause is None or call.deadline.remaining() <= pause:
         raise error
+    call.refusal = error
     await asyncio.sleep(pause)
 
 

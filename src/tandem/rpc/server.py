@@ -24,7 +24,7 @@ class Listener(Protocol):
     """Accepts connections until told otherwise."""
 
     async def stop_accepting(self) -> None:
-        """New callers are no longer taken; those connected stay."""
+        """New callers are no longer taken if the transport can do that; those connected stay."""
         ...
 
     async def close(self) -> None:
@@ -115,8 +115,7 @@ class Server:
         """End the connections and running calls of every principal ``revoked`` is true for; returns how many."""
         affected = [s for s in self._sessions if s.principal is not None and revoked(s.principal)]
         for session in affected:
-            session.stop_calls(PermissionDenied("the caller's identity was revoked"))
-            session.close()
+            session.expel(PermissionDenied("the caller's identity was revoked"))
         return len(affected)
 
     async def drain(self, grace_s: float) -> None:

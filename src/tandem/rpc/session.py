@@ -74,6 +74,8 @@ class Shared(msgspec.Struct, kw_only=True):
 class Stage(Enum):
     GREETING = auto()
     OPEN = auto()
+    LEAVING = auto()
+    """Frames are ignored; the connection ends when the last call has been answered."""
     LOST = auto()
 
 
@@ -89,6 +91,7 @@ class Session:
         self._client = ""
         self._calls: dict[int, Call] = {}
         self._alarm = Alarm(self._expire)
+        self._expelled: TandemError = Cancelled("the connection ends")
         self.principal: Principal | None = None
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(shared.limits.hello_s, self._refuse, _silent(shared.limits.hello_s))
@@ -134,6 +137,13 @@ class Session:
             if call.deadline is None:
                 call.stop(draining(self._shared.service))
 
+    def expel(self, reason: TandemError) -> None:
+        """End every running call with ``reason``, and then the connection."""
+        self._stage = Stage.LEAVING
+        self._expelled = reason
+        self.stop_calls(reason)
+        self._leave_if_over()
+
     def stop_calls(self, reason: TandemError) -> None:
         """End every running call with ``reason``."""
         for call in list(self._calls.values()):
@@ -157,6 +167,9 @@ class Session:
             return
         if not same_service(frame.service, shared.service):
             self._refuse(PermissionDenied(f"this is {shared.service}, not {frame.service}"))
+            return
+        if not shared.accepting:
+            self._refuse(draining(shared.service))
             return
         try:
             self.principal = self._identify(frame.token)
@@ -313,9 +326,13 @@ class Session:
         self._leave_if_over()
 
     def _leave_if_over(self) -> None:
-        if self._stage is Stage.LOST and not self._calls:
+        if self._calls:
+            return
+        if self._stage is Stage.LOST:
             self._alarm.cancel()
             self._gone(self)
+        elif self._stage is Stage.LEAVING:
+            self._refuse(self._expelled)
 
     def _credit(self, frame: Credit) -> None:
         call = self._calls.get(frame.id)

@@ -29,6 +29,10 @@ RETRY_S = 0.005
 
 CONNECT_TIMEOUT_MS = 3000
 
+NEVER_RECONNECT_MS = 24 * 3600 * 1000
+"""Longer than any DEALER of ours lives. Not -1, which means "never" too but lets libzmq 4.3 throw away, at the
+disconnect, messages that have arrived and are not yet read."""
+
 _FAILED_HANDSHAKE = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -104,9 +108,8 @@ class ZmqListener:
         self._by_fd: dict[int, RouterChannel] = {}
         self._unsent: dict[RouterChannel, None] = {}
         self._flush_handle: asyncio.Handle | None = None
-        self._unbound: asyncio.Future[None] = self._loop.create_future()
         self.endpoint = ""
-        self._monitor = Monitor(socket, zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED, self._happened)
+        self._monitor = Monitor(socket, zmq.EVENT_DISCONNECTED, self._disconnected)
         self._router = LoopSocket(socket, self._receive)
 
     @classmethod
@@ -130,14 +133,13 @@ class ZmqListener:
         return listener
 
     async def stop_accepting(self) -> None:
-        if self.endpoint:
-            endpoint, self.endpoint = self.endpoint, ""
-            self._router.socket.unbind(endpoint)
-            # Until libzmq's thread has closed it, it would go on accepting what the next instance should get.
-            await self._unbound
+        """Nothing: to libzmq a listener owns the connections it accepted, so unbinding would end running calls.
+
+        Who connects meanwhile is told ``Draining`` by the server and tries again, until it reaches the next instance
+        behind the same listening descriptor or this one is closed.
+        """
 
     async def close(self) -> None:
-        await self.stop_accepting()
         self._flush()
         for channel in list(self._channels.values()):
             self.forget(channel, Unreachable("connection closed"))
@@ -222,14 +224,11 @@ class ZmqListener:
         channel.receiver = self._accept(channel)
         return channel
 
-    def _happened(self, event: int, value: int) -> None:
-        if event == zmq.EVENT_DISCONNECTED:
-            channel = self._by_fd.pop(value, None)
-            if channel is not None:
-                channel.queue.clear()
-                self.forget(channel, Unreachable("connection lost"))
-        elif event == zmq.EVENT_CLOSED and not self._unbound.done():
-            self._unbound.set_result(None)
+    def _disconnected(self, _event: int, fd: int) -> None:
+        channel = self._by_fd.pop(fd, None)
+        if channel is not None:
+            channel.queue.clear()
+            self.forget(channel, Unreachable("connection lost"))
 
 
 class DealerChannel:
@@ -304,6 +303,8 @@ class DealerChannel:
         elif event & _NOT_CONNECTED:
             self._lose(Unreachable("connection refused"))
         else:
+            # What the peer sent before it hung up is still to be read, among it perhaps our answers.
+            self._dealer.drain_input()
             self._lose(Unreachable("connection lost"))
 
     def _lose(self, reason: TandemError) -> None:
@@ -355,7 +356,7 @@ class ZmqCaller:
             raise ConfigError(f"{endpoint.address} speaks CURVE only, and this process has no keys")
         socket: RawSocket = self._context.socket(zmq.DEALER)
         configure(socket)
-        socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        socket.setsockopt(zmq.RECONNECT_IVL, NEVER_RECONNECT_MS)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
         if endpoint.curve_public and self._keys is not None:
             socket.setsockopt(zmq.CURVE_SERVERKEY, endpoint.curve_public)

@@ -80,6 +80,11 @@ class LoopSocket:
                 self._receive()
         self._handle = self._loop.call_soon(self.drain)
 
+    def drain_input(self) -> None:
+        """Receive everything that has arrived, however much it is."""
+        while not self.socket.closed and int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._receive()
+
     def want_room(self) -> None:
         """Call ``writable`` once there is room."""
         self._wants = zmq.POLLIN | zmq.POLLOUT
