@@ -57,9 +57,10 @@ class Conversation:
             if piece.heard is not None:
                 transcript, language = piece.heard.text, piece.heard.language
                 self._tell(f"you:    {transcript}", again=not piece.heard.final)
+            if piece.said is not None:
+                self._tell(f"answer: {piece.said}")
             if piece.answer is not None:
                 answer = piece.answer
-                self._tell(f"answer: {answer.answer}")
             if piece.sound is not None:
                 spoken.append(from_pcm(piece.sound))
             if piece.timings is not None:

@@ -27,11 +27,16 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class TalkPiece(Struct, frozen=True, kw_only=True):
-    """One part of a spoken turn: what is heard so far, the answer, a piece of its sound, and at last the timings."""
+    """One part of a spoken turn; exactly one field is set.
+
+    ``heard`` is what is heard so far, ``said`` a sentence of the answer, ``sound`` a piece of its sound, ``answer``
+    the whole, and ``timings`` come last.
+    """
 
     heard: Heard | None = None
-    answer: Answer | None = None
+    said: str | None = None
     sound: Pcm | None = None
+    answer: Answer | None = None
     timings: dict[str, float] | None = None
 
 

@@ -2,62 +2,99 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from tandem.agent import Agent
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem_agents.audio_interface.contracts import Heard, Hearing, Reading
-from tandem_agents.core_services.contracts import Answer, TalkPiece
+from tandem_agents.core_services.contracts import Answer, Piece, TalkPiece
 from tandem_agents.core_services.turn import timed
 
-Ask = Callable[[str, dict[str, float]], Awaitable[Answer]]
-"""Answers a transcript; the timings so far become part of the answer's."""
+AnswerInPieces = Callable[[str], AsyncGenerator[Piece, None]]
+"""From a transcript to the sentences of its answer, and at last the answer as a whole."""
 
 
-async def converse(
-    agent: Agent, ask: Ask, source: str, session: str, *, wake: bool, whole: bool
-) -> AsyncGenerator[TalkPiece, None]:
-    """What is heard, then the answer, then the answer's sound, each as soon as it is there.
+class Conversation:
+    """One spoken turn of one session. A sentence is spoken while the next one is still being made."""
 
-    ``whole`` hears the sound to its end before answering, otherwise the first utterance is the request. Ends without
-    an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
-    """
-    timings: dict[str, float] = {}
-    said: list[Heard] = []
-    with timed(timings, "hear"):
-        async for heard in agent.peer(Hearing).listen(source, wake):
-            if not heard.final:
-                yield TalkPiece(heard=_joined([*said, heard]))
-                continue
-            said.append(heard)
-            yield TalkPiece(heard=_joined(said))
-            if not whole:
-                break
-    request = _joined(said).text if said else ""
-    if not request:
-        return
-    answer = await ask(request, timings)
-    yield TalkPiece(answer=answer)
-    timings = dict(answer.timings)
-    with timed(timings, "speak"):
-        async with contextlib.aclosing(_speak(agent, answer.answer, session, timings)) as sounds:
-            async for sound in sounds:
-                yield sound
-    yield TalkPiece(timings=timings)
+    def __init__(self, agent: Agent, answer: AnswerInPieces, session: str):
+        self._agent = agent
+        self._answer = answer
+        self._session = session
+        self._timings: dict[str, float] = {}
 
+    async def hold(self, source: str, *, wake: bool, whole: bool) -> AsyncGenerator[TalkPiece, None]:
+        """Everything that is heard and said, as soon as it is there.
 
-async def _speak(
-    agent: Agent, text: str, session: str, timings: dict[str, float]
-) -> AsyncGenerator[TalkPiece, None]:
-    started = clock.monotonic()
-    try:
-        async for pcm in agent.peer(Reading).speak(text, session):
-            timings.setdefault("first_sound", clock.monotonic() - started)
-            yield TalkPiece(sound=pcm)
-    except TandemError as error:
-        agent.log.warning("the answer was not spoken to its end: %s", error)
+        ``whole`` hears the sound to its end before answering, otherwise the first utterance is the request. Ends
+        without an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
+        """
+        request: Heard | None = None
+        with timed(self._timings, "hear"):
+            async with aclosing(self._hear(source, wake, whole)) as heard:
+                async for request in heard:
+                    yield TalkPiece(heard=request)
+        if request is None or not request.final or not request.text:
+            return
+        async with aclosing(self._reply(request.text)) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield TalkPiece(timings=self._timings)
+
+    async def _hear(self, source: str, wake: bool, whole: bool) -> AsyncGenerator[Heard, None]:
+        """What was said so far; the last item is final."""
+        said: list[Heard] = []
+        async for heard in self._agent.peer(Hearing).listen(source, wake):
+            if heard.final:
+                said.append(heard)
+                if not whole:
+                    break
+            else:
+                yield _joined([*said, heard])
+        if said:
+            yield _joined(said)
+
+    async def _reply(self, request: str) -> AsyncGenerator[TalkPiece, None]:
+        """The answer's sentences and their sound, then the whole answer."""
+        sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        thinking = asyncio.create_task(self._think(request, sentences))
+        started = clock.monotonic()
+        try:
+            speakable = True
+            while (sentence := await sentences.get()) is not None:
+                yield TalkPiece(said=sentence)
+                if not speakable:
+                    continue
+                try:
+                    async for pcm in self._agent.peer(Reading).speak(sentence, self._session):
+                        self._timings.setdefault("first_sound", clock.monotonic() - started)
+                        yield TalkPiece(sound=pcm)
+                except TandemError as error:
+                    speakable = False
+                    self._agent.log.warning("the answer was not spoken to its end: %s", error)
+            answer = await thinking
+        finally:
+            thinking.cancel()
+            await asyncio.gather(thinking, return_exceptions=True)
+        self._timings = {**answer.timings, **self._timings, "answer_and_speak": clock.monotonic() - started}
+        yield TalkPiece(answer=answer)
+
+    async def _think(self, request: str, sentences: asyncio.Queue[str | None]) -> Answer:
+        """Feed the sentences of the answer; returns the answer. None in the queue marks the end, also of a failure."""
+        answer: Answer | None = None
+        try:
+            async with aclosing(self._answer(request)) as pieces:
+                async for piece in pieces:
+                    if piece.text:
+                        sentences.put_nowait(piece.text)
+                    answer = piece.answer or answer
+        finally:
+            sentences.put_nowait(None)
+        assert answer is not None, "the last piece carries the answer"
+        return answer
 
 
 def _joined(said: list[Heard]) -> Heard:

@@ -18,7 +18,15 @@ from tandem.core.errors import Cancelled, TandemError
 from tandem.core.ids import new_id
 from tandem_agents.core_services.alarm_desk import AlarmDesk
 from tandem_agents.core_services.announcements import Announcements
-from tandem_agents.core_services.contracts import AlarmRang, Announcement, Answer, Piece, Source
+from tandem_agents.core_services.contracts import (
+    AlarmRang,
+    Announcement,
+    Answer,
+    Piece,
+    Source,
+    TalkPiece,
+)
+from tandem_agents.core_services.conversation import Conversation
 from tandem_agents.core_services.follow_ups import FollowUps
 from tandem_agents.core_services.memory_skill import MemorySkill
 from tandem_agents.core_services.requests import check_text, rank
@@ -105,24 +113,26 @@ class RequestCoordinator(Agent):
     ) -> AsyncGenerator[Piece, None]:
         """The answer sentence by sentence as it is made."""
         turn = self._begin(text, session, user, source)
-        said: list[str] = []
-        language: Language = "en"
-        asked = clock.monotonic()
-        self._streaming[turn.id] = session
-        try:
-            with start_turn(turn.id, session=session, source=source), turn.stage("total"):
-                await self._understand(turn)
-                async with aclosing(self._answer_in_parts(turn)) as parts:
-                    async for part in parts:
-                        worded = await self._word(part, turn)
-                        turn.timings.setdefault("first_words", clock.monotonic() - asked)
-                        said.append(worded.text)
-                        language = worded.language
-                        yield Piece(text=worded.text)
-        finally:
-            self._streaming.pop(turn.id, None)
-            answer = self._finish(turn, Wording(" ".join(said), language))
-        yield Piece(answer=answer)
+        with start_turn(turn.id, session=session, source=source):
+            async with aclosing(self._in_pieces(turn)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    @action
+    async def converse(
+        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
+    ) -> AsyncGenerator[TalkPiece, None]:
+        """Listen, answer, speak."""
+        turn_id = new_id()
+
+        def answer(text: str) -> AsyncGenerator[Piece, None]:
+            return self._in_pieces(self._begin(text, session, user, "voice", turn_id))
+
+        with start_turn(turn_id, session=session, source="voice"):
+            conversation = Conversation(self, answer, session)
+            async with aclosing(conversation.hold(source, wake=wake, whole=whole)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     @action(name="stop")
     async def interrupt(self, session: str = "") -> int:
@@ -157,10 +167,30 @@ class RequestCoordinator(Agent):
     async def tidy(self) -> None:
         await self._desk.tidy()
 
-    def _begin(self, text: str, session: str, user: str, source: Source) -> Turn:
-        return Turn(
-            new_id(), check_text(text), session, user, source, Analysis(intent="empty", confidence=0, text="")
-        )
+    def _begin(self, text: str, session: str, user: str, source: Source, turn_id: str = "") -> Turn:
+        nothing_yet = Analysis(intent="empty", confidence=0, text="")
+        return Turn(turn_id or new_id(), check_text(text), session, user, source, nothing_yet)
+
+    async def _in_pieces(self, turn: Turn) -> AsyncGenerator[Piece, None]:
+        """The sentences of the answer as they are made, then the answer as a whole."""
+        said: list[str] = []
+        language: Language = "en"
+        asked = clock.monotonic()
+        self._streaming[turn.id] = turn.session
+        try:
+            with turn.stage("total"):
+                await self._understand(turn)
+                async with aclosing(self._answer_in_parts(turn)) as parts:
+                    async for part in parts:
+                        worded = await self._word(part, turn)
+                        turn.timings.setdefault("first_words", clock.monotonic() - asked)
+                        said.append(worded.text)
+                        language = worded.language
+                        yield Piece(text=worded.text)
+        finally:
+            self._streaming.pop(turn.id, None)
+            answer = self._finish(turn, Wording(" ".join(said), language))
+        yield Piece(answer=answer)
 
     def _finish(self, turn: Turn, worded: Wording) -> Answer:
         self.log.info("turn %s: %s in %.3f s", turn.id, turn.intent, turn.timings["total"])
