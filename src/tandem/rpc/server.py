@@ -65,6 +65,7 @@ class Server:
         )
         self._sessions: set[Session] = set()
         self._listeners: list[Listener] = []
+        self._left = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -121,19 +122,20 @@ class Server:
     async def drain(self, grace_s: float) -> None:
         """Take no more calls and let the running ones finish, for at most ``grace_s`` seconds.
 
-        Callers are told to go elsewhere first; streams without a deadline are ended, since they would never finish.
+        Callers are told to go elsewhere; streams without a deadline are ended, since they would never finish. Returns
+        when every caller has hung up: only they know that no call of theirs is still on its way to us.
         """
         self._shared.accepting = False
         await asyncio.gather(*(listener.stop_accepting() for listener in self._listeners))
         for session in list(self._sessions):
             session.drain()
-        running = [call.finished() for session in self._sessions for call in session.calls]
-        if running:
-            try:
-                async with asyncio.timeout(grace_s):
-                    await asyncio.gather(*running)
-            except TimeoutError:
-                pass
+        try:
+            async with asyncio.timeout(grace_s):
+                while any(session.in_use for session in self._sessions):
+                    self._left.clear()
+                    await self._left.wait()
+        except TimeoutError:
+            pass
 
     async def close(self) -> None:
         """End running calls with ``Draining`` and release every connection and listener."""
@@ -149,6 +151,10 @@ class Server:
         self._listeners.clear()
 
     def _accept(self, channel: Channel) -> Session:
-        session = Session(self._shared, channel, self._sessions.discard)
+        session = Session(self._shared, channel, self._forget)
         self._sessions.add(session)
         return session
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.discard(session)
+        self._left.set()

@@ -101,6 +101,11 @@ class Session:
         return self._stage is not Stage.LOST
 
     @property
+    def in_use(self) -> bool:
+        """Whether the caller may still count on this connection, or on a call it made here."""
+        return self._stage in (Stage.OPEN, Stage.LEAVING) or bool(self._calls)
+
+    @property
     def calls(self) -> Collection[Call]:
         """Calls in flight."""
         return self._calls.values()
