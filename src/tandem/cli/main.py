@@ -27,6 +27,7 @@ VERBS = {
     "config": Verb("tandem.cli.config", "Judge, show, explain, convert and describe the fleet file."),
     "graph": Verb("tandem.cli.graph", "Who needs whom, and in which order agents start."),
     "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
+    "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
     "bench": Verb("tandem.cli.bench", "Run a benchmark by name."),
     "version": Verb("tandem.cli.version", "Show the version."),
 }

@@ -24,6 +24,7 @@ from tandem.events.streams import (
     StreamPair,
     ensure_streams,
     heal_sources,
+    keep_streams,
 )
 
 __all__ = [

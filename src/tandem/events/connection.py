@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -27,13 +28,19 @@ RETRY_MAX_S = 1.0
 PING_INTERVAL_S = 10
 """With two unanswered pings a stopped server is noticed within 30 s; publishers notice by their own timeouts."""
 
+MAX_NOTED = 100
+"""Different troubles of one connection that are told apart."""
+
+_DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
+
 Listener = Callable[[Client], Awaitable[None]]
 
 
 class Connection:
     """Keeps one nats-py client connected from :meth:`start` to :meth:`close`.
 
-    Several users of one process share it: they await :meth:`client`, and listen for every new one.
+    Several users of one process share it: they await :meth:`client`, and listen for every new one. ``denied`` holds
+    the subjects, in lower case, the server refused to take from us.
     """
 
     def __init__(self, access: NatsAccess, name: str) -> None:
@@ -42,6 +49,7 @@ class Connection:
         self.inbox_prefix = access.inbox_prefix or f"_INBOX.{name}"
         self.last_error: str = ""
         self.connects = 0
+        self.denied: set[str] = set()
         self._client: Client | None = None
         self._connected = asyncio.Event()
         self._lost = asyncio.Event()
@@ -126,7 +134,9 @@ class Connection:
                 lost.set()
 
         async def on_error(error: Exception) -> None:
-            self._note(error)
+            # What goes wrong while closing is nobody's concern, and what does while connecting is raised as well.
+            if client is self._client:
+                self._note(error)
 
         seed = self.access.nkey_seed.decode()
         await client.connect(
@@ -146,6 +156,7 @@ class Connection:
         self.connects += 1
         self.last_error = ""
         self._reported.clear()
+        self.denied.clear()
         self._connected.set()
         for listener in self._listeners:
             await listener(client)
@@ -154,6 +165,7 @@ class Connection:
         access = self.access
         if not access.ca_file:
             return None
+        logging.getLogger("asyncio").addFilter(_useful)
         context = ssl.create_default_context(cafile=access.ca_file)
         context.load_cert_chain(access.cert_file, access.key_file)
         return context
@@ -161,10 +173,18 @@ class Connection:
     def _note(self, error: BaseException) -> None:
         """Say each kind of trouble once per outage; a server that is away would otherwise fill the log."""
         self.last_error = str(error) or type(error).__name__
+        refused = _DENIED.search(self.last_error)
+        if refused and len(self.denied) < MAX_NOTED:
+            self.denied.add(refused[1])  # nats-py tells errors in lower case
         kind = f"{type(error).__name__}:{self.last_error}"
-        if kind not in self._reported and len(self._reported) < 100:
+        if kind not in self._reported and len(self._reported) < MAX_NOTED:
             self._reported.add(kind)
             log.warning("NATS at %s: %s", self.access.url, self.last_error)
+
+
+def _useful(record: logging.LogRecord) -> bool:
+    """Not asyncio's remark on how nats-py upgrades its stream to TLS, made whenever a server closes a connection."""
+    return "eof_received() has no effect when using ssl" not in str(record.msg)
 
 
 async def _close_quietly(client: Client) -> None:

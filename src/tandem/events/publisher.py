@@ -10,7 +10,7 @@ from nats.js.api import PubAck
 from nats.js.errors import APIError, NoStreamResponseError
 
 from tandem.core.deadline import Deadline, effective_deadline
-from tandem.core.errors import TandemError, TooLarge, Unavailable, Unreachable
+from tandem.core.errors import PermissionDenied, TandemError, TooLarge, Unavailable, Unreachable
 from tandem.events.connection import Connection
 
 MAX_IN_FLIGHT = 512
@@ -43,7 +43,7 @@ class Publisher:
 
         ``timeout`` is in seconds, None takes what is left of the current request, else 5 s. Raises
         :class:`Unreachable` when NATS stays away for that long, :class:`TooLarge` above the server's limit (1 MiB),
-        :class:`Unavailable` when the stream refuses it.
+        :class:`Unavailable` when the stream refuses it, :class:`PermissionDenied` for a subject that is not ours.
         """
         deadline = effective_deadline(timeout)
         try:
@@ -68,8 +68,9 @@ class Publisher:
                 if error.code in _REFUSED_STATUS:
                     raise Unavailable(f"NATS refuses {subject}: {error.description}") from error
             except (NoStreamResponseError, nats.errors.Error, TimeoutError, OSError):
-                # Restarting or not ready; the deadline bounds how often we come round.
-                pass
+                # Restarting or not ready; the deadline bounds how often we come round. A refusal for lack of rights
+                # arrives beside the request, which merely stays unanswered.
+                self._require_permission(subject)
             await asyncio.sleep(RETRY_S)
 
     async def _attempt(self, client: Client, subject: str, payload: bytes, headers: dict[str, str]) -> PubAck:
@@ -85,6 +86,11 @@ class Publisher:
         finally:
             request.cancel()
             lost.cancel()
+
+    def _require_permission(self, subject: str) -> None:
+        if subject.lower() in self._connection.denied:
+            self._connection.denied.discard(subject.lower())
+            raise PermissionDenied(f"{self._connection.name} may not publish on {subject}")
 
     def _gave_up(self, subject: str) -> TandemError:
         reason = self._connection.last_error or "no acknowledgement"

@@ -92,6 +92,11 @@ class Registry:
         """The leases of this machine's agents, by name."""
         return await self._read([key for key in await self._keys(f"{KEY_PREFIX}*") if "@" not in key])
 
+    async def mirrored_agents(self, machine: str) -> set[str]:
+        """Names of another machine's agents of which there is a copy here."""
+        keys = await self._keys(mirrored_key("*", _escape(machine)))
+        return {key.removeprefix(KEY_PREFIX).partition("@")[0] for key in keys}
+
     async def replace_mirrored(self, machine: str, leases: Iterable[Lease]) -> None:
         """Make ``leases`` all that is known here of another machine; they do not expire."""
         wanted = {mirrored_key(lease.agent, machine): _encode(lease) for lease in leases}

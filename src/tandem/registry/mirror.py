@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,11 +18,10 @@ import nats.errors
 from msgspec import Struct, structs
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
-from nats.js.errors import NotFoundError
 
-from tandem.core.errors import TandemError
+from tandem.core.errors import TandemError, Unavailable
 from tandem.events.connection import Connection
-from tandem.events.streams import STALE_S, domain_answers, ensure_stream
+from tandem.events.streams import API_TIMEOUT_S, STALE_S, domain_answers, ensure_stream
 from tandem.registry.client import Registry
 from tandem.registry.lease import Lease
 
@@ -159,9 +159,15 @@ class _Sequences(Struct, frozen=True):
     messages: int = 0
 
 
+class _ApiError(Struct, frozen=True):
+    code: int
+    description: str = ""
+
+
 class _BucketState(Struct, frozen=True):
-    state: _Sequences
+    state: _Sequences = _Sequences()
     mirror: _MirrorState = _MirrorState()
+    error: _ApiError | None = None
 
 
 class _PeerBucket:
@@ -171,22 +177,25 @@ class _PeerBucket:
         self._registry = registry
         self._peer = peer
         self._copied: _Sequences | None = None
+        self._names: set[str] = set()
 
     def forget(self) -> None:
         self._copied = None
 
     async def step(self, client: Client) -> None:
-        stream = bucket_stream(self._peer)
-        manager = client.jetstream()
-        try:
-            await manager.stream_info(stream)
-        except NotFoundError:
-            await manager.add_stream(self._mirror_config())
-        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=5.0)
+        reply = await client.request(
+            f"$JS.API.STREAM.INFO.{bucket_stream(self._peer)}", b"", timeout=API_TIMEOUT_S
+        )
         found = msgspec.json.decode(reply.data, type=_BucketState)
-        if found.state != self._copied:
-            await self._registry.replace_mirrored(self._peer, await _snapshot(client, self._peer))
-            self._copied = found.state
+        if found.error is not None:
+            if found.error.code != HTTPStatus.NOT_FOUND:
+                raise Unavailable(f"NATS refuses: {found.error.description}")
+            await client.jetstream().add_stream(self._mirror_config())
+            return
+        if found.state != self._copied or await self._registry.mirrored_agents(self._peer) != self._names:
+            leases = await _snapshot(client, self._peer)
+            await self._registry.replace_mirrored(self._peer, leases)
+            self._copied, self._names = found.state, {lease.agent for lease in leases}
         silent = found.mirror.active < 0 or found.mirror.active > STALE_S * 1e9
         if silent and await domain_answers(client, self._peer):
             await self._make_again(client)
