@@ -198,15 +198,16 @@ MakeServers = Callable[..., Servers]
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority.open(Home(tmp_path))
+    return Authority.open(Home(tmp_path / "a home"))
 
 
 @pytest.fixture
 async def make_servers(tmp_path: Path, short_path: Path, authority: Authority) -> AsyncIterator[MakeServers]:
     made: list[Servers] = []
+    odd = tmp_path / "a home" / "machines"  # a space, as in many real paths
 
     def make(name: str, ports: InfraPorts | None = None, link: Link | None = None) -> Servers:
-        dirs = MachineDirs(tmp_path / "machines" / name, short_path / name)
+        dirs = MachineDirs(odd / name, short_path / name)
         made.append(Servers(authority, name, dirs, ports or free_ports(), link))
         return made[-1]
 
