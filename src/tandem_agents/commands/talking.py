@@ -13,7 +13,15 @@ from tandem.core.errors import InvalidArguments, NotFound, TandemError, Unavaila
 from tandem_agents.audio_interface.contracts import Capture
 from tandem_agents.commands.talk import TalkResult
 from tandem_agents.core_services.contracts import Answer, FrontDoor
-from tandem_agents.engines.audio import SPEECH_RATE, concat, from_pcm, read_file, require_audible, to_pcm, to_wav
+from tandem_agents.engines.audio import (
+    SPEECH_RATE,
+    concat,
+    from_pcm,
+    read_file,
+    require_audible,
+    to_pcm,
+    to_wav,
+)
 from tandem_agents.engines.kinds import Audio, Pcm
 from tandem_agents.engines.optional import load_module
 
