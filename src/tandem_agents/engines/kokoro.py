@@ -33,6 +33,9 @@ RATE = 24_000
 MAX_TOKENS = 510
 """The model's context of 512 less the two pad tokens (config.json of hexgrad/Kokoro-82M)."""
 
+CHUNK_TOKENS = 250
+"""Tokens computed at a time. The memory of a run grows with them: 300 MB for these, twice that for the maximum."""
+
 STYLE_SIZE = 256
 
 # The model's symbols by token id, from the same config.json.
@@ -113,6 +116,8 @@ class Kokoro:
         if not 0.5 <= speed <= 2.0:
             raise InvalidArguments(f"speed is 0.5 to 2.0, not {speed}")
         run = onnxruntime.RunOptions()
+        # Gives the memory of a long sentence back after it; otherwise the process keeps its largest for ever.
+        run.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         calls = [
             functools.partial(self._speaker.speak, sentence, chosen, speed, run)
             for sentence in sentences(speakable(text))
@@ -165,10 +170,10 @@ class _Speaker:
 
 
 def _chunks(tokens: list[int]) -> Iterator[list[int]]:
-    """At most :data:`MAX_TOKENS` each, cut at the last blank before if there is one."""
-    while len(tokens) > MAX_TOKENS:
-        blanks = [at for at in range(1, MAX_TOKENS) if tokens[at] == _BLANK]
-        cut = blanks[-1] if blanks else MAX_TOKENS
+    """At most :data:`CHUNK_TOKENS` each, cut at the last blank before if there is one."""
+    while len(tokens) > CHUNK_TOKENS:
+        blanks = [at for at in range(1, CHUNK_TOKENS) if tokens[at] == _BLANK]
+        cut = blanks[-1] if blanks else CHUNK_TOKENS
         yield tokens[:cut]
         tokens = tokens[cut:]
     if any(token > _LAST_PUNCTUATION for token in tokens):

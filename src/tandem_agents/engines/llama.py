@@ -29,7 +29,9 @@ _QUIET = -1
 class LlamaOptions(Struct, frozen=True, kw_only=True):
     """How the model runs.
 
-    ``context_tokens`` is shared by ``parallel`` conversations answered at a time. ``threads`` 0 takes every core.
+    ``context_tokens`` is shared by ``parallel`` conversations answered at a time. ``threads`` 0 takes every core
+    but one: llama.cpp's threads wait for each other by spinning, so one that must share its core stops them all (on two
+    cores with two busy neighbours two threads made 12 tokens/s, one made 44).
     ``gpu_layers`` -1 lets llama.cpp put on the GPU what fits; it needs a build of ``xllamacpp`` with GPU support.
     """
 
@@ -123,8 +125,11 @@ def _start(path: Path, options: LlamaOptions) -> Any:
     params.n_ctx = options.context_tokens
     params.n_parallel = options.parallel
     params.n_gpu_layers = options.gpu_layers
-    threads = options.threads or len(os.sched_getaffinity(0))
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    threads = options.threads or max(1, len(os.sched_getaffinity(0)) - 1)
+    for pool in (params.cpuparams, params.cpuparams_batch):
+        pool.n_threads = threads
+        # Idle threads sleep rather than poll for work.
+        pool.poll = 0
     params.use_jinja = True
     params.verbosity = _QUIET
     # The library insists on listening for HTTP: on a socket in a private directory that is gone once it listens.

@@ -30,8 +30,8 @@ LAYER_NORM_EPSILON = 1e-12
 MAX_TOKENS = 256
 """The window the model was trained for (its ``sentence_bert_config.json``)."""
 
-BATCH = 32
-"""Texts computed together; their attention matrices take 38 MB at full length."""
+BATCH = 8
+"""Texts computed together; their attention matrices take 25 MB at full length."""
 
 
 class MiniLm:

@@ -14,7 +14,7 @@ _MAYBE_LAST = frozenset({"etc", "a.m", "p.m", "u.s", "inc", "ltd", "jr", "no"})
 _END = re.compile(r"""[.!?…]+["'”’)\]]*(?=\s|$)|\n+""")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)")
 
-LONG_SENTENCE = 240
+LONG_SENTENCE = 160
 """Characters after which a sentence is cut at its last clause, so that speaking starts soon."""
 
 _MARKUP = [

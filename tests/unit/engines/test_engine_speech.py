@@ -65,7 +65,7 @@ def test_phonemes_are_symbols_of_the_model(phonemizer: Phonemizer, language: str
 def test_token_chunks_fit_the_model_and_lose_nothing(tokens: list[int]) -> None:
     """Joined again the chunks are the sentence, less a last one that is only punctuation."""
     chunks = list(kokoro._chunks(tokens))
-    assert all(0 < len(chunk) <= kokoro.MAX_TOKENS for chunk in chunks)
+    assert all(0 < len(chunk) <= kokoro.CHUNK_TOKENS for chunk in chunks)
     joined = [token for chunk in chunks for token in chunk]
     assert tokens[: len(joined)] == joined
     assert all(token <= kokoro._BLANK for token in tokens[len(joined) :])
