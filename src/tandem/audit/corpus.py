@@ -82,7 +82,9 @@ def _case(rule: str, title: str, text: str) -> Case:
                 expected.add((path, number))
             if _FILE in line:
                 expected.add((path, 1))
-        clean = (line.replace(_HERE, "").replace(_FILE, "").rstrip() if "«" in line else line for line in lines)
+        clean = (
+            line.replace(_HERE, "").replace(_FILE, "").rstrip() if "«" in line else line for line in lines
+        )
         files[path] = "\n".join(clean).rstrip("\n") + "\n"
     return Case(rule, title, files, frozenset(expected))
 

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 class Entries(Struct):
     """``declared``: files somebody names as what to run; ``roots``: these and every file that can be run by itself.
 
-    ``loads``: root → all files of the tree it imports, itself included.
+    ``loads``: root → all files of the tree it imports, itself included. ``near``: root → those at most two imports
+    away, packages' ``__init__`` files not counted: what a program imports so directly it is likely to use.
     """
 
     declared: frozenset[str]
     roots: frozenset[str]
     loads: dict[str, frozenset[str]]
+    near: dict[str, frozenset[str]]
 
-    def processes_of(self, path: str) -> frozenset[str]:
-        """The entry points that load ``path``."""
-        return frozenset(root for root, loaded in self.loads.items() if path in loaded)
+    def users_of(self, path: str) -> frozenset[str]:
+        """The entry points likely to run what ``path`` does."""
+        return frozenset(root for root, loaded in self.near.items() if path in loaded)
 
 
 def find_entries(project: Project) -> Entries:
@@ -41,23 +43,26 @@ def find_entries(project: Project) -> Entries:
     }  # fmt: skip
     roots = declared | guarded
     graph = {path: _imports(project, path, facts) for path, facts in project.modules.items()}
-    return Entries(declared, frozenset(roots), {root: frozenset(_closure(graph, root)) for root in roots})
+    direct = {
+        path: {item for item in found if not item.endswith("__init__.py")} for path, found in graph.items()
+    }
+    return Entries(
+        declared,
+        frozenset(roots),
+        {root: frozenset(_closure(graph, root)) for root in roots},
+        {root: frozenset(_closure(direct, root, steps=2)) for root in roots},
+    )
 
 
-def _closure(graph: dict[str, set[str]], root: str) -> set[str]:
-    seen: set[str] = set()
-    pending = [root]
-    while pending:
-        path = pending.pop()
-        if path not in seen:
-            seen.add(path)
-            pending.extend(graph.get(path, ()))
+def _closure(graph: dict[str, set[str]], root: str, steps: int = 1_000_000) -> set[str]:
+    """What can be reached from ``root`` in at most ``steps`` imports."""
+    seen = {root}
+    edge = {root}
+    while edge and steps > 0:
+        edge = set().union(*(graph.get(path, ()) for path in edge)) - seen
+        seen |= edge
+        steps -= 1
     return seen
-
-
-def imports_of(project: Project, path: str) -> set[str]:
-    """The files of the tree that ``path`` imports or names as a module to load."""
-    return _imports(project, path, project.modules[path])
 
 
 def _imports(project: Project, path: str, facts: ModuleFacts) -> set[str]:

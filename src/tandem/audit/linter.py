@@ -5,17 +5,18 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from tandem.audit.python.dynamic import defines_dynamically
 from tandem.audit.python.facts import Undefined
 from tandem.core.errors import Unavailable
 
@@ -87,6 +88,10 @@ class Lint:
         return found
 
 
+_OTHER_SILENCERS = re.compile(r"#.*(undefined-variable|E0602|name-defined|reportUndefinedVariable)")
+"""Comments by which an author told another linter that the name comes from elsewhere."""
+
+
 def sift(text: str, hits: list[Undefined]) -> list[Undefined]:
     """The hits that can really fail: names no branch for another Python and no trick with ``globals()`` explains.
 
@@ -96,50 +101,18 @@ def sift(text: str, hits: list[Undefined]) -> list[Undefined]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    if _defines_dynamically(tree):
+    if defines_dynamically(tree):
         return []
-    annotations, branches = _annotations(tree), _other_python(tree)
+    annotations, branches, lines = _annotations(tree), _other_python(tree), text.splitlines()
     kept = []
     for hit in hits:
+        if hit.line <= len(lines) and _OTHER_SILENCERS.search(lines[hit.line - 1]):
+            continue
         if any(start <= hit.line <= end for start, end in branches):
             continue
         annotated = any(start <= (hit.line, hit.column) <= end for start, end in annotations)
         kept.append(Undefined(hit.name, hit.line, hit.column, hit.star, hit.exported, annotated))
     return kept
-
-
-def _defines_dynamically(tree: ast.Module) -> bool:
-    """The module puts names into itself: ``globals()[...] = ``, ``globals().update``, ``exec`` at its top level."""
-    for node in ast.walk(tree):
-        call: Any = None
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-            call = node.value
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ("update", "setdefault")
-        ):
-            call = node.func.value
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in ("exec", "execfile")
-        ):
-            if len(node.args) + len(node.keywords) < 2 or "globals" in ast.dump(node):
-                return True
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in ("_convert_", "_convert")
-        ):
-            return True
-        if (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Name)
-            and call.func.id in ("globals", "vars", "locals")
-        ):
-            return True
-    return False
 
 
 def _annotations(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -170,7 +143,7 @@ def parses_elsewhere(root: Path, path: str) -> bool:
         return False
     done = subprocess.run(
         [ruff, "check", "--isolated", "--no-cache", "--select", "F821", "--output-format", "json", "--quiet",
-         "--target-version", "py314", "--no-force-exclude", f"./{path}"],
+         "--target-version", "py313", "--no-force-exclude", f"./{path}"],
         cwd=root, capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode not in (0, 1):

@@ -13,7 +13,7 @@ from tandem.audit.fleet.sniff import TextFacts, text_facts
 from tandem.audit.model import Finding
 from tandem.audit.python.collect import facts_of
 from tandem.audit.python.facts import ModuleFacts
-from tandem.audit.python.module import PyModule, parse
+from tandem.audit.python.module import PyModule, parse, verify
 from tandem.audit.rules import syntax_error
 from tandem.audit.rules.catalogue import RULES
 from tandem.audit.source import Kind, Source, decode
@@ -63,18 +63,30 @@ def examine(root: Path, entry: Entry) -> Record:
 
 def _python(source: Source, record: Record) -> None:
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _DEEP))
-    if source.encoding == "latin-1":
-        record.findings.append(syntax_error.finding(source, SyntaxError("encoding")))
     try:
         module = PyModule(source, parse(source.text))
         record.module = facts_of(module)
+        _verify(module, record)
         for rule in RULES:
             if rule.module is not None:
                 record.findings.extend(rule.module(module))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        record.module = ModuleFacts(source.path, lines=len(source.lines), compiles=False)
-        if not record.findings and not _is_template(source, error):
+        record.module = ModuleFacts(source.path, lines=len(source.lines), compiles=False, parses=False)
+        record.findings = []
+        if source.encoding != "latin-1" and not _is_template(source, error):
             record.findings.append(syntax_error.finding(source, error))
+    if source.encoding == "latin-1":
+        record.findings.append(syntax_error.finding(source, SyntaxError("encoding")))
+
+
+def _verify(module: PyModule, record: Record) -> None:
+    """A tree that parses may still not compile; the other rules look at it all the same."""
+    try:
+        verify(module.tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        record.findings.append(syntax_error.finding(module.source, error))
+        if record.module is not None:
+            record.module.compiles = False
 
 
 def _is_template(source: Source, error: BaseException) -> bool:

@@ -186,7 +186,7 @@ def _forgive_newer(root: Path, python: list[str], records: dict[str, Record]) ->
     ]
     for path in broken[:200]:
         record = records[path]
-        if record.module is not None and not record.module.compiles and parses_elsewhere(root, path):
+        if record.module is not None and not record.module.parses and parses_elsewhere(root, path):
             record.findings = [
                 syntax_error.newer_python(path, item.line, item.column, item.message)
                 if item.rule == "syntax-error"
@@ -209,7 +209,11 @@ def _examine_one(root: Path, entry: Entry) -> Examined:
     except OSError as error:
         return entry.path, None, error.strerror or "unreadable"
     except Exception as error:  # a mistake of ours in one file must not hide the truth about all the others
-        return entry.path, None, f"the audit itself failed here, please report it: {type(error).__name__}: {error}"
+        return (
+            entry.path,
+            None,
+            f"the audit itself failed here, please report it: {type(error).__name__}: {error}",
+        )
 
 
 def _examined(root: Path, entries: list[Entry], jobs: int) -> Iterator[Examined]:

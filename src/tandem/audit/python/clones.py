@@ -12,6 +12,8 @@ from tandem.audit.python.values import parameters
 
 MIN_LINES = 8
 """Shorter functions look alike without being copies."""
+TABLE_LINES = 4
+"""Longer displays of plain data are tables: copying them is a question of data, not of code."""
 MIN_NODES = 90
 """Nor are functions worth comparing that merely list data or pass arguments on."""
 
@@ -19,6 +21,8 @@ MIN_NODES = 90
 def digests(module: PyModule) -> list[tuple[int, int]]:
     """(line, checksum) of every line that does something: not blank, comment, docstring, import or lone bracket."""
     silent: set[int] = set()
+    for table in _tables(module):
+        silent.update(range(table.lineno, (table.end_lineno or table.lineno) + 1))
     for node in (*module.docstrings, *module.nodes(ast.Import), *module.nodes(ast.ImportFrom)):
         if isinstance(node, (ast.expr, ast.stmt)):
             silent.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
@@ -28,6 +32,19 @@ def digests(module: PyModule) -> list[tuple[int, int]]:
         if len(text) > 3 and text[0] != "#" and number not in silent:
             found.append((number, zlib.crc32(text.encode())))
     return found
+
+
+def _tables(module: PyModule) -> Iterator[ast.expr]:
+    """Displays and texts of several lines that hold nothing but data."""
+    nodes: list[ast.expr] = [
+        *module.nodes(ast.Dict), *module.nodes(ast.List), *module.nodes(ast.Tuple), *module.nodes(ast.Set), *module.nodes(ast.Constant),
+    ]  # fmt: skip
+    for node in nodes:
+        if (node.end_lineno or node.lineno) - node.lineno >= TABLE_LINES and not any(
+            isinstance(part, (ast.Call, ast.Name, ast.Attribute, ast.Lambda, ast.JoinedStr))
+            for part in ast.walk(node)
+        ):
+            yield node
 
 
 def blocks(module: PyModule) -> Iterator[Block]:

@@ -6,6 +6,7 @@ import ast
 import re
 
 from tandem.audit.python import clones, flow, ports, resources
+from tandem.audit.python.dynamic import defines_dynamically
 from tandem.audit.python.facts import ClassFact, Import, ModuleFacts
 from tandem.audit.python.module import FUNCTIONS, PyModule, text_of
 from tandem.audit.python.values import Values
@@ -25,6 +26,8 @@ def facts_of(module: PyModule) -> ModuleFacts:
         lines=len(module.source.lines),
         is_entry=module.main_guard is not None or module.path.endswith("__main__.py"),
         runs_at_import=_runs_at_import(module),
+        loads=_loads(module),
+        dynamic=defines_dynamically(module.tree),
         imports=_imports(module),
         names=_names(module),
         exported=_exported(module),
@@ -80,7 +83,12 @@ def _names(module: PyModule) -> list[str]:
 def _exported(module: PyModule) -> list[str] | None:
     """The texts of ``__all__``; None without one, or when it is computed."""
     value = module.constants.get("__all__")
-    if not isinstance(value, (ast.List, ast.Tuple)):
+    changed = any(
+        isinstance(node.target, ast.Name) and node.target.id == "__all__"
+        for node in module.nodes(ast.AugAssign)
+    )
+    called = any(module.dotted(node.func).startswith("__all__.") for node in module.nodes(ast.Call))
+    if changed or called or not isinstance(value, (ast.List, ast.Tuple)):
         return None
     texts = [text_of(item) for item in value.elts]
     return [text for text in texts if text is not None] if None not in texts else None
@@ -97,11 +105,30 @@ def _strings(module: PyModule) -> list[str]:
     return sorted(found)
 
 
+_LOADERS = frozenset(
+    {"import_module", "__import__", "load_agent", "load_module", "run_module", "find_spec", "load_source"}
+)
+_SEARCHES = frozenset({"pkgutil.iter_modules", "pkgutil.walk_packages"})
+
+
 def _is_loader_argument(module: PyModule, node: ast.Constant) -> bool:
     call = module.parent(node)
-    return isinstance(call, ast.Call) and module.dotted(call.func).rpartition(".")[2] in (
-        "import_module", "__import__", "load_agent", "load_module", "run_module", "find_spec",
-    )  # fmt: skip
+    return isinstance(call, ast.Call) and module.dotted(call.func).rpartition(".")[2] in _LOADERS
+
+
+def _loads(module: PyModule) -> bool:
+    """It imports modules by names it makes up while running."""
+    for call in module.nodes(ast.Call):
+        name = module.dotted(call.func)
+        if name in _SEARCHES:
+            return True
+        if (
+            name.rpartition(".")[2] in ("import_module", "__import__")
+            and call.args
+            and text_of(call.args[0]) is None
+        ):
+            return True
+    return False
 
 
 def _runs_at_import(module: PyModule) -> bool:

@@ -141,13 +141,20 @@ class Flow(Struct):
 
 
 class ModuleFacts(Struct):
-    """Everything kept of a Python file. ``lines`` counts lines; ``digests`` has a checksum per significant line."""
+    """Everything kept of a Python file. ``lines`` counts lines; ``digests`` has a checksum per significant line.
+
+    ``dynamic``: it puts names into itself, so what it defines cannot be listed. ``loads``: it imports modules whose
+    names it makes up while running; they may be any below its folder.
+    """
 
     path: str
     lines: int = 0
     compiles: bool = True
+    parses: bool = True
+    dynamic: bool = False
     is_entry: bool = False
     runs_at_import: bool = False
+    loads: bool = False
     imports: list[Import] = []
     names: list[str] = []
     exported: list[str] | None = None

@@ -19,7 +19,7 @@ import re
 from tandem.audit.python.facts import Call, Flow, Receive, Site
 from tandem.audit.python.module import PyModule, keyword
 from tandem.audit.python.prune import prune
-from tandem.audit.python.values import Values, parameters
+from tandem.audit.python.values import Values, parameters, parameters_of
 
 RECEIVES = frozenset({
     "recv", "recv_string", "recv_json", "recv_pyobj", "recv_multipart", "recv_unicode", "recv_serialized", "recv_into",
@@ -346,6 +346,8 @@ class _Collector:
 
     def _blocks(self, flags: ast.expr) -> bool:
         """Whether a receive with these flags waits; an unknown value is given the benefit of the doubt."""
+        if isinstance(flags, ast.Name) and flags.id in parameters_of(self.module.function_of(flags)):
+            return False
         value = self.values.number(flags)
         if value is not None:
             return value in (0, 2)

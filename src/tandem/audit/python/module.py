@@ -48,15 +48,20 @@ _CHILD_FIELDS = _child_fields()
 
 
 def parse(text: str) -> ast.Module:
-    """The syntax tree of ``text``, compiled as well because some errors only show then.
+    """The syntax tree of ``text``.
 
     Raises ``SyntaxError``, and ``ValueError``, ``RecursionError`` or ``MemoryError`` for hostile input.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+        return ast.parse(text)
+
+
+def verify(tree: ast.Module) -> None:
+    """Compile ``tree``: some errors (a stray ``return``, two equal parameters) only show then. Raises like :func:`parse`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         compile(tree, "<audit>", "exec", dont_inherit=True)
-    return tree
 
 
 class PyModule:

@@ -265,6 +265,11 @@ def parameters(function: Function) -> list[str]:
     return _parameters(function)
 
 
+def parameters_of(scope: Function | ast.Lambda | None) -> list[str]:
+    """:func:`parameters` of what :meth:`PyModule.function_of` returns; empty at module level."""
+    return _parameters(scope) if isinstance(scope, FUNCTIONS) else []
+
+
 def environment_name(module: PyModule, call: ast.Call) -> str | None:
     """The variable read by ``os.environ.get("X", ...)``, ``os.getenv("X")`` or a wrapper such as ``get_env("X", ...)``."""
     name = module.dotted(call.func)

@@ -27,7 +27,7 @@ _WELL_KNOWN = tuple(
     ipaddress.ip_network(text)
     for text in (
         "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24",
-        "203.0.113.0/24", "192.0.0.0/24", "198.18.0.0/15", "::/128", "::1/128", "ff00::/8", "2001:db8::/32", "fe80::/10",
+        "203.0.113.0/24", "192.0.0.0/24", "198.18.0.0/15", "::/128", "::1/128", "ff00::/8", "2001::/23", "2001:db8::/32", "2002::/16", "64:ff9b::/96", "fe80::/10",
         "::ffff:127.0.0.0/104",
     )
 )  # fmt: skip
@@ -120,23 +120,26 @@ def _is_version(module: PyModule, node: ast.Constant) -> bool:
     return False
 
 
+_FOR_PEOPLE = re.compile(
+    r"help|description|epilog|metavar|example|placeholder|usage|doc(s|string)?$|template|manual|hint",
+    re.IGNORECASE,
+)
+
+
 def _shown_only(module: PyModule, node: ast.Constant) -> bool:
-    """A help text or example for people: it says how to write an address."""
+    """A help text, an example or a message for people: it says how to write an address."""
     parent = module.parent(node)
-    if isinstance(parent, ast.keyword) and parent.arg in (
-        "help",
-        "description",
-        "epilog",
-        "metavar",
-        "example",
-        "examples",
-        "placeholder",
+    names: list[str] = []
+    if isinstance(parent, ast.keyword):
+        names = [parent.arg or ""]
+    elif isinstance(parent, ast.Assign):
+        names = [ast.unparse(target) for target in parent.targets]
+    text = str(node.value)
+    if any(_FOR_PEOPLE.search(name) for name in names) and (
+        isinstance(parent, ast.keyword) or text.count("\n") > 1
     ):
         return True
-    return (
-        isinstance(node.value, str)
-        and re.search(r"\be\.g\.|for example|such as|example:", node.value, re.I) is not None
-    )
+    return re.search(r"\be\.g\.|for example|such as|example:", text, re.IGNORECASE) is not None
 
 
 def _python_finding(module: PyModule, node: ast.Constant, address: Address) -> Finding:
@@ -168,6 +171,8 @@ def _text(source: Source) -> Iterator[Finding]:
         if "." not in raw and ":" not in raw:
             continue
         line = without_comment(raw[:4000], source.kind)
+        if source.kind is Kind.SHELL and re.match(r"\s*(echo|printf)\b[^>|]*$", line):
+            continue
         for address in addresses(line):
             if _VERSION.search(_key_of(line, address.offset)):
                 continue

@@ -21,8 +21,12 @@ _PATH_METHODS = frozenset({
 })  # fmt: skip
 
 
+_BUILD = re.compile(r"(^|/)(setup\.py|docs?/(source/)?conf\.py)$")
+"""Run by build tools from a folder those tools choose."""
+
+
 def _module(module: PyModule) -> Iterator[Finding]:
-    if module.source.is_test:
+    if module.source.is_test or _BUILD.search(module.path):
         return
     for call in module.nodes(ast.Call):
         name = module.dotted(call.func)
@@ -31,14 +35,14 @@ def _module(module: PyModule) -> Iterator[Finding]:
             yield RULE.at(
                 module.path, line, column, f"`{name}` changes where imports are found while the program runs"
             )
-        elif name == "os.chdir":
+        elif name == "os.chdir" and not (call.args and text_of(call.args[0]) == "/"):
             yield RULE.at(
                 module.path,
                 line,
                 column,
                 "`os.chdir` moves the whole process, every thread and relative path included",
             )
-        elif name in _CWD:
+        elif name in _CWD and _builds_path(module, call):
             yield RULE.at(
                 module.path, line, column, "takes the folder it was started from for a fixed place",
                 confidence=Confidence.MEDIUM,
@@ -61,6 +65,28 @@ def _module(module: PyModule) -> Iterator[Finding]:
                     node.col_offset + 1,
                     "replaces the import path while the program runs",
                 )
+
+
+def _builds_path(module: PyModule, call: ast.Call) -> bool:
+    """The working directory is joined with something, rather than remembered or shown."""
+    parent = module.parent(call)
+    if isinstance(parent, ast.BinOp):
+        return isinstance(parent.op, (ast.Div, ast.Add))
+    if isinstance(parent, ast.Attribute):
+        return parent.attr == "joinpath"
+    if isinstance(parent, ast.Call) and len(parent.args) > 1 and parent.args[0] is call:
+        return module.dotted(parent.func) in ("os.path.join", "pathlib.Path", "pathlib.PurePath")
+    return isinstance(parent, ast.FormattedValue) and _before_slash(module, parent)
+
+
+def _before_slash(module: PyModule, part: ast.FormattedValue) -> bool:
+    """In an f-string, what follows the placeholder is the rest of a path."""
+    whole = module.parent(part)
+    if not isinstance(whole, ast.JoinedStr):
+        return False
+    after = whole.values[whole.values.index(part) + 1 :]
+    text = text_of(after[0]) if after else None
+    return text is not None and text.startswith(("/", "\\"))
 
 
 def _is_import_path(module: PyModule, target: ast.expr) -> bool:
@@ -92,7 +118,7 @@ def _relative(module: PyModule, node: ast.expr | None) -> str:
     if isinstance(node, ast.Call) and module.dotted(node.func) == "os.path.join" and node.args:
         node = node.args[0]
     text = text_of(node)
-    if text is None or not text or re.match(r"[/~\\]|[A-Za-z]:[\\/]|\w+://|-$|<|\$|%|\{", text):
+    if text is None or not text.strip("./") or re.match(r"[/~\\]|[A-Za-z]:[\\/]|\w+://|-$|<|\$|%|\{", text):
         return ""
     return text
 

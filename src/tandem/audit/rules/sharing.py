@@ -30,7 +30,7 @@ def openers(project: Project, use: Literal["sqlite", "log"]) -> dict[str, list[O
             if item.use != use:
                 continue
             for file, line, column, by in _resolved(project, path, item, callers):
-                processes = project.entries.processes_of(by)
+                processes = project.entries.users_of(by)
                 found.setdefault(file, []).append(Opener(by, line, column, item, processes))
     return found
 
@@ -68,7 +68,10 @@ def _from_callers(
 
 
 def constant(project: Project, path: str, written: str) -> str | None:
-    """``written`` with the names of other modules' constants filled in; None when something stays unknown."""
+    """``written`` with the names of other modules' constants filled in; None when something stays unknown.
+
+    The result of a function of the tree without arguments counts as known: it is the same file for every caller.
+    """
     for _ in range(4):
         match = re.search(r"<([\w.]+)>", written)
         if match is None:
@@ -76,6 +79,12 @@ def constant(project: Project, path: str, written: str) -> str | None:
         target = project.index.resolve(match.group(1), path)
         value = project.modules[target.path].paths.get(target.name) if target is not None else None
         if value is None:
-            break
+            return None
         written = written.replace(match.group(0), value)
-    return None if "<param" in written else written
+    called = re.search(r"<([\w.]+)\(\)>", written)
+    if called is not None:
+        target = project.index.resolve(called.group(1), path)
+        if target is None:
+            return None
+        written = written.replace(called.group(0), f"<{target.path}:{target.name}()>")
+    return None if "<param" in written or not re.search(r"\w", written) else written

@@ -20,7 +20,8 @@ def _project(project: Project) -> Iterator[Finding]:
             continue
         for site in facts.flow.sites:
             if site.kind == "context":
-                message = f"`{site.detail.replace('zmq.asyncio', 'zmq')}()` opens a ZeroMQ context of its own"
+                shared = site.detail.endswith(".instance")
+                message = f"`{site.detail}()` {'takes the shared ZeroMQ context by hand' if shared else 'opens a ZeroMQ context of its own'}"
                 yield RULE.at(path, site.line, site.column, message, fixable=False)
             elif site.kind == "socket":
                 known = site.detail.isupper()

@@ -40,7 +40,7 @@ def _lacks(project: Project, module: str, importer: str, name: str, depth: int) 
     if target is None or depth == 0:
         return False
     facts = project.modules[target]
-    if not facts.compiles:
+    if not facts.compiles or facts.dynamic:
         return False
     if facts.exported is not None:
         return name not in facts.exported

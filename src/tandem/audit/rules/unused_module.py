@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -23,8 +24,13 @@ def _project(project: Project) -> Iterator[Finding]:
     tests = {path for path in project.modules if is_test_path(path)}
     reached = set().union(*entries.loads.values()) if entries.loads else set()
     confidence = Confidence.HIGH if entries.declared else Confidence.MEDIUM
+    searched = {
+        posixpath.dirname(path) for path, facts in project.modules.items() if facts.loads and path in reached
+    }
     for path, facts in project.modules.items():
         if path in reached or path in tests or _EXEMPT.search(path) or facts.runs_at_import:
+            continue
+        if any(folder and path.startswith(f"{folder}/") for folder in searched):
             continue
         if facts.compiles and (facts.names or facts.imports):
             message = (
