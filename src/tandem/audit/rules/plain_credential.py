@@ -76,9 +76,18 @@ def masked(line: str, secret: str) -> str:
     return line.replace(secret, f"{shown}***")
 
 
+_NEVER = re.compile(
+    r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^\w+[\[(<].*[\])>]$|123456|abcdef|(?i:^(updated|changed|unchanged|modified|invalid|expired|required"
+    r"|missing|unavailable|available|unknown|incorrect|correct|protected|encrypted|plaintext|disabled|enabled)$)"
+)
+"""Names of constants, type expressions, keyboard sequences and words about a password: never one itself."""
+
+
 def is_secret(name: str, value: str, *, code: bool) -> bool:
     """Whether ``value`` bound to ``name`` looks like a real secret rather than a placeholder, a path or a word."""
     if not _NAME.search(name) or _NOT_SECRET_NAME.search(name) or not 6 <= len(value) <= 400:
+        return False
+    if _NEVER.search(value) or (_plain(name) in _plain(value) and not re.search(r"\d", value)):
         return False
     if _PLACEHOLDER.search(value) and not _strong(value):
         return False
@@ -93,6 +102,11 @@ def is_secret(name: str, value: str, *, code: bool) -> bool:
             and not _common(value)
         )
     return _strong(value) or _mixed(value) or re.search(r"pass|pwd", name, re.I) is not None
+
+
+def _plain(text: str) -> str:
+    """Letters only, lower case: ``api_key`` and ``apiKey`` are the same."""
+    return re.sub(r"[^a-z]", "", text.lower())
 
 
 def _common(value: str) -> bool:

@@ -21,6 +21,10 @@ def _project(project: Project) -> Iterator[Finding]:
         "dist-info/" in path or "egg-info/" in path for path in (*project.others, *project.kinds)
     ):
         return
+    # What an installed package offers may be imported by anybody; only a fleet is known to be complete.
+    library = not project.declared and any(
+        project.exists(name) for name in ("pyproject.toml", "setup.py", "setup.cfg")
+    )
     tests = {path for path in project.modules if is_test_path(path)}
     reached = set().union(*entries.loads.values()) if entries.loads else set()
     confidence = Confidence.HIGH if entries.declared else Confidence.MEDIUM
@@ -29,6 +33,8 @@ def _project(project: Project) -> Iterator[Finding]:
     }
     for path, facts in project.modules.items():
         if path in reached or path in tests or _EXEMPT.search(path) or facts.runs_at_import:
+            continue
+        if library and f"{posixpath.dirname(path)}/__init__.py" in project.modules:
             continue
         if any(folder and path.startswith(f"{folder}/") for folder in searched):
             continue
