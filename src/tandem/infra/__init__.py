@@ -1,6 +1,7 @@
 """The servers Tandem starts itself on each machine: one nats-server, two Valkeys."""
 
 from tandem.infra.credentials import CredentialDesk, CredentialKeeper
+from tandem.infra.joining import JoinDesk, join
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
@@ -12,6 +13,7 @@ __all__ = [
     "CredentialDesk",
     "CredentialKeeper",
     "Hub",
+    "JoinDesk",
     "Leaf",
     "Link",
     "NatsProbe",
@@ -20,6 +22,7 @@ __all__ = [
     "ValkeyProbe",
     "check",
     "install",
+    "join",
     "link_of",
     "nats_access",
     "nats_state",

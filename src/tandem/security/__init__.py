@@ -6,6 +6,7 @@ five-minute tokens; anybody who knows the CA's public key verifies the whole of 
 
 from tandem.security.authority import Authority
 from tandem.security.identity import Identity
+from tandem.security.joining import Guest, Host
 from tandem.security.machine import Machine, MachineGrant, MachineRequest
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, Principal, TlsFiles
 from tandem.security.process import forbid_dumps, is_dumpable
@@ -16,6 +17,8 @@ __all__ = [
     "REDACTED",
     "Authority",
     "CurveKeys",
+    "Guest",
+    "Host",
     "Identity",
     "IdentityMaterial",
     "Kind",

@@ -59,7 +59,7 @@ class Authority:
                 if not (root / "root").exists():
                     pair = x509.new_authority("Tandem private CA")
                     files = {"key.pem": (pair.key, SECRET_MODE), "cert.pem": (pair.certificate, PUBLIC_MODE)}
-                    _place(root / "root", files)
+                    place(root / "root", files)
         return cls(root)
 
     @property
@@ -114,7 +114,7 @@ class Authority:
         )
         known = private_dir(self._root / "known")
         write_atomic(known / f"{request.name}.jwt", certificate.encode(), PUBLIC_MODE)
-        return MachineGrant(certificate, server, client, self._certificate, dict(self._epochs))
+        return MachineGrant(certificate, server, client, self._certificate, self._announcement)
 
     def record(self, machine: str) -> MachineClaims:
         """The public record of a machine certified here. Raises :class:`NotFound`, :class:`PermissionDenied` if revoked."""
@@ -128,6 +128,14 @@ class Authority:
                 f"machine {machine} was revoked", hint="join it again with a new invitation"
             )
         return claims
+
+    def signing_key_of(self, machine: str) -> str:
+        """The public signing key (base64url) of a certified machine, revoked or not; empty for one never certified."""
+        try:
+            token = (self._root / "known" / f"{machine}.jwt").read_text()
+        except FileNotFoundError:
+            return ""
+        return verify(token, self._public, MachineClaims).key
 
     def revoke(self, subject: str) -> int:
         """Make every credential and derived key of ``subject`` invalid from its new epoch on, which is returned.
@@ -224,10 +232,10 @@ def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> N
         for name, (data, mode) in files.items():
             write_atomic(directory / name, data, mode)
     else:
-        _place(directory, files)
+        place(directory, files)
 
 
-def _place(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+def place(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     """Create ``directory`` with ``files`` (content, mode) in one step."""
     temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     try:

@@ -36,13 +36,13 @@ class MachineRequest(Struct, frozen=True):
 
 
 class MachineGrant(Struct, frozen=True):
-    """What the CA answers: the machine's certificate for signing, its TLS certificates (PEM), what is revoked."""
+    """What the CA answers: the machine's certificate for signing, its TLS certificates (PEM), what is revoked so far."""
 
     certificate: str
     server: bytes
     client: bytes
     authority: bytes
-    epochs: dict[str, int]
+    announcement: str
 
 
 class Machine:

@@ -1,0 +1,133 @@
+"""How a second computer becomes a machine of the fleet: with a code a person carries over, usable once.
+
+The code never crosses the network. Both sides derive a key from it and authenticate what they send, which is public
+anyway: public keys one way, certificates the other. So whoever listens learns nothing, and whoever interferes is noticed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem.core.errors import NotFound, PermissionDenied
+from tandem.core.paths import private_dir
+from tandem.security.files import SECRET_MODE, write_atomic
+
+CODE_BYTES = 15
+"""120 random bits: 24 characters to type, and nothing to guess."""
+LIFE_S = 3600
+"""How long an invitation stands (seconds)."""
+
+
+class Invitation(Struct, frozen=True, kw_only=True):
+    """What the inviting computer remembers: who may come, how it is reached, until when (Unix seconds), who came."""
+
+    machine: str
+    hosts: tuple[str, ...]
+    key: bytes
+    expires: int
+    used_by: str = ""
+
+
+class Sealed(Struct, frozen=True):
+    """A message only somebody with the code could have written. ``code_id`` names the code without telling it."""
+
+    code_id: str
+    body: bytes
+    mac: bytes
+
+
+def new_code() -> str:
+    """A fresh code such as ``ABCDEF-GHIJKL-MNOPQR-STUVWX``."""
+    text = base64.b32encode(secrets.token_bytes(CODE_BYTES)).decode()
+    return "-".join(text[i : i + 6] for i in range(0, len(text), 6))
+
+
+def code_id(code: str) -> str:
+    return _derive(code, "id").hex()[:16]
+
+
+def code_key(code: str) -> bytes:
+    return _derive(code, "key")
+
+
+def seal(identifier: str, key: bytes, direction: str, body: bytes) -> bytes:
+    """``body`` authenticated for one ``direction``, so that a question cannot be replayed as its own answer."""
+    return msgspec.msgpack.encode(Sealed(identifier, body, _mac(key, direction, body)))
+
+
+def unseal(message: bytes) -> Sealed:
+    """The envelope, not yet checked. Raises :class:`PermissionDenied` for anything else."""
+    try:
+        return msgspec.msgpack.decode(message, type=Sealed)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise PermissionDenied("not a message of a joining computer") from error
+
+
+def opened(sealed: Sealed, key: bytes, direction: str) -> bytes:
+    """The body. Raises :class:`PermissionDenied` when it was not sealed with ``key``."""
+    if not hmac.compare_digest(sealed.mac, _mac(key, direction, sealed.body)):
+        raise PermissionDenied("the code is wrong, or somebody changed the message on its way")
+    return sealed.body
+
+
+class Invitations:
+    """The open invitations, one private file each."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def add(self, machine: str, hosts: tuple[str, ...], life_s: int = LIFE_S) -> str:
+        """Invite ``machine``; returns the code."""
+        code = new_code()
+        invitation = Invitation(
+            machine=machine, hosts=hosts, key=code_key(code), expires=int(clock.wall()) + life_s
+        )
+        self.put(code_id(code), invitation)
+        return code
+
+    def put(self, identifier: str, invitation: Invitation) -> None:
+        path = private_dir(self._directory) / f"{identifier}.json"
+        write_atomic(path, msgspec.json.encode(invitation), SECRET_MODE)
+
+    def get(self, identifier: str) -> Invitation:
+        """Raises :class:`NotFound` for an unknown or withdrawn invitation, :class:`PermissionDenied` for an expired one."""
+        if not identifier.isalnum():
+            raise NotFound("no such invitation")
+        try:
+            stored = (self._directory / f"{identifier}.json").read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("no such invitation", hint="tandem machine invite") from error
+        invitation = msgspec.json.decode(stored, type=Invitation)
+        if clock.wall() > invitation.expires:
+            raise PermissionDenied("the invitation has expired", hint="tandem machine invite")
+        return invitation
+
+    def open(self) -> list[Invitation]:
+        """Those that still stand; forgets the others."""
+        standing = []
+        for path in sorted(self._directory.glob("*.json")):
+            invitation = msgspec.json.decode(path.read_bytes(), type=Invitation)
+            if clock.wall() > invitation.expires:
+                path.unlink(missing_ok=True)
+            else:
+                standing.append(invitation)
+        return standing
+
+
+def _derive(code: str, purpose: str) -> bytes:
+    plain = "".join(filter(str.isalnum, code)).upper().encode()
+    info = f"tandem join {purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(plain)
+
+
+def _mac(key: bytes, direction: str, body: bytes) -> bytes:
+    return hmac.digest(key, direction.encode() + b"\0" + body, "sha256")

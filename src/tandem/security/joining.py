@@ -1,0 +1,145 @@
+"""Both ends of a join, without the network between them (that is :mod:`tandem.infra.joining`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from tandem.core.errors import ConfigError, PermissionDenied
+from tandem.core.paths import Home, private_dir
+from tandem.security.authority import LOCAL_HOSTS, PUBLIC_MODE, Authority, install_machine, place
+from tandem.security.files import SECRET_MODE, locked, read_secret, write_atomic
+from tandem.security.invitation import (
+    LIFE_S,
+    Invitations,
+    code_id,
+    code_key,
+    opened,
+    seal,
+    unseal,
+)
+from tandem.security.keyring import SEED_BYTES, Keyring
+from tandem.security.machine import MachineGrant, MachineRequest, request_for
+
+_ASK, _ANSWER = "ask", "answer"
+_Message = TypeVar("_Message", MachineRequest, MachineGrant)
+
+
+class Host:
+    """The computer that founded the CA: invites and admits."""
+
+    def __init__(self, home: Home, authority: Authority) -> None:
+        self._home = home
+        self._authority = authority
+        self._invitations = Invitations(home.ca / "invitations")
+
+    def invite(self, machine: str, hosts: Iterable[str] = (), life_s: int = LIFE_S) -> str:
+        """A code with which one computer may become ``machine``, reached at ``hosts``, within ``life_s`` seconds.
+
+        Raises :class:`ConfigError` when that machine runs here, or the CA was founded elsewhere.
+        """
+        if not self._authority.founded_here:
+            raise ConfigError("invitations come from the computer where `tandem up` ran first")
+        if (self._home.ca / "machines" / machine).exists():
+            raise ConfigError(
+                f"{machine} runs on this computer", hint="name the computer that is to join, for example pc2"
+            )
+        return self._invitations.add(machine, tuple(hosts), life_s)
+
+    def awaits_anybody(self) -> bool:
+        """Whether the door needs to stay open."""
+        return bool(self._invitations.open())
+
+    def admit(self, message: bytes, came_from: str = "") -> tuple[str, bytes]:
+        """The machine that joined, and the answer to its ``message``; ``came_from`` is its address on the network.
+
+        A code serves one computer, which may repeat its question if the answer was lost. A machine that joins again
+        with other keys is a new installation: the credentials of the old one are revoked.
+        Raises :class:`NotFound` or :class:`PermissionDenied`.
+        """
+        sealed = unseal(message)
+        with locked(self._home.ca / "invitations.lock"):
+            invitation = self._invitations.get(sealed.code_id)
+            body = opened(sealed, invitation.key, _ASK)
+            request = _understand(body, MachineRequest)
+            if request.name != invitation.machine:
+                raise PermissionDenied(f"the invitation is for {invitation.machine}, not {request.name}")
+            if invitation.used_by not in ("", request.signing):
+                raise PermissionDenied(
+                    "the code was used already", hint=f"tandem machine invite {request.name}"
+                )
+            if not invitation.used_by:
+                self._retire_predecessor(request)
+                used = msgspec.structs.replace(invitation, used_by=request.signing)
+                self._invitations.put(sealed.code_id, used)
+            # Its own word on where it is reached does not count: it could claim another machine's address.
+            hosts = dict.fromkeys((*LOCAL_HOSTS, request.name, *invitation.hosts, came_from))
+            hosts.pop("", None)
+            grant = self._authority.admit(msgspec.structs.replace(request, hosts=tuple(hosts)))
+        return request.name, seal(sealed.code_id, invitation.key, _ANSWER, msgspec.msgpack.encode(grant))
+
+    def _retire_predecessor(self, request: MachineRequest) -> None:
+        if self._authority.signing_key_of(request.name) not in ("", request.signing):
+            self._authority.revoke(request.name)
+
+
+class Guest:
+    """The computer that joins as ``machine``; its home must not have a CA of its own yet."""
+
+    def __init__(self, home: Home, machine: str, code: str) -> None:
+        self._ca = private_dir(home.ca)
+        self._home = home
+        self._machine = machine
+        self._code = code
+        if (self._ca / "root").exists():
+            raise ConfigError(
+                f"this computer belongs to a fleet already: {self._ca}",
+                hint="stop it with `tandem down` and move that folder away to join another one",
+            )
+        self._keyring = Keyring(self._seed())
+
+    def question(self) -> bytes:
+        """What to send; the same bytes every time, so that a lost answer can be asked for again."""
+        request = request_for(self._machine, (), self._keyring)
+        body = msgspec.msgpack.encode(request)
+        return seal(code_id(self._code), code_key(self._code), _ASK, body)
+
+    def settle(self, answer: bytes) -> Authority:
+        """Install what the host granted and return this computer's view of the CA.
+
+        Raises :class:`PermissionDenied` when the answer does not come from whoever made the code.
+        """
+        body = opened(unseal(answer), code_key(self._code), _ANSWER)
+        grant = _understand(body, MachineGrant)
+        install_machine(self._ca / "machines" / self._machine, self._keyring, grant)
+        # Last: from here on this computer counts as joined.
+        place(self._ca / "root", {"cert.pem": (grant.authority, PUBLIC_MODE)})
+        self._pending.unlink(missing_ok=True)
+        authority = Authority.open(self._home)
+        if grant.announcement:
+            authority.merge(grant.announcement)
+        return authority
+
+    @property
+    def _pending(self) -> Path:
+        return self._ca / f"joining-{self._machine}.seed"
+
+    def _seed(self) -> bytes:
+        if self._pending.exists():
+            return read_secret(self._pending)
+        seed = os.urandom(SEED_BYTES)
+        write_atomic(self._pending, seed, SECRET_MODE)
+        return seed
+
+
+def _understand(body: bytes, kind: type[_Message]) -> _Message:
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise PermissionDenied(
+            f"the other computer speaks another version: {error}", hint="install the same release on both"
+        ) from error

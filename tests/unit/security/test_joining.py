@@ -1,0 +1,190 @@
+"""A second computer joins with a one-time code."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography import x509
+
+from tandem.core import clock
+from tandem.core.errors import ConfigError, NotFound, PermissionDenied
+from tandem.core.paths import Home
+from tandem.security import Authority, Guest, Host, Identity, Verifier
+
+
+class Founder:
+    """The first computer."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.authority = Authority.open(self.home)
+        self.authority.machine("mainpc")
+        self.host = Host(self.home, self.authority)
+
+
+@pytest.fixture
+def founder(tmp_path: Path) -> Founder:
+    return Founder(tmp_path / "first")
+
+
+def test_a_joined_computer_is_a_full_member(founder: Founder, tmp_path: Path) -> None:
+    """After the exchange both computers accept each other's agents, and the new one cannot certify machines."""
+    guest = Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2"))
+    machine, answer = founder.host.admit(guest.question(), "192.168.1.17")
+    joined = guest.settle(answer)
+    assert machine == "pc2" and joined.ca_public == founder.authority.ca_public
+    local, remote = founder.authority.machine("mainpc"), joined.machine("pc2")
+    verifier = Verifier(joined.ca_public)
+    assert verifier.verify(Identity(local.issue("A@mainpc")).token("x"), "x").name == "A@mainpc"
+    assert verifier.verify(Identity(remote.issue("B@pc2")).token("x"), "x").name == "B@pc2"
+    assert founder.authority.record("pc2").leaf == remote.nkey("leaf").public
+    with pytest.raises(ConfigError):
+        joined.machine("pc3")
+
+
+def test_private_keys_never_travel(founder: Founder, tmp_path: Path) -> None:
+    """Neither message contains the code, a seed or a TLS key."""
+    code = founder.host.invite("pc2")
+    guest = Guest(Home(tmp_path / "second"), "pc2", code)
+    question = guest.question()
+    answer = founder.host.admit(question)[1]
+    guest.settle(answer)
+    secrets = [
+        path.read_bytes()
+        for home in (tmp_path / "first", tmp_path / "second")
+        for path in (home / "ca").rglob("*")
+        if path.name in ("seed", "key.pem", "server.key", "client.key")
+    ]
+    assert len(secrets) == 7
+    for message in (question, answer):
+        assert not [secret for secret in (*secrets, code.encode()) if secret in message]
+
+
+def test_the_certificate_names_what_the_host_saw_not_what_the_guest_says(
+    founder: Founder, tmp_path: Path
+) -> None:
+    """A joining computer cannot get a certificate for another machine's name or address."""
+    guest = Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2", ["pc2.lan"]))
+    joined = guest.settle(founder.host.admit(guest.question(), "192.168.1.17")[1])
+    certificate = Path(joined.machine("pc2").server_tls.cert).read_bytes()
+    names = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert {str(name.value) for name in names.value} == {
+        "127.0.0.1", "localhost", "pc2", "pc2.lan", "192.168.1.17",
+    }  # fmt: skip
+
+
+def test_a_code_serves_one_computer(founder: Founder, tmp_path: Path) -> None:
+    """A second computer with the same code is refused; the first may repeat its question when the answer was lost."""
+    code = founder.host.invite("pc2")
+    first = Guest(Home(tmp_path / "second"), "pc2", code)
+    founder.host.admit(first.question())
+    with pytest.raises(PermissionDenied, match="used"):
+        founder.host.admit(Guest(Home(tmp_path / "third"), "pc2", code).question())
+    again = Guest(Home(tmp_path / "second"), "pc2", code)  # the process died before the answer came
+    assert again.question() == first.question()
+    assert again.settle(founder.host.admit(again.question())[1]).machine("pc2").name == "pc2"
+
+
+def test_a_code_ends(founder: Founder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its hour a code admits nobody, and no invitation is open any more."""
+    guest = Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2", life_s=3600))
+    assert founder.host.awaits_anybody()
+    later = clock.wall() + 3601
+    monkeypatch.setattr(clock, "wall", lambda: later)
+    with pytest.raises(PermissionDenied, match="expired"):
+        founder.host.admit(guest.question())
+    assert not founder.host.awaits_anybody()
+
+
+@pytest.mark.parametrize("code", ["AAAAAA-AAAAAA-AAAAAA-AAAAAA", "", "../../root/key"])
+def test_a_wrong_code_admits_nobody(founder: Founder, tmp_path: Path, code: str) -> None:
+    """A guessed code names no invitation."""
+    founder.host.invite("pc2")
+    with pytest.raises(NotFound):
+        founder.host.admit(Guest(Home(tmp_path / "second"), "pc2", code).question())
+
+
+def test_codes_forgive_how_they_are_typed(founder: Founder, tmp_path: Path) -> None:
+    """Lower case and missing dashes make no difference."""
+    code = founder.host.invite("pc2").lower().replace("-", " ")
+    guest = Guest(Home(tmp_path / "second"), "pc2", code)
+    assert founder.host.admit(guest.question())[0] == "pc2"
+
+
+def test_a_code_is_for_one_name(founder: Founder, tmp_path: Path) -> None:
+    """Whoever was invited as pc2 cannot become mainpc."""
+    guest = Guest(Home(tmp_path / "second"), "mainpc", founder.host.invite("pc2"))
+    with pytest.raises(PermissionDenied, match="for pc2"):
+        founder.host.admit(guest.question())
+
+
+def test_a_changed_message_is_refused_on_both_sides(founder: Founder, tmp_path: Path) -> None:
+    """Somebody between the computers can change neither the keys asked for nor the CA answered with."""
+    guest = Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2"))
+    question = guest.question()
+    answer = founder.host.admit(question)[1]
+    impostor = Founder(tmp_path / "impostor")
+    foreign = Guest(Home(tmp_path / "x"), "pc2", impostor.host.invite("pc2"))
+    other_answer = impostor.host.admit(foreign.question())[1]
+    for bad in (flip(answer), other_answer, question, b"", b"\xc0"):
+        with pytest.raises(PermissionDenied):
+            guest.settle(bad)
+    for bad in (flip(question), answer, b""):
+        with pytest.raises(PermissionDenied):
+            founder.host.admit(bad)
+    assert not (tmp_path / "second" / "ca" / "root").exists()
+
+
+def flip(message: bytes) -> bytes:
+    """One bit changed within the body."""
+    code_id, body, mac = msgspec.msgpack.decode(message).values()
+    return msgspec.msgpack.encode(
+        {"code_id": code_id, "body": body[:40] + bytes([body[40] ^ 1]) + body[41:], "mac": mac}
+    )
+
+
+def test_a_machine_that_joins_again_leaves_its_old_self_revoked(founder: Founder, tmp_path: Path) -> None:
+    """When pc2 is installed anew, what the lost disk could still sign is refused, and the new pc2 is accepted."""
+    old = Guest(Home(tmp_path / "old"), "pc2", founder.host.invite("pc2"))
+    stale = old.settle(founder.host.admit(old.question())[1]).machine("pc2")
+    new = Guest(Home(tmp_path / "new"), "pc2", founder.host.invite("pc2"))
+    fresh = new.settle(founder.host.admit(new.question())[1])
+    verifier = Verifier(founder.authority.ca_public)
+    verifier.learn(founder.authority.announcement)
+    with pytest.raises(PermissionDenied, match="revoked"):
+        verifier.verify(Identity(stale.issue("A@pc2")).token("x"), "x")
+    token = Identity(fresh.machine("pc2").issue("A@pc2")).token("x")
+    assert verifier.verify(token, "x").name == "A@pc2"
+    assert dict(fresh.epochs) == {"pc2": 1}
+
+
+def test_a_computer_with_a_fleet_of_its_own_does_not_join_by_accident(
+    founder: Founder, tmp_path: Path
+) -> None:
+    """Joining never overwrites an existing CA, and a machine that runs here is not invited from elsewhere."""
+    Authority.open(Home(tmp_path / "second"))
+    with pytest.raises(ConfigError, match="already"):
+        Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2"))
+    with pytest.raises(ConfigError, match="runs on this computer"):
+        founder.host.invite("mainpc")
+
+
+def test_only_the_founder_invites(founder: Founder, tmp_path: Path) -> None:
+    """A joined computer cannot let further ones in."""
+    home = Home(tmp_path / "second")
+    guest = Guest(home, "pc2", founder.host.invite("pc2"))
+    joined = guest.settle(founder.host.admit(guest.question())[1])
+    with pytest.raises(ConfigError):
+        Host(home, joined).invite("pc3")
+
+
+def test_the_joined_machine_speaks_tls_with_the_founders(founder: Founder, tmp_path: Path) -> None:
+    """The TLS key the guest kept fits the certificate it was granted."""
+    guest = Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2"))
+    files = guest.settle(founder.host.admit(guest.question())[1]).machine("pc2").server_tls
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert, files.key)
