@@ -11,6 +11,7 @@ from tandem.security.machine import Machine, MachineGrant, MachineRequest
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, Principal, TlsFiles
 from tandem.security.process import forbid_dumps, is_dumpable
 from tandem.security.redaction import REDACTED, Redactor, Secret, redact
+from tandem.security.secrets import SecretStore, is_reference, resolve_secret
 from tandem.security.verifier import Verifier
 
 __all__ = [
@@ -29,9 +30,12 @@ __all__ = [
     "Principal",
     "Redactor",
     "Secret",
+    "SecretStore",
     "TlsFiles",
     "Verifier",
     "forbid_dumps",
     "is_dumpable",
+    "is_reference",
     "redact",
+    "resolve_secret",
 ]
