@@ -15,7 +15,7 @@ from tandem.audit.fleet.sniff import TextFacts
 from tandem.audit.python.facts import ModuleFacts
 from tandem.audit.python.index import Index
 from tandem.audit.python.points_to import PointsTo, Read
-from tandem.audit.source import Kind
+from tandem.audit.source import Kind, is_test_path
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,9 +72,8 @@ class Project:
     @cached_property
     def fleet_files(self) -> list[FleetFile]:
         """The files that declare agents: those given, else every one that looks like it."""
-        paths = self._configs or tuple(
-            path for path, facts in sorted(self.texts.items()) if facts.may_be_fleet
-        )
+        looks = (path for path, facts in sorted(self.texts.items()) if facts.may_be_fleet and not is_test_path(path))
+        paths = self._configs or tuple(looks)
         found = [read_fleet_file(path, self.read(path), explicit=bool(self._configs)) for path in paths]
         return [item for item in found if item is not None]
 
@@ -85,8 +84,8 @@ class Project:
 
     @cached_property
     def compose_files(self) -> list[ComposeFile]:
-        paths = [path for path, facts in sorted(self.texts.items()) if facts.may_be_compose]
-        return [item for path in paths if (item := read_compose(path, self.read(path))) is not None]
+        looks = (path for path, facts in sorted(self.texts.items()) if facts.may_be_compose and not is_test_path(path))
+        return [item for path in looks if (item := read_compose(path, self.read(path))) is not None]
 
     @cached_property
     def entries(self) -> Entries:

@@ -73,9 +73,7 @@ class BringingUp:
         vacant = [machine for machine in fresh if not leftovers(self._home.machine(machine.name))]
         findings = preflight.inspect(self.fleet, self._home, vacant, agents)
         if findings.problems:
-            raise TandemError(
-                "\n".join(findings.problems), hint="PORT_OFFSET=1000 tandem up moves every port"
-            )
+            raise TandemError("\n".join(findings.problems), hint=findings.hint or None)
         self.notes += [machine.placement() for machine in self._machines if machine.host_variable]
         self.notes += [
             m.placement() + ": start it there" for m in self.fleet.machines.values() if not m.is_here

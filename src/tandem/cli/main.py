@@ -28,6 +28,7 @@ VERBS = {
     "graph": Verb("tandem.cli.graph", "Who needs whom, and in which order agents start."),
     "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
     "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
+    "doctor": Verb("tandem.cli.doctor", "Check everything this computer could lack, and say the fix."),
     "bench": Verb("tandem.cli.bench", "Run a benchmark by name."),
     "version": Verb("tandem.cli.version", "Show the version."),
 }

@@ -74,6 +74,20 @@ class PyModule:
         self._by_type: dict[type[ast.AST], list[ast.AST]] = {}
         self._parents: dict[ast.AST, ast.AST] = {}
         self._walk()
+        if not source.text.isascii():
+            self._count_characters()
+
+    def _count_characters(self) -> None:
+        """The parser counts columns in bytes of UTF-8; everything else here, and every editor, in characters."""
+        encoded: dict[int, bytes] = {}
+        for nodes in self._by_type.values():
+            for node in nodes:
+                column = getattr(node, "col_offset", 0)
+                if column and isinstance(node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.alias, ast.excepthandler)):
+                    line = encoded.get(node.lineno)
+                    if line is None:
+                        line = encoded[node.lineno] = self.source.line(node.lineno).encode("utf-8", "surrogatepass")
+                    node.col_offset = len(line[:column].decode("utf-8", "ignore"))
 
     def _walk(self) -> None:
         by_type, parents = self._by_type, self._parents

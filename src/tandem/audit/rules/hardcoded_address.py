@@ -145,7 +145,7 @@ def _shown_only(module: PyModule, node: ast.Constant) -> bool:
 def _python_finding(module: PyModule, node: ast.Constant, address: Address) -> Finding:
     line, column = node.lineno, node.col_offset + 1
     text = module.source.line(line)
-    at = text.find(address.text, len(text.encode()[: node.col_offset].decode(errors="ignore")))
+    at = text.find(address.text, node.col_offset)
     if at < 0:
         for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
             at = module.source.line(number).find(address.text)
