@@ -59,6 +59,8 @@ class Registry:
             socket_connect_timeout=ANSWER_S,
             # One repetition finds a connection that a restarted server closed; waiting is the caller's business.
             retry=Retry(NoBackoff(), 1),
+            # Naming the library to the server would make every process look its version up in package metadata.
+            driver_info=None,
         )
 
     async def close(self) -> None:

@@ -14,7 +14,8 @@ from tandem.fleet.model import Fleet
 from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 
 ZYGOTE_MODULES = [
-    "tandem.agent.run",
+    "tandem.supervise.agent_main",
+    "tandem.rpc.transports.unix",
     "tandem.supervise.node_main",
     "encodings.idna",
     "zmq.asyncio",
@@ -54,6 +55,7 @@ def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload,
         optional=sorted({path.partition(":")[0] for path in classes}),
         path=[str(fleet_directory(fleet))],
         title=f"tandem: zygote {machine}",
+        warm_up="tandem.supervise.warm_up:warm_up",
     )
     # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.
     argv = [sys.executable, "-m", "tandem.supervise.zygote"]

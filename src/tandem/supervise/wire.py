@@ -229,6 +229,8 @@ class Preload(Struct, frozen=True):
     optional: list[str] = []
     path: list[str] = []
     title: str = "tandem: zygote"
+    warm_up: str = ""
+    """A function (``module:function``) to call before the first fork."""
 
 
 class ForkOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):

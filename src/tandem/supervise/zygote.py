@@ -140,9 +140,9 @@ def _live(order: ForkOrder, fds: list[int]) -> None:
         os._exit(status)
 
 
-def _entry(path: str) -> Callable[[bytes], int]:
+def _entry(path: str) -> Callable[..., int]:
     module, _, name = path.partition(":")
-    function: Callable[[bytes], int] = getattr(importlib.import_module(module), name)
+    function: Callable[..., int] = getattr(importlib.import_module(module), name)
     return function
 
 
@@ -162,6 +162,8 @@ def main() -> None:
     setproctitle.setproctitle(preload.title)
     link = socket.socket(fileno=UNIX_FD)
     failed = import_all(preload)
+    if preload.warm_up:
+        _entry(preload.warm_up)()
     # Ours alone: a child must not inherit an armed handler or a half-read buffer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
