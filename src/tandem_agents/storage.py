@@ -9,6 +9,7 @@ can still use the file after a rollback.
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,15 @@ T = TypeVar("T")
 Row = sqlite3.Row
 
 BUSY_TIMEOUT_S = 5.0
+_OUTSIDE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Migration(Struct, frozen=True):
@@ -116,8 +126,8 @@ class Worker:
 def _statements(sql: str) -> Iterator[str]:
     """The statements of a script; unlike ``executescript`` running them does not commit the open transaction."""
     pending = ""
-    for line in sql.splitlines():
-        pending += line + "\n"
+    for piece in re.split(r"(?<=;)", sql):
+        pending += piece
         if sqlite3.complete_statement(pending):
             yield pending
             pending = ""
@@ -125,20 +135,22 @@ def _statements(sql: str) -> Iterator[str]:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
+    """What the disk or the file is to blame for, in words for a person; mistakes of ours pass through."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
+    except sqlite3.DataError as error:
+        raise TooLarge(f"too large to be stored: {error}") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without its extension
+        if code == sqlite3.SQLITE_FULL:
             raise Unavailable(
                 f"the disk is full: nothing was stored in {path}", hint="free some space, then try again"
             ) from error
-        raise Unavailable(f"the store {path} cannot be used: {error}", hint=f"check {path.parent}") from error
-    except sqlite3.DataError as error:
-        raise TooLarge(f"too large to be stored: {error}") from error
-    except sqlite3.IntegrityError:
+        if code in _OUTSIDE:
+            raise Unavailable(f"the store {path} cannot be used: {error}", hint=f"check {path.parent}") from error
+        if code in _DAMAGED:
+            raise ConfigError(
+                f"the store {path} is damaged: {error}",
+                hint=f"restore it from a backup, or move {path} away to begin with an empty one",
+            ) from error
         raise
-    except sqlite3.DatabaseError as error:
-        raise ConfigError(
-            f"the store {path} is damaged: {error}",
-            hint=f"restore it from a backup, or move {path} away to begin with an empty one",
-        ) from error

@@ -98,6 +98,7 @@ class Wording(Struct, frozen=True):
 
 @contract("Responder")
 class Speaking(Protocol):
+    @action(idempotent=True)
     async def respond(
         self, reply: Reply, user: str = "you", aloud: Literal["text", "voice"] = "text"
     ) -> Wording:

@@ -77,7 +77,7 @@ class MemoryDatabase:
     def children(self, memory_id: str, limit: int) -> list[Memory]:
         self.get(memory_id)
         rows = self.database.rows(
-            f"SELECT * FROM memories WHERE parent = ? AND {_LIVE} ORDER BY created DESC, id DESC LIMIT ?",
+            f"SELECT * FROM memories WHERE parent = ? AND {_LIVE} ORDER BY created DESC, rowid DESC LIMIT ?",
             memory_id,
             _capped(limit),
         )
@@ -87,7 +87,7 @@ class MemoryDatabase:
         """The newest first, without what was superseded."""
         rows = self.database.rows(
             f"""SELECT * FROM memories WHERE {_LIVE} AND (?1 = '' OR kind = ?1)
-            AND (?2 = '' OR id IN (SELECT memory FROM tags WHERE tag = ?2)) ORDER BY created DESC, id DESC LIMIT ?3""",
+            AND (?2 = '' OR id IN (SELECT memory FROM tags WHERE tag = ?2)) ORDER BY created DESC, rowid DESC LIMIT ?3""",
             kind or "", tag, _capped(limit),
         )  # fmt: skip
         return self._with_tags(rows)

@@ -85,7 +85,7 @@ def _merge(connection: sqlite3.Connection, now: float) -> int:
     """Three or more long-tier turns of one session become one summary entry that links to them."""
     rows = connection.execute(
         """SELECT id, parent, content, created FROM memories WHERE kind = 'turn' AND tier = 'long'
-        AND superseded_by = '' AND parent IS NOT NULL ORDER BY parent, created, id"""
+        AND superseded_by = '' AND parent IS NOT NULL ORDER BY parent, created, rowid"""
     ).fetchall()
     merged = 0
     for parent, turns in groupby(rows, key=lambda row: row["parent"]):

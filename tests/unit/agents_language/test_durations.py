@@ -31,7 +31,9 @@ def test_lengths(text: str, seconds: float) -> None:
     assert (found.seconds, found.end) == (seconds, len(tokens))
 
 
-@pytest.mark.parametrize("text", ["", "five", "minutes", "five apples", "the hour", "5 o'clock", "at 5", "minute hand"])
+@pytest.mark.parametrize(
+    "text", ["", "five", "minutes", "five apples", "the hour", "5 o'clock", "at 5", "minute hand"]
+)
 def test_what_is_no_length(text: str) -> None:
     """A number without a unit, or a unit without a number, is no length."""
     assert find_duration(tokenize(text)) is None

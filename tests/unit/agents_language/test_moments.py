@@ -51,7 +51,20 @@ def test_moments(text: str, moment: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "buy 2 apples", "at 25", "at 7:99", "call the 2 of them", "24 hours", "seven", "at home", "for 5 minutes", "13 pm", "may", "today"],
+    [
+        "",
+        "buy 2 apples",
+        "at 25",
+        "at 7:99",
+        "call the 2 of them",
+        "24 hours",
+        "seven",
+        "at home",
+        "for 5 minutes",
+        "13 pm",
+        "may",
+        "today",
+    ],
 )
 def test_what_is_no_moment(text: str) -> None:
     """Bare numbers, impossible times and words that only look like days name no moment."""

@@ -11,8 +11,29 @@ from hypothesis import strategies as st
 from tandem_agents.language_processing.numerals import join_spelled_digits, number_at, ordinal_at
 from tandem_agents.language_processing.tokens import clean, cut, tokenize
 
-ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def in_words(value: int, joiner: str = " ") -> str:
@@ -71,7 +92,9 @@ def test_words_that_begin_no_number(text: str) -> None:
     assert number_at(tokenize(text), 0) is None
 
 
-@pytest.mark.parametrize(("text", "end"), [("five six", 1), ("twenty eleven", 1), ("one of them", 1), ("five and six", 1)])
+@pytest.mark.parametrize(
+    ("text", "end"), [("five six", 1), ("twenty eleven", 1), ("one of them", 1), ("five and six", 1)]
+)
 def test_numbers_do_not_run_together(text: str, end: int) -> None:
     """Two numbers beside each other stay two."""
     number = number_at(tokenize(text), 0)
@@ -80,7 +103,8 @@ def test_numbers_do_not_run_together(text: str, end: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("5th", 5), ("fifth", 5), ("twenty first", 21), ("twenty-third", 23), ("31st", 31), ("thirtieth", 30)]
+    ("text", "value"),
+    [("5th", 5), ("fifth", 5), ("twenty first", 21), ("twenty-third", 23), ("31st", 31), ("thirtieth", 30)],
 )
 def test_ordinals(text: str, value: int) -> None:
     """Days of the month are read in digits and words."""
@@ -91,7 +115,14 @@ def test_ordinals(text: str, value: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "joined"),
-    [("four seven one one", "4711"), ("oh eight one five", "0815"), ("4 7 1 1", "4711"), ("four seven", None), ("blue seven one", None), ("forty seven eleven", None)],
+    [
+        ("four seven one one", "4711"),
+        ("oh eight one five", "0815"),
+        ("4 7 1 1", "4711"),
+        ("four seven", None),
+        ("blue seven one", None),
+        ("forty seven eleven", None),
+    ],
 )
 def test_spelled_digits_are_joined(text: str, joined: str | None) -> None:
     """A code read out digit by digit becomes its digits; anything else is left alone."""

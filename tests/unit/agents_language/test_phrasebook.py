@@ -52,7 +52,13 @@ def test_days_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "said"), [(0, "at 3:05 PM"), (1, "tomorrow at 3:05 PM"), (-1, "yesterday at 3:05 PM"), (3, "on Saturday, March 7, 2026 at 3:05 PM")]
+    ("days", "said"),
+    [
+        (0, "at 3:05 PM"),
+        (1, "tomorrow at 3:05 PM"),
+        (-1, "yesterday at 3:05 PM"),
+        (3, "on Saturday, March 7, 2026 at 3:05 PM"),
+    ],
 )
 def test_moments_name_no_more_of_the_day_than_needed(days: int, said: str) -> None:
     """Today needs no day, tomorrow needs one word."""
@@ -61,7 +67,15 @@ def test_moments_name_no_more_of_the_day_than_needed(days: int, said: str) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0, "0 seconds"), (0.2, "1 second"), (1, "1 second"), (59.6, "1 minute"), (300, "5 minutes"), (5400, "1 hour and 30 minutes"), (90061, "1 day and 1 hour")],
+    [
+        (0, "0 seconds"),
+        (0.2, "1 second"),
+        (1, "1 second"),
+        (59.6, "1 minute"),
+        (300, "5 minutes"),
+        (5400, "1 hour and 30 minutes"),
+        (90061, "1 day and 1 hour"),
+    ],
 )
 def test_lengths_in_words(seconds: float, said: str) -> None:
     """The two largest units are said, one of a unit in the singular."""
@@ -76,7 +90,10 @@ def test_facts_are_put_into_words_by_their_names() -> None:
         Reply(phrase="reminder_item", facts={"label": "call Mom", "due_at": now + 86_400}),
     ]
     said = render(Reply(phrase="alarms_list", facts={"count": 2}, parts=items), NOW)
-    assert said == "You have 2: the pasta timer with 8 minutes and 20 seconds left; a reminder tomorrow at 3:05 PM: call Mom."
+    assert (
+        said
+        == "You have 2: the pasta timer with 8 minutes and 20 seconds left; a reminder tomorrow at 3:05 PM: call Mom."
+    )
 
 
 def test_finished_text_is_left_alone() -> None:
@@ -96,7 +113,9 @@ def test_mistakes_are_errors(reply: Reply) -> None:
         render(reply, NOW)
 
 
-@pytest.mark.parametrize(("hour", "part"), [(3, "evening"), (4, "morning"), (12, "afternoon"), (18, "evening")])
+@pytest.mark.parametrize(
+    ("hour", "part"), [(3, "evening"), (4, "morning"), (12, "afternoon"), (18, "evening")]
+)
 def test_parts_of_the_day(hour: int, part: str) -> None:
     """A greeting fits the hour."""
     assert part_of_day(NOW.replace(hour=hour)) == part

@@ -34,7 +34,11 @@ def test_the_prompt_says_when_and_what_is_remembered() -> None:
 
 def test_a_conversation_alternates() -> None:
     """Recent turns stand between the system prompt and the question."""
-    messages = conversation("be brief", [Interaction(said="hi", answer="hello"), Interaction(said="silent", answer="")], "and now?")
+    messages = conversation(
+        "be brief",
+        [Interaction(said="hi", answer="hello"), Interaction(said="silent", answer="")],
+        "and now?",
+    )
     assert [(m.role, m.content) for m in messages] == [
         ("system", "be brief"), ("user", "hi"), ("assistant", "hello"), ("user", "silent"), ("user", "and now?"),
     ]  # fmt: skip
