@@ -61,6 +61,11 @@ def effective_deadline(timeout: float | None) -> Deadline:
     return own if inherited is None or own.at < inherited.at else inherited
 
 
+def enter_deadline(deadline: Deadline | None) -> None:
+    """Make ``deadline`` the inherited one for the rest of the running task; :func:`deadline_scope` for a block."""
+    _current.set(deadline)
+
+
 @contextmanager
 def deadline_scope(deadline: Deadline | None) -> Iterator[None]:
     """Make ``deadline`` the inherited one within the block."""

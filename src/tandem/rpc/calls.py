@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context, copy_context
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
 from tandem.core import clock
-from tandem.core.deadline import Deadline, deadline_scope
+from tandem.core.deadline import Deadline, deadline_scope, enter_deadline
 from tandem.core.errors import Draining, RemoteError, TandemError
 from tandem.rpc.channel import Channel, Gate
 from tandem.rpc.context import principal_var
-from tandem.rpc.envelope import End, encode, encode_failure, encode_item, encode_reply
+from tandem.rpc.envelope import End, Request, encode, encode_failure, encode_item, encode_reply
 from tandem.rpc.handlers import Decoded
+from tandem.rpc.interfaces import Observer
 from tandem.security.model import Principal
 from tandem.telemetry import tracing
-
-if TYPE_CHECKING:
-    from tandem.rpc.interfaces import Observer
-
-_NOTHING: AbstractContextManager[None] = nullcontext()
 
 
 class Phase(Enum):
@@ -34,45 +30,48 @@ class Phase(Enum):
     FINISHED = auto()
 
 
+class Owner(Protocol):
+    """The session a call belongs to."""
+
+    channel: Channel
+    observer: Observer
+    context: Context
+
+    def call_over(self, call: Call) -> None:
+        """The call has sent its last frame."""
+        ...
+
+
 class Call:
-    """A call in flight. ``answer(frame)`` sends its last frame; ``done(call)`` tells the owner that it is over."""
+    """A call in flight, working in a task of its own. ``answer(frame)`` sends its last frame."""
 
     __slots__ = (
-        "_answer", "_done", "_gate", "_observer", "_phase", "_reason", "_started", "_task", "action",
-        "args", "channel", "credit", "deadline", "id", "principal", "traceparent",
+        "_answer", "_args", "_owner", "_phase", "_reason", "_started", "_task", "_traceparent", "action",
+        "deadline", "id", "principal",
     )  # fmt: skip
 
     def __init__(
         self,
-        call: int,
+        owner: Owner,
+        request: Request,
         action: Decoded,
         args: Struct,
-        channel: Channel,
-        deadline: Deadline | None,
-        *,
-        answer: Callable[[bytes], None],
-        done: Callable[[Call], None],
-        observer: Observer,
         principal: Principal | None,
-        traceparent: str = "",
-        credit: int = 0,
+        answer: Callable[[bytes], None],
     ):
-        self.id = call
+        self.id = request.id
         self.action = action
-        self.args = args
-        self.channel = channel
-        self.deadline = deadline
         self.principal = principal
-        self.traceparent = traceparent
-        self.credit = credit
+        self._owner = owner
+        self._args = args
+        self._traceparent = request.traceparent
         self._answer = answer
-        self._done = done
-        self._observer = observer
         self._phase = Phase.QUEUED
         self._reason: TandemError | None = None
         self._started = clock.monotonic()
-        self._gate = Gate()
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self.deadline = self._deadline_of(request)
+        # A copy of the server's own context: what the caller's connection happened to run in must not leak into calls.
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=owner.context.copy())
 
     def stop(self, reason: TandemError) -> None:
         """End the call with ``reason`` as its answer, unless it is over already."""
@@ -84,54 +83,78 @@ class Call:
             # A task cancelled before its first step never enters its coroutine.
             self._finish(encode_failure(self.id, reason), reason)
 
+    async def finished(self) -> None:
+        """Return when the call's task has ended."""
+        await asyncio.wait((self._task,))
+
+    def _deadline_of(self, request: Request) -> Deadline | None:
+        return Deadline(self._started + request.budget_ms / 1000)
+
+    async def _run(self) -> None:
+        self._phase = Phase.RUNNING
+        principal_var.set(self.principal)
+        enter_deadline(self.deadline)
+        error: BaseException | None = None
+        try:
+            if self._traceparent:
+                name = self.action.handler.name
+                with tracing.remote_span(
+                    name, self._traceparent, "server", **{"rpc.system": "tandem", "rpc.method": name}
+                ):
+                    frame = await self._work()
+            else:
+                frame = await self._work()
+        except asyncio.CancelledError as cancelled:
+            reason = self._reason or _unhandled(cancelled)
+            error, frame = reason, encode_failure(self.id, reason)
+        except TandemError as raised:
+            error, frame = raised, encode_failure(self.id, raised)
+        except Exception as raised:
+            error, frame = raised, encode_failure(self.id, _unhandled(raised))
+            self._owner.observer.on_unhandled_error(self.action.handler.name, raised)
+        self._finish(frame, error)
+
+    async def _work(self) -> bytes:
+        return encode_reply(self.id, await self.action.begin(self._args))
+
+    def _finish(self, frame: bytes, error: BaseException | None) -> None:
+        self._phase = Phase.FINISHED
+        self._answer(frame)
+        self._owner.call_over(self)
+        self._owner.observer.on_server_call(self.action.handler.name, self._started, clock.monotonic(), error)
+
+
+class StreamCall(Call):
+    """A call answered by items, sent as the caller grants room for them."""
+
+    __slots__ = ("_gate", "credit")
+
+    def __init__(
+        self,
+        owner: Owner,
+        request: Request,
+        action: Decoded,
+        args: Struct,
+        principal: Principal | None,
+        answer: Callable[[bytes], None],
+    ):
+        self.credit = request.credit
+        self._gate = Gate()
+        super().__init__(owner, request, action, args, principal, answer)
+
     def grant(self, amount: int) -> None:
         """The caller has room for ``amount`` more items."""
         self.credit += amount
         self._gate.open()
 
-    async def finished(self) -> None:
-        """Return when the call's task has ended."""
-        await asyncio.wait((self._task,))
-
-    async def _run(self) -> None:
-        self._phase = Phase.RUNNING
-        principal_var.set(self.principal)
-        try:
-            with deadline_scope(self.deadline):
-                if self.traceparent:
-                    frame = await self._traced()
-                else:
-                    frame = await self._work()
-            error: BaseException | None = None
-        except asyncio.CancelledError as cancelled:
-            error = self._reason or _unhandled(cancelled)
-            frame = encode_failure(self.id, error)
-        except TandemError as raised:
-            error = raised
-            frame = encode_failure(self.id, raised)
-        except Exception as raised:
-            error = raised
-            self._observer.on_unhandled_error(self.action.handler.name, raised)
-            frame = encode_failure(self.id, _unhandled(raised))
-        self._finish(frame, error)
-
-    async def _traced(self) -> bytes:
-        name = self.action.handler.name
-        with (
-            tracing.remote_context(self.traceparent),
-            tracing.span(name, "server", **{"rpc.system": "tandem", "rpc.method": name}),
-        ):
-            return await self._work()
+    def _deadline_of(self, request: Request) -> Deadline | None:
+        # For a stream a budget of 0 means "no end", for a call "nothing left".
+        return super()._deadline_of(request) if request.budget_ms else None
 
     async def _work(self) -> bytes:
-        if self.action.handler.stream:
-            await self._produce(self.action.begin(self.args))
-            return encode(End(self.id))
-        return encode_reply(self.id, await self.action.begin(self.args))
-
-    async def _produce(self, items: AsyncIterator[Any]) -> None:
-        """Send items as the caller grants room for them; the generator is advanced only on demand."""
-        channel = self.channel
+        """The generator is advanced only on demand, and closed however the stream ends."""
+        items: AsyncIterator[Any] = self.action.begin(self._args)
+        channel = self._owner.channel
         try:
             while True:
                 while self.credit <= 0:
@@ -142,7 +165,7 @@ class Call:
                 try:
                     item = await anext(items)
                 except StopAsyncIteration:
-                    return
+                    return encode(End(self.id))
                 self.credit -= 1
                 channel.send(encode_item(self.id, item))
         finally:
@@ -150,11 +173,11 @@ class Call:
             if close is not None:
                 await close()
 
-    def _finish(self, frame: bytes, error: BaseException | None) -> None:
-        self._phase = Phase.FINISHED
-        self._answer(frame)
-        self._done(self)
-        self._observer.on_server_call(self.action.handler.name, self._started, clock.monotonic(), error)
+
+def base_context() -> Context:
+    """A copy of the current context without a call's deadline and span, for calls to start from."""
+    with deadline_scope(None), tracing.remote_context(""):
+        return copy_context()
 
 
 def _unhandled(error: BaseException) -> RemoteError:

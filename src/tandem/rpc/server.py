@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tandem.core.errors import PermissionDenied
 from tandem.core.ids import new_id
-from tandem.rpc.calls import draining
+from tandem.rpc.calls import base_context, draining
 from tandem.rpc.channel import Channel
 from tandem.rpc.handlers import Handler, prepare
 from tandem.rpc.interfaces import Limits, Observer, Silent
@@ -61,6 +61,7 @@ class Server:
             local=local,
             observer=observer or Silent(),
             limits=limits,
+            context=base_context(),
             memory=CallMemory(limits.remembered_calls, limits.remembered_bytes, limits.remembered_s),
         )
         self._sessions: set[Session] = set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tandem.core import clock
-from tandem.core.deadline import Deadline
 from tandem.core.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -21,7 +21,7 @@ from tandem.core.errors import (
     TandemError,
     UnknownAction,
 )
-from tandem.rpc.calls import Call, draining
+from tandem.rpc.calls import Call, StreamCall, draining
 from tandem.rpc.channel import Alarm, Channel
 from tandem.rpc.envelope import (
     CONNECTION,
@@ -67,6 +67,7 @@ class Shared(msgspec.Struct, kw_only=True):
     observer: Observer
     limits: Limits
     memory: CallMemory
+    context: Context
     accepting: bool = True
     in_flight: int = 0
 
@@ -84,8 +85,10 @@ class Session:
     last of its calls over."""
 
     def __init__(self, shared: Shared, channel: Channel, gone: Callable[[Session], None]):
+        self.channel = channel
+        self.observer = shared.observer
+        self.context = shared.context
         self._shared = shared
-        self._channel = channel
         self._gone = gone
         self._stage = Stage.GREETING
         self._client = ""
@@ -133,7 +136,7 @@ class Session:
     def retire(self) -> None:
         """Ask the caller to make its next calls on another connection."""
         if self._stage is Stage.OPEN:
-            self._channel.send(encode(Drain()))
+            self.channel.send(encode(Drain()))
 
     def drain(self) -> None:
         """Ask the caller to go elsewhere, and end the streams that have no end of their own."""
@@ -157,8 +160,8 @@ class Session:
     def close(self) -> None:
         """Say goodbye and end the connection."""
         if self._stage is not Stage.LOST:
-            self._channel.send(encode(Bye()))
-            self._channel.close()
+            self.channel.send(encode(Bye()))
+            self.channel.close()
 
     def _greet(self, frame: Frame) -> None:
         if not isinstance(frame, Hello):
@@ -185,12 +188,12 @@ class Session:
         self._stage = Stage.OPEN
         self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(shared.limits.connection_age_s, self.retire)
-        self._channel.send(encode(Welcome(version, shared.service, shared.instance)))
+        self.channel.send(encode(Welcome(version, shared.service, shared.instance)))
 
     def _identify(self, token: str) -> Principal | None:
         shared = self._shared
-        if shared.local is not None and not token and self._channel.uid is not None:
-            return shared.local(self._channel.uid)
+        if shared.local is not None and not token and self.channel.uid is not None:
+            return shared.local(self.channel.uid)
         if shared.authenticate is None:
             return None
         try:
@@ -200,14 +203,14 @@ class Session:
         except Exception as error:
             shared.observer.on_unhandled_error("HELLO", error)
             raise PermissionDenied("the caller's token could not be checked") from error
-        proven = self._channel.identity
+        proven = self.channel.identity
         if proven and proven != principal.name:
             raise PermissionDenied(f"the connection's key belongs to {proven}, the token to {principal.name}")
         return principal
 
     def _refuse(self, error: TandemError) -> None:
-        self._channel.send(encode_failure(CONNECTION, error, refused=True))
-        self._channel.close()
+        self.channel.send(encode_failure(CONNECTION, error, refused=True))
+        self.channel.close()
 
     def _dispatch(self, frame: Frame) -> None:
         kind = type(frame)
@@ -220,9 +223,9 @@ class Session:
             if call is not None:
                 call.stop(Cancelled("withdrawn by the caller"))
         elif kind is Ping:
-            self._channel.send(encode(Pong(frame.number)))  # type: ignore[union-attr]
+            self.channel.send(encode(Pong(frame.number)))  # type: ignore[union-attr]
         elif kind is Bye:
-            self._channel.close()
+            self.channel.close()
         elif kind is not Pong:
             self._refuse(InvalidArguments(f"unexpected {kind.__name__} frame"))
 
@@ -237,9 +240,9 @@ class Session:
             args = action.decode(request.args)
             principal = self._principal_of(request)
         except TandemError as refusal:
-            self._channel.send(encode_failure(request.id, refusal, refused=True))
+            self.channel.send(encode_failure(request.id, refusal, refused=True))
             return
-        answer = self._answer_once(request.id) if once else self._channel.send
+        answer = self._answer_once(request.id) if once else self.channel.send
         self._start(request, action, args, principal, answer)
 
     def _action_of(self, request: Request) -> Decoded:
@@ -260,6 +263,8 @@ class Session:
             raise Overloaded(
                 f"{shared.service} already works on {shared.in_flight} calls, {len(self._calls)} of this caller"
             )
+        if request.credit > limits.max_credit:
+            raise Overloaded(f"a stream gets at most {limits.max_credit} items of credit")
         if request.id in self._calls:
             raise InvalidArguments(f"call id {request.id} is in use on this connection")
 
@@ -273,18 +278,18 @@ class Session:
 
     def _remembered(self, request: Request) -> bool:
         """Whether the call was begun before; if so its answer is on its way."""
-        known = self._shared.memory.look_up(self._key(request.id), self._channel.send, clock.monotonic())
+        known = self._shared.memory.look_up(self._key(request.id), self.channel.send, clock.monotonic())
         if known is Known.FORGOTTEN:
             error = RemoteError(
                 f"{request.action} ran, but its result is no longer remembered",
                 details={"type": "ResultForgotten"},
             )
-            self._channel.send(encode_failure(request.id, error))
+            self.channel.send(encode_failure(request.id, error))
         return known is not Known.NEW
 
     def _answer_once(self, call: int) -> Callable[[bytes], None]:
         """Begin remembering ``call``; the answer is kept as well as sent."""
-        memory, key, channel = self._shared.memory, self._key(call), self._channel
+        memory, key, channel = self._shared.memory, self._key(call), self.channel
 
         def answer(frame: bytes) -> None:
             memory.finish(key, frame, clock.monotonic())
@@ -304,31 +309,20 @@ class Session:
         principal: Principal | None,
         answer: Callable[[bytes], None],
     ) -> None:
-        # A budget of 0 is "none left" for a call, and "no end" for a stream.
-        endless = request.credit > 0 and request.budget_ms == 0
-        deadline = None if endless else Deadline.after(request.budget_ms / 1000)
         shared = self._shared
         shared.in_flight += 1
-        self._calls[request.id] = Call(
-            request.id,
-            action,
-            args,
-            self._channel,
-            deadline,
-            answer=answer,
-            done=self._done,
-            observer=shared.observer,
-            principal=principal,
-            traceparent=request.traceparent,
-            credit=min(request.credit, shared.limits.max_credit),
-        )
-        if deadline is not None:
-            self._alarm.set(deadline.at)
+        kind = StreamCall if request.credit else Call
+        call = kind(self, request, action, args, principal, answer)
+        self._calls[request.id] = call
+        if call.deadline is not None:
+            self._alarm.set(call.deadline.at)
 
-    def _done(self, call: Call) -> None:
+    def call_over(self, call: Call) -> None:
+        """See :class:`tandem.rpc.calls.Owner`."""
         self._shared.in_flight -= 1
         del self._calls[call.id]
-        self._leave_if_over()
+        if self._stage is not Stage.OPEN:
+            self._leave_if_over()
 
     def _leave_if_over(self) -> None:
         if self._calls:
@@ -341,7 +335,7 @@ class Session:
 
     def _credit(self, frame: Credit) -> None:
         call = self._calls.get(frame.id)
-        if call is None or frame.amount <= 0:
+        if not isinstance(call, StreamCall) or frame.amount <= 0:
             return
         if call.credit + frame.amount > self._shared.limits.max_credit:
             call.stop(Overloaded("more stream credit than this server allows"))

@@ -10,12 +10,12 @@ exporter is a pure mapping of :class:`Span`.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from random import getrandbits
 from types import TracebackType
 from typing import Literal, Self
 
@@ -284,6 +284,11 @@ _NO_SPAN = _NoSpan()
 AnySpan = ActiveSpan | _NoSpan
 
 
+def _span_id() -> str:
+    # Needs no secrecy, only no collision within a trace; os.urandom would be a system call per span.
+    return f"{getrandbits(64) or 1:016x}"
+
+
 def span(name: str, kind: Kind = "internal", **attributes: Attribute) -> AnySpan:
     """A child of the current span as a context manager; does nothing unless the current turn is sampled.
 
@@ -292,7 +297,18 @@ def span(name: str, kind: Kind = "internal", **attributes: Attribute) -> AnySpan
     parent = _current.get()
     if parent is None or not parent.sampled:
         return _NO_SPAN
-    context = SpanContext(parent.trace_id, os.urandom(8).hex(), True)
+    context = SpanContext(parent.trace_id, _span_id(), True)
+    return ActiveSpan(name, kind, context, parent.span_id, attributes)
+
+
+def remote_span(name: str, traceparent: str, kind: Kind = "server", **attributes: Attribute) -> AnySpan:
+    """A child of the span a caller sent along; does nothing when the header is malformed or its turn not sampled."""
+    parent = SpanContext.parse(traceparent)
+    if parent is None:
+        return _NO_SPAN
+    if not parent.sampled:
+        return _Unrecorded(parent)
+    context = SpanContext(parent.trace_id, _span_id(), True)
     return ActiveSpan(name, kind, context, parent.span_id, attributes)
 
 
@@ -304,7 +320,7 @@ def start_turn(
     ``turn`` is a ULID (a new one when None); raises ``ValueError`` when it is none. An unsampled turn records
     nothing but still names itself in log lines of the block.
     """
-    context = SpanContext(trace_of(turn or new_id()), os.urandom(8).hex(), sampled)
+    context = SpanContext(trace_of(turn or new_id()), _span_id(), sampled)
     if not sampled:
         return _Unrecorded(context)
     return ActiveSpan(name, "internal", context, "", attributes)
@@ -334,5 +350,5 @@ def record(
     """Record work measured elsewhere: ``started`` and ``ended`` are monotonic seconds of this process."""
     if parent is None or not parent.sampled:
         return
-    context = SpanContext(parent.trace_id, os.urandom(8).hex(), True)
+    context = SpanContext(parent.trace_id, _span_id(), True)
     _finish(name, kind, context, parent.span_id, (started, ended), error, attributes)

@@ -42,6 +42,9 @@ class UnixChannel(asyncio.Protocol):
         self._accept = accept
         self._receiver = receiver
         self._transport: asyncio.Transport | None = None
+        # uvloop gathers what is written during one turn of the loop by itself, and without the extra turn we need.
+        self._gathers = type(self._loop).__module__.startswith("uvloop")
+        self._burst = 0
         self._outgoing: list[bytes] = []
         self._partial = bytearray()
         self._needed = _HEADER_SIZE
@@ -63,6 +66,9 @@ class UnixChannel(asyncio.Protocol):
 
     def send(self, frame: bytes) -> None:
         if self._transport is None:
+            return
+        if self._gathers and self._burst <= 1 and not self._outgoing:
+            self._transport.write(_HEADER.pack(len(frame)) + frame)
             return
         if not self._outgoing:
             self._loop.call_soon(self._flush)
@@ -111,6 +117,7 @@ class UnixChannel(asyncio.Protocol):
             data = bytes(self._partial)
             self._partial.clear()
         start, size = 0, len(data)
+        self._burst = 0
         self._needed = _HEADER_SIZE
         while size - start >= _HEADER_SIZE:
             (length,) = _HEADER.unpack_from(data, start)
@@ -123,6 +130,7 @@ class UnixChannel(asyncio.Protocol):
                 break
             if self._receiver is None:
                 return
+            self._burst += 1
             self._receiver.frame_received(data[start + _HEADER_SIZE : end])
             start = end
         if start < size:
