@@ -14,18 +14,10 @@ from tandem.events.bus import Bus
 from tandem.events.connection import Connection
 from tandem.events.consumer import Consumer, ConsumerPolicy, Rejected
 from tandem.events.event import Delivery, Event, current_delivery
-from tandem.events.publisher import Publisher
+from tandem.events.healing import SourceHealer, keep_streams
+from tandem.events.publisher import Publisher, Stored
 from tandem.events.spans import SpanExporter
-from tandem.events.streams import (
-    DEAD_LETTERS,
-    ERRORS,
-    EVENTS,
-    TRACES,
-    StreamPair,
-    ensure_streams,
-    heal_sources,
-    keep_streams,
-)
+from tandem.events.streams import DEAD_LETTERS, ERRORS, EVENTS, TRACES, StreamPair, ensure_streams
 
 __all__ = [
     "DEAD_LETTERS",
@@ -41,10 +33,11 @@ __all__ = [
     "NatsAccess",
     "Publisher",
     "Rejected",
+    "SourceHealer",
     "SpanExporter",
+    "Stored",
     "StreamPair",
     "current_delivery",
     "ensure_streams",
-    "heal_sources",
     "keep_streams",
 ]

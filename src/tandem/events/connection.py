@@ -33,13 +33,14 @@ MAX_NOTED = 100
 
 _DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
+
 Listener = Callable[[Client], Awaitable[None]]
 
 
 class Connection:
     """Keeps one nats-py client connected from :meth:`start` to :meth:`close`.
 
-    Several users of one process share it: they await :meth:`client`, and listen for every new one. ``denied`` holds
+    Several users of one process share it: they await :meth:`client`, and subscribe anew on every one. ``denied`` holds
     the subjects, in lower case, the server refused to take from us.
     """
 
@@ -55,6 +56,7 @@ class Connection:
         self._lost = asyncio.Event()
         self._lost_at = clock.monotonic()
         self._listeners: list[Listener] = []
+        self._callbacks: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self._reported: set[str] = set()
 
@@ -102,6 +104,10 @@ class Connection:
         """Call ``listener`` with every client from the next one on; it must not raise."""
         self._listeners.append(listener)
 
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever a connection is lost; it must not raise."""
+        self._callbacks.append(callback)
+
     async def lost(self) -> None:
         """Return once the present connection is gone."""
         await self._lost.wait()
@@ -132,6 +138,8 @@ class Connection:
                 self._lost_at = clock.monotonic()
                 self._connected.clear()
                 lost.set()
+                for callback in self._callbacks:
+                    callback()
 
         async def on_error(error: Exception) -> None:
             # What goes wrong while closing is nobody's concern, and what does while connecting is raised as well.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
+import msgspec
 import nats.errors
+from msgspec import Struct
 from nats.aio.client import Client
-from nats.js.api import PubAck
-from nats.js.errors import APIError, NoStreamResponseError
+from nats.aio.msg import Msg
 
 from tandem.core.deadline import Deadline, effective_deadline
 from tandem.core.errors import PermissionDenied, TandemError, TooLarge, Unavailable, Unreachable
+from tandem.core.ids import new_id
 from tandem.events.connection import Connection
 
 MAX_IN_FLIGHT = 512
@@ -21,8 +24,28 @@ ATTEMPT_S = 2.0
 
 RETRY_S = 0.05
 
-# Server error codes that waiting does not mend within a call: storage is full or the stream refuses.
-_REFUSED_STATUS = range(400, 500)
+# Error codes that waiting does not mend: the stream refuses this message.
+_REFUSED = range(400, 500)
+
+
+class _ApiError(Struct, frozen=True):
+    code: int = 0
+    description: str = ""
+
+
+class Stored(Struct, frozen=True):
+    """JetStream's acknowledgement: where the message is; ``duplicate`` when its id was there already."""
+
+    stream: str = ""
+    seq: int = 0
+    duplicate: bool = False
+
+
+class _Reply(Stored, frozen=True):
+    error: _ApiError | None = None
+
+
+_decoder = msgspec.json.Decoder(_Reply)
 
 
 class Publisher:
@@ -35,11 +58,16 @@ class Publisher:
     def __init__(self, connection: Connection, max_in_flight: int = MAX_IN_FLIGHT) -> None:
         self._connection = connection
         self._places = asyncio.Semaphore(max_in_flight)
+        self._client: Client | None = None
+        self._inbox = ""
+        self._numbers = count()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        connection.on_lost(self._fail_waiting)
 
     async def publish(
         self, subject: str, payload: bytes, headers: dict[str, str], *, timeout: float | None = None
-    ) -> PubAck:
-        """Store one message; ``headers`` holds its ``Nats-Msg-Id``. Returns JetStream's acknowledgement.
+    ) -> Stored:
+        """Store one message; ``headers`` holds its ``Nats-Msg-Id``.
 
         ``timeout`` is in seconds, None takes what is left of the current request, else 5 s. Raises
         :class:`Unreachable` when NATS stays away for that long, :class:`TooLarge` above the server's limit (1 MiB),
@@ -54,38 +82,60 @@ class Publisher:
 
     async def _until_stored(
         self, subject: str, payload: bytes, headers: dict[str, str], deadline: Deadline
-    ) -> PubAck:
+    ) -> Stored:
         while True:
             client = await self._connection.client(max(0.0, deadline.remaining()))
             try:
-                return await self._attempt(client, subject, payload, headers)
+                reply = await self._attempt(client, subject, payload, headers)
             except nats.errors.MaxPayloadError:
                 raise TooLarge(
                     f"a message of {len(payload)} bytes exceeds NATS' limit of {client.max_payload}",
                     hint="send the content by an action and only its name by an event",
                 ) from None
-            except APIError as error:
-                if error.code in _REFUSED_STATUS:
-                    raise Unavailable(f"NATS refuses {subject}: {error.description}") from error
-            except (NoStreamResponseError, nats.errors.Error, TimeoutError, OSError):
+            except (nats.errors.Error, TimeoutError, OSError):
                 # Restarting or not ready; the deadline bounds how often we come round. A refusal for lack of rights
                 # arrives beside the request, which merely stays unanswered.
                 self._require_permission(subject)
+            else:
+                if reply is not None and reply.error is None:
+                    return reply
+                if reply is not None and reply.error is not None and reply.error.code in _REFUSED:
+                    raise Unavailable(f"NATS refuses {subject}: {reply.error.description}")
             await asyncio.sleep(RETRY_S)
 
-    async def _attempt(self, client: Client, subject: str, payload: bytes, headers: dict[str, str]) -> PubAck:
-        request = asyncio.ensure_future(
-            client.jetstream().publish(subject, payload, timeout=ATTEMPT_S, headers=headers)
-        )
-        lost = asyncio.ensure_future(self._connection.lost())
+    async def _attempt(
+        self, client: Client, subject: str, payload: bytes, headers: dict[str, str]
+    ) -> _Reply | None:
+        """The server's answer; None when no stream takes the subject (yet)."""
+        if client is not self._client:
+            await self._open_inbox(client)
+        number = str(next(self._numbers))
+        waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait((request, lost), return_when=asyncio.FIRST_COMPLETED)
-            if request.done():
-                return await request
-            raise nats.errors.ConnectionClosedError
+            async with asyncio.timeout(ATTEMPT_S):
+                await client.publish(subject, payload, reply=f"{self._inbox}.{number}", headers=headers)
+                answer = await waiting
         finally:
-            request.cancel()
-            lost.cancel()
+            self._waiting.pop(number, None)
+        return _decoder.decode(answer.data) if answer.data else None
+
+    async def _open_inbox(self, client: Client) -> None:
+        # Set before the subscription is sent: commands of one connection keep their order, so that publishes of
+        # other tasks may already name this inbox.
+        self._client = client
+        self._inbox = f"{self._connection.inbox_prefix}.stored.{new_id()}"
+        await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+
+    async def _on_answer(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    def _fail_waiting(self) -> None:
+        self._client = None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(nats.errors.ConnectionClosedError())
 
     def _require_permission(self, subject: str) -> None:
         if subject.lower() in self._connection.denied:

@@ -7,13 +7,10 @@ every machine. Consumers read ``X_ALL``, which therefore holds everything this m
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import fields
 
-import msgspec
-import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.js import JetStreamContext
@@ -27,7 +24,6 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from tandem.core.ids import AgentId
-from tandem.events.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +32,6 @@ MIB = 1024 * 1024
 
 DUPLICATE_WINDOW_S = 120.0
 """Within it JetStream recognises a message id; longer than any publisher's budget."""
-
-API_TIMEOUT_S = 5.0
-HEAL_EVERY_S = 1.0
-STALE_S = 4.0
-"""A source is silent this long only when its link is cut or its consumer lost: the server beats every second."""
 
 
 class StreamPair(Struct, frozen=True, kw_only=True):
@@ -145,82 +136,3 @@ def _differs(existing: StreamConfig, wanted: StreamConfig) -> bool:
 
 def _link(source: StreamSource) -> str:
     return f"{source.external.api if source.external else ''}/{source.name}"
-
-
-class _External(Struct, frozen=True):
-    api: str = ""
-
-
-class _SourceState(Struct, frozen=True):
-    """The server's view of a source; nats-py leaves out ``external``, which tells equally named ones apart.
-
-    ``active`` is nanoseconds since the last sign of life, -1 for none yet.
-    """
-
-    active: int = -1
-    external: _External = _External()
-
-    def silent(self) -> bool:
-        return self.active < 0 or self.active > STALE_S * 1e9
-
-
-class _StreamState(Struct, frozen=True):
-    sources: list[_SourceState] = []
-
-
-async def heal_sources(client: Client, machine: str, peers: Iterable[str]) -> list[str]:
-    """Recreate the sources of reachable peers that have fallen silent; returns ``stream<-machine`` of each.
-
-    After a cut the server itself waits up to 20 s before it tries a source again. Dropping and adding the source
-    makes it start at once, from the last message it has of that origin. Call it every second or two.
-    """
-    stream_manager = client.jetstream()
-    healed = []
-    for other in sorted(set(peers) - {machine}):
-        api = f"$JS.{other}.API"
-        if not await domain_answers(client, other):
-            continue
-        for pair in PAIRS:
-            reply = await client.request(f"$JS.API.STREAM.INFO.{pair.all}", b"", timeout=API_TIMEOUT_S)
-            state = msgspec.json.decode(reply.data, type=_StreamState)
-            if any(source.external.api == api and source.silent() for source in state.sources):
-                await _restart_source(stream_manager, pair.all, api)
-                healed.append(f"{pair.all}<-{other}")
-    return healed
-
-
-async def _restart_source(stream_manager: JetStreamContext, stream: str, api: str) -> None:
-    config = (await stream_manager.stream_info(stream)).config
-    sources = config.sources or []
-    without = [source for source in sources if source.external is None or source.external.api != api]
-    await stream_manager.update_stream(config.evolve(sources=without))
-    await stream_manager.update_stream(config.evolve(sources=sources))
-
-
-async def domain_answers(client: Client, machine: str) -> bool:
-    """Whether JetStream of ``machine`` can be reached from here."""
-    try:
-        await client.request(f"$JS.{machine}.API.INFO", b"", timeout=1.0)
-    except (nats.errors.Error, TimeoutError):
-        return False
-    return True
-
-
-async def keep_streams(connection: Connection, machine: str, peers: Iterable[str] = ()) -> None:
-    """Ensure the streams whenever NATS (re)appears and heal their links for as long as it stays; runs for ever."""
-    others = sorted(set(peers) - {machine})
-    told = ""
-    while True:
-        client = await connection.client()
-        try:
-            await ensure_streams(client, machine, others)
-            while client.is_connected:
-                for link in await heal_sources(client, machine, others):
-                    log.info("link %s restarted", link)
-                told = ""
-                await asyncio.sleep(HEAL_EVERY_S)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("keeping the streams of %s: %s", machine, error)
-        await asyncio.sleep(HEAL_EVERY_S)

@@ -21,7 +21,8 @@ from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSourc
 
 from tandem.core.errors import TandemError, Unavailable
 from tandem.events.connection import Connection
-from tandem.events.streams import API_TIMEOUT_S, STALE_S, domain_answers, ensure_stream
+from tandem.events.healing import API_TIMEOUT_S, Patience, SourceState, domain_answers
+from tandem.events.streams import ensure_stream
 from tandem.registry.client import Registry
 from tandem.registry.lease import Lease
 
@@ -147,12 +148,6 @@ class _OwnBucket:
         return structs.replace(lease, zmq=f"{parts.scheme}://{host}:{parts.port}")
 
 
-class _MirrorState(Struct, frozen=True):
-    """``active`` is nanoseconds since the last sign of life, -1 for none yet."""
-
-    active: int = -1
-
-
 class _Sequences(Struct, frozen=True):
     first_seq: int = 0
     last_seq: int = 0
@@ -166,7 +161,7 @@ class _ApiError(Struct, frozen=True):
 
 class _BucketState(Struct, frozen=True):
     state: _Sequences = _Sequences()
-    mirror: _MirrorState = _MirrorState()
+    mirror: SourceState = SourceState()
     error: _ApiError | None = None
 
 
@@ -178,6 +173,7 @@ class _PeerBucket:
         self._peer = peer
         self._copied: _Sequences | None = None
         self._names: set[str] = set()
+        self._patience = Patience()
 
     def forget(self) -> None:
         self._copied = None
@@ -196,8 +192,9 @@ class _PeerBucket:
             leases = await _snapshot(client, self._peer)
             await self._registry.replace_mirrored(self._peer, leases)
             self._copied, self._names = found.state, {lease.agent for lease in leases}
-        silent = found.mirror.active < 0 or found.mirror.active > STALE_S * 1e9
-        if silent and await domain_answers(client, self._peer):
+        if not found.mirror.silent():
+            self._patience.lively(self._peer)
+        elif await domain_answers(client, self._peer) and self._patience.is_due(self._peer):
             await self._make_again(client)
 
     async def _make_again(self, client: Client) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import nats.errors
 import pytest
 
-from tandem.events import Bus, Event, current_delivery, ensure_streams, heal_sources
+from tandem.events import Bus, Event, SourceHealer, current_delivery, ensure_streams
 
 pytestmark = pytest.mark.integration
 
@@ -55,10 +55,11 @@ class Side:
         self.got.append((current_delivery().origin.machine, event.number))
 
     async def _heal(self) -> None:
+        healer = SourceHealer(self.machine, MACHINES)
         while True:
             await asyncio.sleep(1)
             with contextlib.suppress(nats.errors.Error, TimeoutError):
-                await heal_sources(await self.writer.connection.client(), self.machine, MACHINES)
+                await healer.heal(await self.writer.connection.client())
 
 
 @pytest.fixture
@@ -145,16 +146,21 @@ async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(nats_pai
     await asyncio.gather(*(side.publish(range(5)) for side in sides))
     await eventually(lambda: len(mainpc.got) == len(pc2.got) == 10)
     client = await mainpc.writer.connection.client()
-    assert await heal_sources(client, "mainpc", MACHINES) == []
+    healer = SourceHealer("mainpc", MACHINES)
+
+    async def all_lively() -> bool:
+        return await healer.heal(client) == []
+
+    await eventually(all_lively)
     await nats_pair.cable.cut()
     await nats_pair.unlinked()
-    assert await heal_sources(client, "mainpc", MACHINES) == []
+    assert await healer.heal(client) == []
     await pc2.publish(range(5, 10))
     await nats_pair.cable.heal()
     await nats_pair.linked()
 
     async def caught_up() -> bool:
-        await heal_sources(client, "mainpc", MACHINES)
+        await healer.heal(client)
         return mainpc.of("pc2") == list(range(10))
 
     await eventually(caught_up, 100)
