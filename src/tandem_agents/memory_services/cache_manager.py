@@ -11,7 +11,6 @@ from tandem.agent import Agent, Issue, action
 from tandem.core.errors import InvalidArguments, TooLarge, Unreachable
 from tandem_agents.memory_services.contracts import CacheStats, Memory, MemoryStore
 
-PREFIX = "cache:"
 MEMORY_PREFIX = "memory:"
 MEMORY_TTL_S = 300.0
 MAX_VALUE_BYTES = 4 << 20
@@ -23,6 +22,7 @@ class CacheManager(Agent):
 
     async def start(self) -> None:
         self._cache = self.cache()
+        self._prefix = f"cache:{self.name}:"  # the only keys this agent may write there
         self._hits = self._misses = 0
 
     async def check(self) -> Iterable[Issue]:
@@ -40,7 +40,7 @@ class CacheManager(Agent):
     async def get(self, key: str) -> bytes | None:
         """Read an entry."""
         try:
-            value = await self._cache.get(PREFIX + key)
+            value = await self._cache.get(self._prefix + key)
         except (RedisError, OSError) as error:
             raise _away(error) from error
         if value is None:
@@ -57,7 +57,7 @@ class CacheManager(Agent):
         if not 0.001 <= ttl_s <= MAX_TTL_S:
             raise InvalidArguments(f"ttl_s must be 0.001 to {MAX_TTL_S:.0f}, not {ttl_s}")
         try:
-            await self._cache.set(PREFIX + key, value, px=int(ttl_s * 1000))
+            await self._cache.set(self._prefix + key, value, px=int(ttl_s * 1000))
         except (RedisError, OSError) as error:
             raise _away(error) from error
 
@@ -65,7 +65,7 @@ class CacheManager(Agent):
     async def invalidate(self, key: str) -> int:
         """Drop one entry; returns how many there were."""
         try:
-            return int(await self._cache.delete(PREFIX + key))
+            return int(await self._cache.delete(self._prefix + key))
         except (RedisError, OSError) as error:
             raise _away(error) from error
 
@@ -74,7 +74,7 @@ class CacheManager(Agent):
         """Drop every entry whose key begins with ``prefix``. Other users of the cache server keep theirs."""
         dropped = 0
         try:
-            async for key in self._cache.scan_iter(match=_literal(PREFIX + prefix) + "*", count=500):
+            async for key in self._cache.scan_iter(match=_literal(self._prefix + prefix) + "*", count=500):
                 dropped += int(await self._cache.delete(key))
         except (RedisError, OSError) as error:
             raise _away(error) from error
@@ -105,7 +105,7 @@ class CacheManager(Agent):
         """Hits and misses since the start, and entries now."""
         try:
             entries = 0
-            async for _ in self._cache.scan_iter(match=PREFIX + "*", count=500):
+            async for _ in self._cache.scan_iter(match=self._prefix + "*", count=500):
                 entries += 1
         except (RedisError, OSError) as error:
             raise _away(error) from error
