@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tandem.core.access import NatsAccess, ValkeyAccess
-from tandem.events import Connection
-from tandem.events.streams import keep_streams
+from tandem.events import Connection, keep_streams
 from tandem.registry import Mirror, Registry
 
 
