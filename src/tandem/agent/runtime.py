@@ -170,4 +170,4 @@ def make_settings(agent: type[Agent], values: dict[str, Any]) -> Any:
     try:
         return msgspec.convert(values, agent.Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"settings of {agent.__name__}: {error}", hint="tandem config explain shows each value's origin") from None
+        raise ConfigError(f"settings of {agent.__name__}: {error}", hint="tandem config validate shows the line") from None

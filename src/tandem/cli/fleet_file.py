@@ -31,9 +31,11 @@ def read_fleet(fleet: Path | None, *, strict: bool = False, classes: bool = Fals
     """Load the fleet file; with ``classes`` agents are imported and their settings checked."""
     from tandem.fleet import Surroundings, find_fleet_file, load
 
-    return load(
-        find_fleet_file(fleet), Surroundings(strict=strict, schemas=import_settings if classes else None)
-    )
+    path = find_fleet_file(fleet)
+    if classes:
+        # As for the agents themselves: a fleet's own modules are beside its file.
+        sys.path.insert(0, str(path.absolute().parent))
+    return load(path, Surroundings(strict=strict, schemas=import_settings if classes else None))
 
 
 def show_problems(diagnostics: Iterable[Diagnostic]) -> None:

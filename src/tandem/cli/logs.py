@@ -19,14 +19,18 @@ FOLLOW_POLL_S = 0.2
 
 @app.command()
 def logs(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Only these: Name or Name@machine; also nats, node, keeper.", metavar="[NAME]..."
+        ),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Go on with what is written from now on.")
     ] = False,
     agent: Annotated[
         list[str] | None,
-        typer.Option(
-            "--agent", help="Only this one: Name or Name@machine; also nats, node, keeper. Repeatable."
-        ),
+        typer.Option("--agent", help="The same as NAME, for scripts. Repeatable."),
     ] = None,
     group: Annotated[str | None, typer.Option("--group", help="Only agents of this group.")] = None,
     since: Annotated[
@@ -45,7 +49,7 @@ def logs(
 ) -> None:
     """Show log lines of all agents and servers of this computer, merged by time; rotated files included.
 
-    Example: tandem logs -f --group speech_services --level WARNING
+    Example: tandem logs NLUAgent; tandem logs -f --group speech_services --level WARNING
     """
     import sys
     import time
@@ -53,11 +57,14 @@ def logs(
     from tandem.core.paths import Home
     from tandem.supervise.log_reader import LogReader, parse_since
 
-    chosen = _chosen(agent, group)
+    chosen = _chosen([*(names or ()), *(agent or ())], group)
     earliest = parse_since(since) if since else None
     wanted = _filter(grep, level)
     reader = LogReader(Home.from_environment(), chosen)
     color = sys.stdout.isatty() and not json
+    silent = reader.silent()
+    for name, advice in silent.items():
+        typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
     found = [line for line in reader.read(earliest) if wanted(line)]
     for line in found[-lines:] if lines else found:
         typer.echo(_render(line, json=json, color=color))
@@ -66,9 +73,10 @@ def logs(
             if wanted(line):
                 typer.echo(_render(line, json=json, color=color))
         time.sleep(FOLLOW_POLL_S)
+    raise typer.Exit(1 if silent and not found else 0)
 
 
-def _chosen(agents: list[str] | None, group: str | None) -> set[str] | None:
+def _chosen(agents: list[str], group: str | None) -> set[str] | None:
     """Names (bare or with their machine) to show; None means all."""
     if group is None:
         return set(agents) if agents else None
@@ -80,7 +88,7 @@ def _chosen(agents: list[str] | None, group: str | None) -> set[str] | None:
     groups = fleet.groups if fleet is not None else {}
     if group not in groups:
         raise NotFound(f"there is no group {group!r}", hint=did_you_mean(group, groups) or None)
-    return {*groups[group].agents, *(agents or ())}
+    return {*groups[group].agents, *agents}
 
 
 def _filter(grep: str | None, level: str | None) -> Callable[[Line], bool]:

@@ -25,6 +25,9 @@ _STYLE = {
 
 @app.command()
 def status(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Only these: Name or Name@machine.", metavar="[NAME]...")
+    ] = None,
     group: Annotated[str | None, typer.Option("--group", help="Only this group.")] = None,
     fleet: Annotated[
         Path | None, typer.Option("--fleet", help="The fleet file, for machines that are not here.")
@@ -38,13 +41,17 @@ def status(
     Example: tandem status --json
     """
     from tandem.cli.fleet_file import print_json
-    from tandem.cli.local import all_agents, require_running, statuses
+    from tandem.cli.local import all_agents, identify, require_running, statuses
+    from tandem.core.ids import AgentId
     from tandem.core.paths import Home
     from tandem.supervise.node_client import NotRunning
 
     found, failures = statuses(Home.from_environment())
     elsewhere = _elsewhere(fleet, found)
     views = [view for view in all_agents(found) if group in (None, view.group)]
+    if names and found:
+        chosen = set(identify(found, names))
+        views = [view for view in views if AgentId.of(view.name, view.machine) in chosen]
     if json:
         print_json(_as_json(found, failures, elsewhere, views))
     else:
@@ -113,12 +120,10 @@ def _show(
     elsewhere: list[dict[str, Any]],
     views: list[AgentView],
 ) -> None:
-    from rich.console import Console
-
-    from tandem.cli.views import agent_table, show_troubles
+    from tandem.cli.views import agent_table, make_console, show_troubles
     from tandem.supervise.node_client import NotRunning
 
-    console = Console(highlight=False)
+    console = make_console()
     for status in found:
         servers = ", ".join(f"{s.name} [{_STYLE.get(s.state, '')}]{s.state}[/]" for s in status.services)
         console.print(
@@ -130,7 +135,7 @@ def _show(
     for name, error in failures.items():
         if not isinstance(error, NotRunning):
             console.print(f"[bold]{name}[/] [red]{error}[/]")
-    console.print(agent_table(views, _STYLE))
+    console.print(agent_table(views, _STYLE, console.width))
     counts: dict[str, int] = {}
     for view in views:
         counts[view.state] = counts.get(view.state, 0) + 1

@@ -114,11 +114,10 @@ def _show_time(outcome: Outcome, up: list[AgentView]) -> None:
 
 
 def _show_down(down: list[AgentView]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from tandem.cli.views import last_lines
+    from tandem.cli.views import last_lines, make_console
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="Not up", title_justify="left")
     for title in ("AGENT", "STATE", "LAST EXIT", "LAST LINES", "NEXT"):
@@ -126,7 +125,7 @@ def _show_down(down: list[AgentView]) -> None:
     for view in down:
         words = "\n".join(last_lines(view)) or "; ".join(view.issues)
         table.add_row(f"{view.name}@{view.machine}", view.state, view.exit, Text(words), Text(view.note))
-    Console(stderr=True, highlight=False).print(table)
+    make_console(stderr=True).print(table)
 
 
 def _next_steps(outcome: Outcome) -> str:

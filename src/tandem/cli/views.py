@@ -16,29 +16,57 @@ SHOWN_LINES = 5
 """Last lines of a dead process that are shown; `tandem logs` has all of them."""
 
 
-def agent_table(views: Iterable[AgentView], style: Mapping[str, str]) -> Table:
-    """One row per agent, by machine and group."""
+_COLUMNS = ("AGENT", "MACHINE", "GROUP", "STATE", "PID", "PORT", "READY", "RESTARTS", "")
+NARROW_WIDTH = 110
+"""Columns below which a table of agents leaves out their groups."""
+UNSEEN_WIDTH = 160
+"""Columns of output that goes to a file or another program, which have no width of their own."""
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """As wide as the terminal; wide enough for every name elsewhere. COLUMNS decides where it is set."""
+    import os
+    import sys
+
+    from rich.console import Console
+
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    width = None if is_terminal or "COLUMNS" in os.environ else UNSEEN_WIDTH
+    return Console(highlight=False, stderr=stderr, width=width)
+
+
+def agent_table(views: Iterable[AgentView], style: Mapping[str, str], width: int = UNSEEN_WIDTH) -> Table:
+    """One row and one line per agent, by machine and group. Only the remark is cut, and groups go before anything else."""
     from rich.table import Table
     from rich.text import Text
 
+    left_out = {"GROUP"} if width < NARROW_WIDTH else set()
+    rows = [_cells(view) for view in views]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("AGENT", "MACHINE", "GROUP", "STATE", "PID", "PORT", "READY", "RESTARTS", ""):
-        table.add_column(title, justify="right" if title in ("PID", "PORT", "READY", "RESTARTS") else "left")
-    for view in views:
-        ready = "" if view.ready_after_s is None else f"{view.ready_after_s:.2f} s"
-        remark = "; ".join(view.issues) or (view.note if view.state != "healthy" else "")
-        table.add_row(
-            view.name,
-            view.machine,
-            view.group,
-            Text(view.state, style=style.get(view.state, "")),
-            str(view.pid or ""),
-            str(view.port or ""),
-            ready,
-            str(view.restarts or ""),
-            Text(remark, overflow="ellipsis"),
-        )
+    shown = [title for title in _COLUMNS if title not in left_out]
+    for title in shown:
+        widest = max((len(row[title]) for row in rows), default=0)
+        right = title in ("PID", "PORT", "READY", "RESTARTS")
+        least = max(len(title), widest) if title else 0
+        table.add_column(title, justify="right" if right else "left", min_width=least, no_wrap=True)
+    for row in rows:
+        styles = {"STATE": style.get(row["STATE"], "")}
+        table.add_row(*(Text(row[title], style=styles.get(title, "")) for title in shown))
     return table
+
+
+def _cells(view: AgentView) -> dict[str, str]:
+    return {
+        "AGENT": view.name,
+        "MACHINE": view.machine,
+        "GROUP": view.group,
+        "STATE": view.state,
+        "PID": str(view.pid or ""),
+        "PORT": str(view.port or ""),
+        "READY": "" if view.ready_after_s is None else f"{view.ready_after_s:.2f} s",
+        "RESTARTS": str(view.restarts or ""),
+        "": "; ".join(view.issues) or (view.note if view.state != "healthy" else ""),
+    }
 
 
 def show_troubles(console: Console, views: Iterable[AgentView]) -> None:
@@ -58,10 +86,11 @@ def show_troubles(console: Console, views: Iterable[AgentView]) -> None:
 
 
 def last_lines(view: AgentView) -> list[str]:
-    """The end of what the last process wrote, JSON lines as plain text."""
+    """The end of what the last process wrote, JSON lines as plain text without their tracebacks."""
     from tandem.telemetry.logs import render_plain
 
     if view.verdict == "up":
         return []
-    rendered = [row for line in view.tail for row in render_plain(line).splitlines()]
+    # A record's first row says what happened; its traceback is for `tandem logs`.
+    rendered = [rows[0] for line in view.tail if (rows := render_plain(line).splitlines())]
     return rendered[-SHOWN_LINES:]

@@ -15,6 +15,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments
 from tandem.core.paths import Home
+from tandem.fleet.diagnostics import did_you_mean
 from tandem.supervise.node_client import known_machines
 
 _ROTATED = re.compile(r"(?P<name>.+)-\d{8}T\d{9}\.log(\.gz)?")
@@ -60,6 +61,12 @@ class LogReader:
             if current.suffix == ".log" and not _ROTATED.fullmatch(current.name):
                 found += self._read_rest(current)
         return sorted(found, key=lambda line: line.ts)
+
+    def silent(self) -> dict[str, str]:
+        """Chosen names nothing was ever written by, each with the nearest name there is (or nothing)."""
+        everything = LogReader(self._home, None)._units()
+        known = {name for _machine, name in everything} | {f"{name}@{at}" for at, name in everything}
+        return {name: did_you_mean(name, known) for name in sorted((self._chosen or set()) - known)}
 
     def _units(self) -> dict[tuple[str, str], list[Path]]:
         """Files by machine and unit name, oldest first, the one being written last."""
