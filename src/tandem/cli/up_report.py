@@ -117,14 +117,14 @@ def _show_down(down: list[AgentView]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from tandem.cli.views import last_lines, make_console
+    from tandem.cli.views import make_console, reasons
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="Not up", title_justify="left")
-    for title in ("AGENT", "STATE", "LAST EXIT", "LAST LINES", "NEXT"):
-        table.add_column(title, overflow="fold")
+    for title in ("AGENT", "STATE"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("WHY", overflow="fold")
     for view in down:
-        words = "\n".join(last_lines(view)) or "; ".join(view.issues)
-        table.add_row(f"{view.name}@{view.machine}", view.state, view.exit, Text(words), Text(view.note))
+        table.add_row(f"{view.name}@{view.machine}", view.state, Text("\n".join(reasons(view))))
     make_console(stderr=True).print(table)
 
 

@@ -17,14 +17,16 @@ SHOWN_LINES = 5
 
 
 _COLUMNS = ("AGENT", "MACHINE", "GROUP", "STATE", "PID", "PORT", "READY", "RESTARTS", "")
+GAP = 2
+LEAST_REMARK = 10
 NARROW_WIDTH = 110
 """Columns below which a table of agents leaves out their groups."""
-UNSEEN_WIDTH = 160
-"""Columns of output that goes to a file or another program, which have no width of their own."""
+UNSEEN_WIDTH = 1000
+"""Columns of output that goes to a file or another program: nothing of it is cut or wrapped."""
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """As wide as the terminal; wide enough for every name elsewhere. COLUMNS decides where it is set."""
+    """As wide as the terminal; COLUMNS decides where it is set, and otherwise nothing is cut."""
     import os
     import sys
 
@@ -42,13 +44,15 @@ def agent_table(views: Iterable[AgentView], style: Mapping[str, str], width: int
 
     left_out = {"GROUP"} if width < NARROW_WIDTH else set()
     rows = [_cells(view) for view in views]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim")
     shown = [title for title in _COLUMNS if title not in left_out]
-    for title in shown:
-        widest = max((len(row[title]) for row in rows), default=0)
+    used = 0
+    for title in shown[:-1]:
+        widest = max((len(title), *(len(row[title]) for row in rows)))
         right = title in ("PID", "PORT", "READY", "RESTARTS")
-        least = max(len(title), widest) if title else 0
-        table.add_column(title, justify="right" if right else "left", min_width=least, no_wrap=True)
+        table.add_column(title, justify="right" if right else "left", min_width=widest, no_wrap=True)
+        used += widest + GAP
+    table.add_column("", no_wrap=True, max_width=max(LEAST_REMARK, width - used - GAP))
     for row in rows:
         styles = {"STATE": style.get(row["STATE"], "")}
         table.add_row(*(Text(row[title], style=styles.get(title, "")) for title in shown))
@@ -75,14 +79,19 @@ def show_troubles(console: Console, views: Iterable[AgentView]) -> None:
 
     for view in views:
         console.print(f"\n[bold]{view.name}@{view.machine}[/] {view.state}")
-        for issue in view.issues:
-            console.print(f"  {escape(issue)}")
-        if view.exit and view.verdict != "up":
-            console.print(f"  last exit: {escape(view.exit)}")
-        for line in last_lines(view):
-            console.print(f"  [dim]| {escape(line)}[/]")
-        if view.note:
-            console.print(f"  next: {escape(view.note)}")
+        for reason in reasons(view):
+            console.print(f"  {escape(reason)}")
+
+
+def reasons(view: AgentView) -> list[str]:
+    """What is wrong with it: its own words about it, what happens next, how it ended and the last it wrote."""
+    ended = (
+        [f"last exit: {view.exit}"]
+        if view.exit and view.verdict != "up" and view.exit not in view.note
+        else []
+    )
+    following = [view.note] if view.note else []
+    return [*view.issues, *following, *ended, *(f"| {line}" for line in last_lines(view))]
 
 
 def last_lines(view: AgentView) -> list[str]:
