@@ -72,7 +72,11 @@ class Project:
     @cached_property
     def fleet_files(self) -> list[FleetFile]:
         """The files that declare agents: those given, else every one that looks like it."""
-        looks = (path for path, facts in sorted(self.texts.items()) if facts.may_be_fleet and not is_test_path(path))
+        looks = (
+            path
+            for path, facts in sorted(self.texts.items())
+            if facts.may_be_fleet and not is_test_path(path)
+        )
         paths = self._configs or tuple(looks)
         found = [read_fleet_file(path, self.read(path), explicit=bool(self._configs)) for path in paths]
         return [item for item in found if item is not None]
@@ -84,7 +88,11 @@ class Project:
 
     @cached_property
     def compose_files(self) -> list[ComposeFile]:
-        looks = (path for path, facts in sorted(self.texts.items()) if facts.may_be_compose and not is_test_path(path))
+        looks = (
+            path
+            for path, facts in sorted(self.texts.items())
+            if facts.may_be_compose and not is_test_path(path)
+        )
         return [item for path in looks if (item := read_compose(path, self.read(path))) is not None]
 
     @cached_property

@@ -83,10 +83,14 @@ class PyModule:
         for nodes in self._by_type.values():
             for node in nodes:
                 column = getattr(node, "col_offset", 0)
-                if column and isinstance(node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.alias, ast.excepthandler)):
+                if column and isinstance(
+                    node, (ast.expr, ast.stmt, ast.arg, ast.keyword, ast.alias, ast.excepthandler)
+                ):
                     line = encoded.get(node.lineno)
                     if line is None:
-                        line = encoded[node.lineno] = self.source.line(node.lineno).encode("utf-8", "surrogatepass")
+                        line = encoded[node.lineno] = self.source.line(node.lineno).encode(
+                            "utf-8", "surrogatepass"
+                        )
                     node.col_offset = len(line[:column].decode("utf-8", "ignore"))
 
     def _walk(self) -> None:
