@@ -38,6 +38,7 @@ _VALUE_OF = {letter: value for value, letter in enumerate(_CROCKFORD)}
 # Version 00 has exactly these four fields; a higher version may append more after a dash (section 3.2.1).
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _SAMPLED = 0x01
+_NO_TRACE, _NO_SPAN_ID = "0" * 32, "0" * 16
 
 
 class SpanContext(Struct, frozen=True):
@@ -58,7 +59,7 @@ class SpanContext(Struct, frozen=True):
         if match is None:
             return None
         version, trace_id, span_id, flags, rest = match.groups()
-        if version == "ff" or (version == "00" and rest) or not int(trace_id, 16) or not int(span_id, 16):
+        if version == "ff" or (version == "00" and rest) or trace_id == _NO_TRACE or span_id == _NO_SPAN_ID:
             return None
         return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
@@ -169,7 +170,17 @@ def _error_type(error: BaseException) -> str:
 class ActiveSpan:
     """A recording span; use as a context manager. An exception leaving the block marks it as an error."""
 
-    __slots__ = ("_attributes", "_error", "_kind", "_name", "_parent_id", "_start", "_token", "context")
+    __slots__ = (
+        "_attributes",
+        "_error",
+        "_kind",
+        "_name",
+        "_parent_id",
+        "_start",
+        "_token",
+        "_wall",
+        "context",
+    )
 
     def __init__(
         self, name: str, kind: Kind, context: SpanContext, parent_id: str, attributes: dict[str, Attribute]
@@ -181,10 +192,11 @@ class ActiveSpan:
         self._attributes = attributes
         self._error: BaseException | None = None
         self._token: Token[SpanContext | None] | None = None
-        self._start = 0.0
+        self._start = self._wall = 0.0
 
     def __enter__(self) -> Self:
         self._token = _current.set(self.context)
+        self._wall = clock.wall()
         self._start = clock.monotonic()
         return self
 
@@ -200,7 +212,8 @@ class ActiveSpan:
             self._kind,
             self.context,
             self._parent_id,
-            (self._start, clock.monotonic()),
+            self._wall,
+            clock.monotonic() - self._start,
             self._error,
             self._attributes,
         )
@@ -219,12 +232,12 @@ def _finish(
     kind: Kind,
     context: SpanContext,
     parent_id: str,
-    interval: tuple[float, float],
+    start: float,
+    duration_s: float,
     error: BaseException | None,
     attributes: dict[str, Attribute],
 ) -> None:
-    """Hand the span to the sink; ``interval`` is on the monotonic clock."""
-    started, ended = interval
+    """Hand the span to the sink; ``start`` is Unix seconds."""
     resource = current_resource()
     if error is not None:
         attributes = {**attributes, "error.type": _error_type(error)}
@@ -237,8 +250,8 @@ def _finish(
             kind=kind,
             agent=resource.agent,
             machine=resource.machine,
-            start=clock.wall() - (clock.monotonic() - started),
-            duration_s=ended - started,
+            start=start,
+            duration_s=duration_s,
             status="ok" if error is None else "error",
             attributes=attributes,
         )
@@ -351,4 +364,5 @@ def record(
     if parent is None or not parent.sampled:
         return
     context = SpanContext(parent.trace_id, _span_id(), True)
-    _finish(name, kind, context, parent.span_id, (started, ended), error, attributes)
+    start = clock.wall() - (clock.monotonic() - started)
+    _finish(name, kind, context, parent.span_id, start, ended - started, error, attributes)
