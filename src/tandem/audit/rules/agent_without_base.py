@@ -39,8 +39,8 @@ def _project(project: Project) -> Iterator[Finding]:
         if is_test_path(path):
             continue
         for fact in facts.classes:
-            if (path, fact.name) not in bases and _is_agent(fact, declared, facts.is_entry):
-                finding = _judge(project, path, fact, bases)
+            if (path, fact.name) not in bases and "data" not in fact.signs:
+                finding = _judge(project, path, fact, bases, _is_agent(fact, declared, facts.is_entry))
                 if finding is not None:
                     yield finding
 
@@ -78,11 +78,13 @@ def _is_agent(fact: ClassFact, declared: set[str], in_script: bool) -> bool:
     return in_script and "launched" in signs and "socket" in signs and len(serves) >= 2
 
 
-def _judge(project: Project, path: str, fact: ClassFact, bases: set[Key]) -> Finding | None:
+def _judge(project: Project, path: str, fact: ClassFact, bases: set[Key], agent: bool) -> Finding | None:
     index = project.index
     stands = _stands(project, (path, fact.name), bases, set())
     name = fact.name.rpartition(".")[2]
     if stands is None:
+        return None
+    if not stands and not agent:
         return None
     if not stands:
         message = f"`{name}` bypasses the common base: it answers health checks only if it wrote them itself"

@@ -85,7 +85,11 @@ def _plausible_v6(literal: str) -> bool:
 
 
 def _module(module: PyModule) -> Iterator[Finding]:
-    if module.source.is_test or not (_V4.search(module.source.text) or module.source.text.count(":") > 3):
+    if module.source.is_test or not (
+        _V4.search(module.source.text)
+        or "::" in module.source.text
+        or re.search(r":[0-9A-Fa-f]{1,4}:", module.source.text)
+    ):
         return
     for node in module.nodes(ast.Constant):
         if not isinstance(node.value, str) or len(node.value) < 4 or node in module.docstrings:

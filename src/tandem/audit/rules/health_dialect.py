@@ -80,28 +80,25 @@ def _replies(module: PyModule, function: Function) -> Iterator[ast.AST]:
 
 
 def _answer(node: ast.AST) -> ast.expr | None:
+    """What a ``return`` or a send gives, without the calls that merely encode it (``jsonify``, ``json.dumps``, ``encode``)."""
+    answer: ast.expr | None = None
     if isinstance(node, ast.Return):
-        return node.value
-    if (
+        answer = node.value
+    elif (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and SEND.match(node.func.attr)
         and node.args
     ):
-        argument = node.args[0]
-        while isinstance(argument, ast.Call) and (argument.args or isinstance(argument.func, ast.Attribute)):
-            inner = (
-                argument.args[0]
-                if argument.args
-                else argument.func.value
-                if isinstance(argument.func, ast.Attribute)
-                else None
-            )
-            if inner is None:
-                break
-            argument = inner
-        return argument
-    return None
+        answer = node.args[0]
+    while isinstance(answer, ast.Call):
+        if answer.args:
+            answer = answer.args[0]
+        elif isinstance(answer.func, ast.Attribute) and answer.func.attr == "encode":
+            answer = answer.func.value
+        else:
+            return next((item.value for item in answer.keywords if item.arg == "content"), None)
+    return answer
 
 
 def _literals(answer: ast.expr, function: Function) -> Iterator[ast.AST]:
