@@ -176,13 +176,13 @@ def _show_kept(kept: list[Kept]) -> None:
 
 
 def _show_table(fleet: Fleet) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from tandem.cli.views import make_console
     from tandem.core.ids import AgentId
 
-    console = Console()
+    console = make_console()
     width = max((len(agent.name) for agent in fleet.agents.values()), default=0)
     for group in fleet.groups.values():
         console.print(Text(f"\n{group.name} on {group.machine}", style="bold"))
@@ -199,9 +199,10 @@ def _show_table(fleet: Fleet) -> None:
 
 
 def _show_explained(rows: list[Explained], everything: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from tandem.cli.views import make_console
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -210,7 +211,7 @@ def _show_explained(rows: list[Explained], everything: bool) -> None:
     shown = [row for row in rows if everything or row.source.via != "default"]
     for row in shown:
         grid.add_row(row.key, Text(_plain(row.key, row.value)), str(row.source))
-    console = Console()
+    console = make_console()
     console.print(grid)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more are defaults; --all shows them.", style="dim")

@@ -102,8 +102,7 @@ def _matrix(fleet: Fleet, result: LoadResult) -> dict[str, Any]:
 
 
 def _show(fleet: Fleet, machine: str | None) -> None:
-    from rich.console import Console
-
+    from tandem.cli.views import make_console
     from tandem.fleet.model import HERE
     from tandem.fleet.ports import listeners
 
@@ -111,7 +110,7 @@ def _show(fleet: Fleet, machine: str | None) -> None:
     for listener in sorted(listeners(fleet)):
         if machine in (None, listener.machine):
             by_host.setdefault(listener.host, []).append(listener)
-    console = Console()
+    console = make_console()
     if fleet.port_offset:
         console.print(f"PORT_OFFSET moves every port by {fleet.port_offset}.")
     for host, found in by_host.items():
@@ -138,9 +137,9 @@ def _table(found: list[Listener]) -> Any:
 
 def _show_ranges(fleet: Fleet, machine: str | None) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
+    from tandem.cli.views import make_console
     from tandem.fleet.ports import usage
 
     table = Table("machine", "range", "used", "free", "gaps", box=SIMPLE_HEAD, pad_edge=False)
@@ -150,4 +149,4 @@ def _show_ranges(fleet: Fleet, machine: str | None) -> None:
             shown = ", ".join(gaps[:6]) + (f", {len(gaps) - 6} more" if len(gaps) > 6 else "")
             table.add_row(found.machine, str(found.range), str(len(found.used)), str(found.free), shown)
     if table.row_count:
-        Console().print(table)
+        make_console().print(table)

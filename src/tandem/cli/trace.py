@@ -127,10 +127,11 @@ def _accesses() -> list[NatsAccess]:
 def _show_turns(turns: list[TurnSummary]) -> None:
     from datetime import datetime
 
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tandem.cli.views import make_console
+
+    console = make_console()
     if not turns:
         console.print("No turns in the last hour.")
         return
@@ -149,11 +150,12 @@ def _show_turns(turns: list[TurnSummary]) -> None:
 
 
 def _show_waterfall(summary: TurnSummary, rows: list[Row]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from tandem.cli.views import make_console
+
+    console = make_console()
     console.print(
         f"[bold]{summary.turn}[/] {escape(summary.name)}: {summary.duration_s:.3f} s, {summary.spans} hops, "
         f"{summary.agents} agents, {summary.errors} errors (trace {summary.trace_id})"
