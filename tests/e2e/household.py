@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import psutil
 
+from tandem.api import Connection, connect
 from tandem.core.paths import Home
 from tandem.fleet import load
 from tandem.fleet.ports import listeners
@@ -188,6 +189,18 @@ class Household:
         self.kill_everything()
         shutil.rmtree(self.run_root, ignore_errors=True)
         return left
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[Connection]:
+        """The operator's own connection to this fleet, from within the test."""
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            async with connect(str(self.fleet)) as connection:
+                yield connection
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     def bear_mark(self) -> None:
         """In a child between fork and exec: mark it and all that will come of it."""
