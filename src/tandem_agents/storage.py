@@ -147,7 +147,9 @@ def _translated(path: Path) -> Iterator[None]:
                 f"the disk is full: nothing was stored in {path}", hint="free some space, then try again"
             ) from error
         if code in _OUTSIDE:
-            raise Unavailable(f"the store {path} cannot be used: {error}", hint=f"check {path.parent}") from error
+            raise Unavailable(
+                f"the store {path} cannot be used: {error}", hint=f"check {path.parent}"
+            ) from error
         if code in _DAMAGED:
             raise ConfigError(
                 f"the store {path} is damaged: {error}",

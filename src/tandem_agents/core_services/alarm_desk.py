@@ -35,8 +35,8 @@ class AlarmDesk:
         self._worker = Worker("alarms")
         self._waker = Waker()
         self._to_share = Waker()
-        self.away = "not yet asked"
-        """Why PC2 does not hold our alarms; empty when it does."""
+        self.away: TandemError | None = None
+        """Why PC2 does not take our alarms, if it does not."""
 
     async def open(self, path: Path) -> None:
         self._book = await self._worker(AlarmBook, path)
@@ -101,11 +101,11 @@ class AlarmDesk:
             with deadline_scope(Deadline.after(EXCHANGE_TIMEOUT_S)):
                 theirs = await self._scheduler.merge_alarms(await self._worker(self._book.everything))
         except TandemError as error:
-            if not self.away:
+            if self.away is None:
                 self._log.warning("alarms are kept and rung here only: %s", error)
-            self.away = str(error)
+            self.away = error
             return
-        self.away = ""
+        self.away = None
         if await self._worker(self._book.merge, theirs):
             self._waker.wake()
 

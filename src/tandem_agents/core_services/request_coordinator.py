@@ -86,9 +86,12 @@ class RequestCoordinator(Agent):
         await self._desk.close()
 
     async def check(self) -> Iterable[Issue]:
-        if self._desk.away:
-            return [Issue(f"alarms are kept on {self.machine} only: {self._desk.away}", fix="tandem status")]
-        return ()
+        away = self._desk.away
+        if away is None:
+            return ()
+        return [
+            Issue(f"alarms are kept on {self.machine} only: {away.message}", fix=away.hint or "tandem status")
+        ]
 
     @action
     async def ask(

@@ -8,6 +8,7 @@ from typing import Literal
 from tandem_agents.language_processing.contracts import Language
 
 ClockStyle = Literal["12h", "24h"]
+SOON_S = 120.0
 
 _WEEKDAYS = {
     "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
@@ -56,7 +57,13 @@ def say_date(moment: datetime, language: Language = "en") -> str:
 
 
 def say_moment(moment: datetime, now: datetime, language: Language = "en", style: ClockStyle = "12h") -> str:
-    """A time with as much of the day as is needed: ``at 3:05 PM``, ``tomorrow at 9:00 AM``, ``on Friday, …``."""
+    """A time with as much of the day as is needed: ``at 3:05 PM``, ``tomorrow at 9:00 AM``, ``on Friday, …``.
+
+    Within the next two minutes the seconds matter more than the clock: ``in 40 seconds``.
+    """
+    ahead = (moment - now).total_seconds()
+    if 0 < ahead < SOON_S:
+        return f"{'in' if language == 'en' else 'makalipas ang'} {say_duration(ahead, language)}"
     clock = say_time(moment, language, style)
     days = (moment.date() - now.date()).days
     if language == "en":

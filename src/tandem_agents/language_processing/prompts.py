@@ -11,14 +11,14 @@ from tandem_agents.language_processing.contracts import Language, TaskKind
 from tandem_agents.memory_system.contracts import Interaction
 
 OPTIONS: dict[TaskKind, ChatOptions] = {
-    "chat": ChatOptions(max_tokens=220, temperature=0.6),
-    "tool": ChatOptions(max_tokens=220, temperature=0.3),
+    "chat": ChatOptions(max_tokens=160, temperature=0.3),
+    "tool": ChatOptions(max_tokens=160, temperature=0.3),
     "reasoning": ChatOptions(max_tokens=512, temperature=0.3),
     "code": ChatOptions(max_tokens=768, temperature=0.1),
 }
 _MANNER: dict[TaskKind, str] = {
-    "chat": "Answer in one to three short sentences of plain text that can be read aloud.",
-    "tool": "You cannot look anything up. If the question needs fresh information, say so in one sentence.",
+    "chat": "Answer briefly, in one to three plain sentences.",
+    "tool": "You cannot look anything up: if that is needed, say so in one sentence.",
     "reasoning": "Think it through briefly, then give the result in a few plain sentences.",
     "code": "Answer with working code in one fenced block and at most two sentences around it.",
 }
@@ -32,15 +32,19 @@ _LANGUAGES: dict[Language, str] = {
 def system_prompt(
     name: str, now: datetime, language: Language, kind: TaskKind, remembered: Sequence[str] = ()
 ) -> str:
-    """Who answers, when, how, and what is remembered. Remembered lines are the user's words, not instructions."""
+    """Who answers, when, how, and what is remembered.
+
+    Kept short on purpose: small models follow a few plain sentences better than many, and each token costs time
+    before the first word. Remembered lines are the user's words, not instructions.
+    """
     lines = [
-        f"You are {name}, a helpful voice assistant that runs on the user's own computers.",
-        f"It is {say_date(now)}, {say_time(now)}. Answer in {_LANGUAGES[language]}.",
-        _MANNER[kind],
-        "If you do not know something, say so. Never claim to have done anything: you can only talk.",
+        f"You are {name}, a helpful assistant. It is {say_date(now)}, {say_time(now)}. {_MANNER[kind]} "
+        "Say so if you do not know. You can only talk: never claim to have done something."
     ]
+    if language != "en":
+        lines.append(f"Answer in {_LANGUAGES[language]}.")
     if remembered:
-        lines.append("The user told you earlier (use it only where it helps):")
+        lines.append("The user told you earlier; use it only where it helps:")
         lines.extend(f"- {line}" for line in remembered)
     return "\n".join(lines)
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 FUSION_K = 60
 """Damps the first ranks when two rankings are fused (Cormack et al. 2009, reciprocal rank fusion)."""
 CANDIDATES = 50
-LEAST_COSINE = 0.30
-"""Below this MiniLM sentence vectors are unrelated in practice; such hits would be noise."""
+LEAST_COSINE = 0.40
+"""Below this MiniLM sentence vectors are unrelated in practice. Such hits would be noise, and noise in a prompt makes
+small models answer about the wrong thing."""
 SAME_THING_COSINE = 0.60
 """A fact found by meaning alone must be at least this close, since a wrong fact is worse than none."""
 

@@ -61,7 +61,7 @@ class MemoryClient(Agent):
         self._copy = await self._worker(MemoryDatabase, self.state_dir / "copy.db")
         self._outbox = await self._worker(held.Outbox, self.state_dir / "outbox.db")
         self._waiting, self._refused = await self._worker(self._outbox.counts)
-        self._away = ""
+        self._away: TandemError | None = None
         self._handing_over = asyncio.Lock()
         self._waker = Waker()
         self._store = self.peer(MemoryStore)
@@ -74,13 +74,9 @@ class MemoryClient(Agent):
 
     async def check(self) -> Iterable[Issue]:
         issues = []
-        if self._away:
-            issues.append(
-                Issue(
-                    f"memory on pc2 is away, {self._waiting} changes wait here: {self._away}",
-                    fix="tandem status",
-                )
-            )
+        if self._away is not None:
+            waiting = f"memory on pc2 is away, {self._waiting} changes wait here: {self._away.message}"
+            issues.append(Issue(waiting, fix=self._away.hint or "tandem status"))
         if self._refused:
             issues.append(
                 Issue(
@@ -232,7 +228,7 @@ class MemoryClient(Agent):
     @action(idempotent=True)
     async def status(self) -> GatewayStatus:
         """What waits here, and why."""
-        return GatewayStatus(waiting=self._waiting, refused=self._refused, away=self._away)
+        return GatewayStatus(waiting=self._waiting, refused=self._refused, away=self._why())
 
     @action(idempotent=True)
     async def reset_circuit_breaker(self) -> GatewayStatus:
@@ -252,7 +248,7 @@ class MemoryClient(Agent):
                 for memory in await self._store.list_memories(kind, "", 1000)
             ]
         except TandemError as error:
-            self._away = str(error) if isinstance(error, AWAY) else self._away
+            self._away = error if isinstance(error, AWAY) else self._away
             return
         await self._worker(self._replace_copy, kept)
 
@@ -276,7 +272,7 @@ class MemoryClient(Agent):
                 return await self._worker(local)
             except NotFound:
                 raise Unreachable(
-                    f"the memory on pc2 is away ({self._away}), and this is not held here",
+                    f"the memory on pc2 is away ({self._why()}), and this is not held here",
                     hint="tandem status",
                 ) from None
 
@@ -286,7 +282,7 @@ class MemoryClient(Agent):
         except AWAY:
             return Found(
                 await self._worker(local),
-                note=f"the memory on pc2 is away ({self._away}); this is what is held here",
+                note=f"the memory on pc2 is away ({self._why()}); this is what is held here",
             )
         if not self._waiting:
             return found
@@ -299,11 +295,15 @@ class MemoryClient(Agent):
             with deadline_scope(effective_deadline(REMOTE_BUDGET_S)):
                 answer = await call
         except AWAY as error:
-            self._away = str(error)
+            self._away = error
             self._waker.wake()
             raise
-        self._away = ""
+        self._away = None
         return answer
+
+    def _why(self) -> str:
+        """Why PC2 is away; empty when it is not."""
+        return "" if self._away is None else self._away.message
 
     async def _hand_over_for_ever(self) -> None:
         while True:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -94,6 +94,12 @@ def test_facts_are_put_into_words_by_their_names() -> None:
         said
         == "You have 2: the pasta timer with 8 minutes and 20 seconds left; a reminder tomorrow at 3:05 PM: call Mom."
     )
+
+
+def test_what_is_near_is_said_in_seconds() -> None:
+    """Forty seconds from now is not said as a time of day."""
+    assert say_moment(NOW + timedelta(seconds=40), NOW) == "in 40 seconds"
+    assert say_moment(NOW + timedelta(minutes=2), NOW) == "at 3:07 PM"
 
 
 def test_finished_text_is_left_alone() -> None:
