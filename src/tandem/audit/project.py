@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
@@ -23,13 +24,21 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     ``exclude`` and ``pool`` are shell patterns of paths; files matching ``pool`` may open raw sockets.
     ``base_classes`` names the common agent base when it is not called ``BaseAgent``; ``entry_points`` are files or
-    dotted modules that something outside the tree runs.
+    dotted modules that something outside the tree runs. ``ignore`` maps a pattern of paths to the rules (or patterns of
+    rules) that do not hold there.
     """
 
     exclude: tuple[str, ...] = ()
     pool: tuple[str, ...] = ()
     base_classes: tuple[str, ...] = ()
     entry_points: tuple[str, ...] = ()
+    ignore: dict[str, tuple[str, ...]] = {}
+
+    def ignores(self, rule: str, path: str) -> bool:
+        """Whether the settings silence ``rule`` in ``path``."""
+        return any(
+            fnmatch(path, pattern) and any(fnmatch(rule, name) for name in rules) for pattern, rules in self.ignore.items()
+        )
 
 
 class Project:

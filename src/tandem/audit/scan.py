@@ -290,6 +290,8 @@ def _findings(project: Project, records: dict[str, Record], rules: frozenset[str
         key = (finding.rule, finding.path, finding.line, finding.column, finding.message)
         if finding.rule in silenced or "*" in silenced or key in seen:
             continue
+        if project.settings.ignores(finding.rule, finding.path):
+            continue
         seen.add(key)
         if not finding.source:
             if finding.path not in lines:
