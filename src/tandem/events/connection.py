@@ -18,7 +18,7 @@ from nats.aio.client import Client
 
 from tandem.core import clock
 from tandem.core.access import NatsAccess
-from tandem.core.errors import Unreachable
+from tandem.core.errors import TandemError, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Connection:
                 await self._connect(client, tls)
                 delay = RETRY_FIRST_S
                 await self._lost.wait()
-            except (OSError, nats.errors.Error, TimeoutError, ssl.SSLError) as error:
+            except (OSError, nats.errors.Error, TandemError, TimeoutError) as error:
                 self._note(error)
             finally:
                 self._client = None
@@ -141,25 +141,35 @@ class Connection:
                 for callback in self._callbacks:
                     callback()
 
+        connecting: list[Exception] = []
+
         async def on_error(error: Exception) -> None:
-            # What goes wrong while closing is nobody's concern, and what does while connecting is raised as well.
+            # What goes wrong while closing is nobody's concern.
             if client is self._client:
                 self._note(error)
+            elif not self._connected.is_set():
+                connecting.append(error)
 
         seed = self.access.nkey_seed.decode()
-        await client.connect(
-            self.access.url,
-            name=self.name,
-            tls=tls,
-            nkeys_seed_str=seed or None,
-            inbox_prefix=self.inbox_prefix,
-            allow_reconnect=False,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            ping_interval=PING_INTERVAL_S,
-            max_outstanding_pings=2,
-            error_cb=on_error,
-            closed_cb=on_closed,
-        )
+        try:
+            await client.connect(
+                self.access.url,
+                name=self.name,
+                tls=tls,
+                nkeys_seed_str=seed or None,
+                inbox_prefix=self.inbox_prefix,
+                allow_reconnect=False,
+                # Its own second attempt comes at once: the default pause of 2 s would be added to every start.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ping_interval=PING_INTERVAL_S,
+                max_outstanding_pings=2,
+                error_cb=on_error,
+                closed_cb=on_closed,
+            )
+        except nats.errors.NoServersError:
+            raise connecting[-1] if connecting else Unreachable("no answer") from None
         self._client = client
         self.connects += 1
         self.last_error = ""
@@ -199,5 +209,5 @@ async def _close_quietly(client: Client) -> None:
     try:
         async with asyncio.timeout(2):
             await client.close()
-    except (OSError, nats.errors.Error, TimeoutError, ssl.SSLError) as error:
+    except (OSError, nats.errors.Error, TimeoutError) as error:
         log.debug("closing the NATS connection: %s", error)

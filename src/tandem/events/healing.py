@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 API_TIMEOUT_S = 5.0
 HEAL_EVERY_S = 1.0
+WATCH_EVERY_S = 0.25
 
 STALE_S = 4.0
 """A source is silent this long only when its link is cut or its consumer lost: the server beats every second."""
@@ -33,21 +34,24 @@ PATIENCE_MAX_S = 30.0
 
 
 class Patience:
-    """When to restart a silent link: at once after a cut, then ever more seldom until it is lively again."""
+    """When to restart a silent link: at once, then ever more seldom until it is lively again."""
 
     def __init__(self) -> None:
         self._waits: dict[Hashable, tuple[float, float]] = {}
 
     def lively(self, link: Hashable) -> None:
         """``link`` works; the next time it falls silent it is restarted at once."""
-        self._waits[link] = (0.0, PATIENCE_S)
+        self._waits.pop(link, None)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any link was restarted and has not been lively since."""
+        return bool(self._waits)
 
     def is_due(self, link: Hashable) -> bool:
-        """Whether a silent ``link`` should be restarted now. One never seen lively gets the time to become so first."""
+        """Whether a silent ``link`` should be restarted now; if so, it counts as done."""
         now = clock.monotonic()
-        if link not in self._waits:
-            self._waits[link] = (now + PATIENCE_S, PATIENCE_S)
-        not_before, delay = self._waits[link]
+        not_before, delay = self._waits.get(link, (now, PATIENCE_S))
         if now < not_before:
             return False
         self._waits[link] = (now + delay, min(delay * 2, PATIENCE_MAX_S))
@@ -75,6 +79,17 @@ class _StreamState(Struct, frozen=True):
     sources: list[SourceState] = []
 
 
+class ApiError(Struct, frozen=True):
+    """What JetStream's API says instead of an answer; ``code`` as in HTTP."""
+
+    code: int = 0
+    description: str = ""
+
+
+class _Existence(Struct, frozen=True):
+    error: ApiError | None = None
+
+
 class SourceHealer:
     """Restarts this machine's sources of reachable peers that have fallen silent."""
 
@@ -88,20 +103,23 @@ class SourceHealer:
         Raises nats-py's errors when our own server does not answer.
         """
         healed = []
-        for peer in self._peers:
-            if not await domain_answers(client, peer):
-                continue
-            for pair in PAIRS:
+        for pair in PAIRS:
+            reply = await client.request(f"$JS.API.STREAM.INFO.{pair.all}", b"", timeout=API_TIMEOUT_S)
+            sources = msgspec.json.decode(reply.data, type=_StreamState).sources
+            for peer in self._peers:
                 api = f"$JS.{peer}.API"
-                reply = await client.request(f"$JS.API.STREAM.INFO.{pair.all}", b"", timeout=API_TIMEOUT_S)
-                state = msgspec.json.decode(reply.data, type=_StreamState)
-                links = [source for source in state.sources if source.external.api == api]
-                if not any(source.silent() for source in links):
-                    self._patience.lively((pair.all, peer))
-                elif self._patience.is_due((pair.all, peer)):
+                link = f"{pair.all}<-{peer}"
+                if not any(source.external.api == api and source.silent() for source in sources):
+                    self._patience.lively(link)
+                elif await stream_answers(client, peer, pair.local) and self._patience.is_due(link):
                     await _restart_source(client, pair.all, api)
-                    healed.append(f"{pair.all}<-{peer}")
+                    healed.append(link)
         return healed
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a link was restarted and has not come alive yet."""
+        return self._patience.waiting
 
 
 async def _restart_source(client: Client, stream: str, api: str) -> None:
@@ -113,13 +131,13 @@ async def _restart_source(client: Client, stream: str, api: str) -> None:
     await manager.update_stream(config.evolve(sources=sources))
 
 
-async def domain_answers(client: Client, machine: str) -> bool:
-    """Whether JetStream of ``machine`` can be reached from here."""
+async def stream_answers(client: Client, machine: str, stream: str) -> bool:
+    """Whether ``stream`` of another machine exists and can be reached from here."""
     try:
-        await client.request(f"$JS.{machine}.API.INFO", b"", timeout=1.0)
+        reply = await client.request(f"$JS.{machine}.API.STREAM.INFO.{stream}", b"", timeout=1.0)
     except (nats.errors.Error, TimeoutError):
         return False
-    return True
+    return msgspec.json.decode(reply.data, type=_Existence).error is None
 
 
 async def keep_streams(connection: Connection, machine: str, peers: Iterable[str] = ()) -> None:
@@ -135,7 +153,7 @@ async def keep_streams(connection: Connection, machine: str, peers: Iterable[str
                 for link in await healer.heal(client):
                     log.info("link %s restarted", link)
                 told = ""
-                await asyncio.sleep(HEAL_EVERY_S)
+                await asyncio.sleep(WATCH_EVERY_S if healer.waiting else HEAL_EVERY_S)
         except (nats.errors.Error, TimeoutError, OSError) as error:
             if str(error) != told:
                 told = str(error)

@@ -15,6 +15,7 @@ from tandem.core.deadline import Deadline, effective_deadline
 from tandem.core.errors import PermissionDenied, TandemError, TooLarge, Unavailable, Unreachable
 from tandem.core.ids import new_id
 from tandem.events.connection import Connection
+from tandem.events.healing import ApiError
 
 MAX_IN_FLIGHT = 512
 """Publishes of one process awaiting their acknowledgement; further ones wait for a place."""
@@ -28,11 +29,6 @@ RETRY_S = 0.05
 _REFUSED = range(400, 500)
 
 
-class _ApiError(Struct, frozen=True):
-    code: int = 0
-    description: str = ""
-
-
 class Stored(Struct, frozen=True):
     """JetStream's acknowledgement: where the message is; ``duplicate`` when its id was there already."""
 
@@ -42,7 +38,7 @@ class Stored(Struct, frozen=True):
 
 
 class _Reply(Stored, frozen=True):
-    error: _ApiError | None = None
+    error: ApiError | None = None
 
 
 _decoder = msgspec.json.Decoder(_Reply)

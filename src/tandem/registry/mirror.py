@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -19,9 +19,10 @@ from msgspec import Struct, structs
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
 
+from tandem.core import clock
 from tandem.core.errors import TandemError, Unavailable
 from tandem.events.connection import Connection
-from tandem.events.healing import API_TIMEOUT_S, Patience, SourceState, domain_answers
+from tandem.events.healing import API_TIMEOUT_S, ApiError, Patience, SourceState, stream_answers
 from tandem.events.streams import ensure_stream
 from tandem.registry.client import Registry
 from tandem.registry.lease import Lease
@@ -29,6 +30,10 @@ from tandem.registry.lease import Lease
 log = logging.getLogger(__name__)
 
 PERIOD_S = 0.5
+
+GONE_AFTER_S = 2.0
+"""A name that is back within this time was never gone for the other machines; restarts take a tenth of it."""
+
 MAX_BYTES = 8 * 1024 * 1024
 _ANYWHERE = ("0.0.0.0", "::", "*")
 
@@ -102,6 +107,7 @@ class _OwnBucket:
         self._host = host
         self._client: Client | None = None
         self._written: dict[str, Lease] = {}
+        self._missing_since: dict[str, float] = {}
 
     def forget(self) -> None:
         self._client = None
@@ -115,9 +121,16 @@ class _OwnBucket:
             if not lease.same_as(self._written.get(agent)):
                 await bucket.put(agent, msgspec.json.encode(lease))
                 self._written[agent] = lease
-        for agent in self._written.keys() - present.keys():
+        for agent in self._gone(present):
             await bucket.delete(agent)
             del self._written[agent]
+
+    def _gone(self, present: Mapping[str, Lease]) -> list[str]:
+        """Agents whose absence has lasted; one that is merely being restarted keeps its port and its name."""
+        now = clock.monotonic()
+        missing = self._written.keys() - present.keys()
+        self._missing_since = {agent: self._missing_since.get(agent, now) for agent in missing}
+        return [agent for agent, since in self._missing_since.items() if now - since >= GONE_AFTER_S]
 
     async def _begin(self, client: Client) -> None:
         """Make the bucket and learn what it says, which may be from before a restart of ours or the server's."""
@@ -154,15 +167,10 @@ class _Sequences(Struct, frozen=True):
     messages: int = 0
 
 
-class _ApiError(Struct, frozen=True):
-    code: int
-    description: str = ""
-
-
 class _BucketState(Struct, frozen=True):
     state: _Sequences = _Sequences()
     mirror: SourceState = SourceState()
-    error: _ApiError | None = None
+    error: ApiError | None = None
 
 
 class _PeerBucket:
@@ -179,9 +187,8 @@ class _PeerBucket:
         self._copied = None
 
     async def step(self, client: Client) -> None:
-        reply = await client.request(
-            f"$JS.API.STREAM.INFO.{bucket_stream(self._peer)}", b"", timeout=API_TIMEOUT_S
-        )
+        stream = bucket_stream(self._peer)
+        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=API_TIMEOUT_S)
         found = msgspec.json.decode(reply.data, type=_BucketState)
         if found.error is not None:
             if found.error.code != HTTPStatus.NOT_FOUND:
@@ -193,8 +200,8 @@ class _PeerBucket:
             await self._registry.replace_mirrored(self._peer, leases)
             self._copied, self._names = found.state, {lease.agent for lease in leases}
         if not found.mirror.silent():
-            self._patience.lively(self._peer)
-        elif await domain_answers(client, self._peer) and self._patience.is_due(self._peer):
+            self._patience.lively(stream)
+        elif await stream_answers(client, self._peer, stream) and self._patience.is_due(stream):
             await self._make_again(client)
 
     async def _make_again(self, client: Client) -> None:

@@ -18,6 +18,11 @@ from tandem.rpc import Endpoint
 LOOKUP_S = 1.0
 """How much of a call's budget a look into the registry may take before the last known endpoint is used."""
 
+APPEAR_S = 1.0
+"""How much of it an agent without lease gets to appear: it may be starting, or its name on its way between machines."""
+
+POLL_S = 0.05
+
 
 class RegistryResolver:
     """Resolves peers for one machine.
@@ -72,19 +77,27 @@ class RegistryResolver:
 
     async def _elsewhere(self, agent: AgentId, deadline: Deadline) -> Endpoint:
         try:
-            leases = await self._lookup(agent, deadline)
+            lease = await self._awaited(agent, deadline)
         except (Unreachable, Unavailable, PermissionDenied) as error:
             last = self._last.get(agent)
             if last is None:
                 raise Unreachable(f"cannot find {agent}: {error}") from error
             return last
-        if not leases:
+        if lease is None:
             self._last.pop(agent, None)
             raise Unreachable(
                 f"{agent} is not running, as far as {self._machine} knows", hint=f"tandem start {agent}"
             )
-        endpoint = self._last[agent] = _endpoint(leases[0], self._machine)
+        endpoint = self._last[agent] = _endpoint(lease, self._machine)
         return endpoint
+
+    async def _awaited(self, agent: AgentId, deadline: Deadline) -> Lease | None:
+        patience = Deadline.after(min(APPEAR_S, deadline.remaining()))
+        while True:
+            leases = await self._lookup(agent, deadline)
+            if leases or patience.remaining() <= 0:
+                return leases[0] if leases else None
+            await asyncio.sleep(POLL_S)
 
     async def _lookup(self, name: str, deadline: Deadline) -> list[Lease]:
         if self._registry is None:

@@ -405,7 +405,7 @@ async def test_a_subscription_made_without_nats_covers_what_comes_later(nats_ser
         got.append(event.number)
 
     await late.subscribe(FactLearned, handler)
-    assert any("NATS" in issue.message for issue in late.health())
+    await eventually(lambda: any("NATS" in issue.message for issue in late.health()))
     await nats_server.start()
     await bus.publish(FactLearned(number=1), timeout=60)
     await eventually(lambda: got == [1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tandem.core.deadline import Deadline
@@ -92,6 +94,27 @@ async def test_a_cut_link_keeps_the_last_names_and_healing_brings_the_changes(na
     await nats_pair.cable.heal()
     await nats_pair.linked()
     await eventually(lambda: pc2.knows("Stays@mainpc", "Comes@mainpc"), 100)
+
+
+@pytest.mark.timeout(200)
+async def test_a_restart_does_not_take_a_name_from_the_other_side(sides, eventually):
+    """A lease that is deleted and put again at once changes there from one instance to the next, never to none."""
+    mainpc, pc2 = sides
+    await mainpc.put("A", instance="i1")
+    await eventually(lambda: pc2.knows("A@mainpc"))
+    seen: list[str | None] = []
+
+    async def watch() -> None:
+        async for change in pc2.registry.watch(every_s=0.01):
+            seen.append(change.after and change.after.instance)  # noqa: PERF401 - an endless generator
+
+    watcher = asyncio.create_task(watch())
+    await mainpc.registry.delete("A", "i1")
+    await mainpc.put("A", instance="i2")
+    await eventually(lambda: "i2" in seen)
+    watcher.cancel()
+    await asyncio.gather(watcher, return_exceptions=True)
+    assert seen == ["i1", "i2"]
 
 
 @pytest.mark.timeout(200)

@@ -26,10 +26,9 @@ def time(monkeypatch):
     return time
 
 
-def test_a_link_that_was_lively_is_restarted_at_once_then_ever_more_seldom(time):
+def test_a_silent_link_is_restarted_at_once_then_ever_more_seldom(time):
     """After a cut nothing is waited for; a restart that does not help is repeated after growing pauses."""
     patience = Patience()
-    patience.lively("a")
     restarts = []
     while time.now < 1200.0:
         if patience.is_due("a"):
@@ -42,27 +41,19 @@ def test_a_link_that_was_lively_is_restarted_at_once_then_ever_more_seldom(time)
     assert gaps[-1] == PATIENCE_MAX_S
 
 
-def test_a_link_nobody_saw_alive_gets_time_to_come_up(time):
-    """A source that was just created is not interrupted while it connects."""
-    patience = Patience()
-    assert not patience.is_due("a")
-    time.now += PATIENCE_S - 0.1
-    assert not patience.is_due("a")
-    time.now += 0.1
-    assert patience.is_due("a")
-
-
 def test_a_lively_link_starts_afresh(time):
     """Once it works, the next silence is met without delay, whatever was before; links do not share their waits."""
     patience = Patience()
-    patience.lively("a")
     for _ in range(5):
         time.now += PATIENCE_MAX_S
         assert patience.is_due("a")
     assert not patience.is_due("a")
+    assert patience.is_due("b")
+    assert patience.waiting
     patience.lively("a")
+    patience.lively("b")
+    assert not patience.waiting
     assert patience.is_due("a")
-    assert not patience.is_due("b")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,14 @@ import pytest
 from tandem.core.deadline import Deadline
 from tandem.core.errors import NotFound, Unreachable
 from tandem.registry import Lease, RegistryResolver
+from tandem.registry import resolver as resolver_module
+
+
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch):
+    """Nobody appears in these tests unless they say so."""
+    monkeypatch.setattr(resolver_module, "APPEAR_S", 0.0)
+
 
 RUN = Path("/run/t/mainpc")
 DIRECTORY = {"Here": ["mainpc"], "There": ["pc2"], "Both": ["mainpc", "pc2"], "Elsewhere": ["pc2", "pc3"]}
@@ -137,3 +145,17 @@ async def test_a_registry_that_hangs_costs_no_more_than_the_budget():
 
     with pytest.raises(Unreachable):
         await resolver(Hanging()).resolve("There", Deadline.after(0.01))
+
+
+async def test_a_peer_that_is_just_starting_is_waited_for(monkeypatch):
+    """A lease that appears within the caller's budget is as good as one that was there."""
+    monkeypatch.setattr(resolver_module, "APPEAR_S", 60.0)
+
+    class Starting(Leases):
+        async def lookup(self, name: str) -> list[Lease]:
+            found = await super().lookup(name)
+            return found if len(self.asked) > 2 else []
+
+    leases = Starting(lease("There", "pc2"))
+    assert (await resolve(leases, "There")).kind == "zmq"
+    assert len(leases.asked) == 3
