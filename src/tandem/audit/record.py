@@ -73,10 +73,10 @@ def _python(source: Source, record: Record) -> None:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         record.module = ModuleFacts(source.path, lines=len(source.lines), compiles=False, parses=False)
         record.findings = []
-        if source.encoding != "latin-1" and not _is_template(source, error):
+        if source.encoding not in syntax_error.UNREADABLE and not _is_template(source, error):
             record.findings.append(syntax_error.finding(source, error))
-    if source.encoding == "latin-1":
-        record.findings.append(syntax_error.finding(source, SyntaxError("encoding")))
+    if source.encoding in syntax_error.UNREADABLE:
+        record.findings.append(syntax_error.encoding(source))
 
 
 def _verify(module: PyModule, record: Record) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tandem.audit.model import Confidence, Finding, Rule, Severity
 from tandem.audit.source import Source
-from tandem.audit.syntax import Mistake, explain
+from tandem.audit.syntax import explain
 
 RULE = Rule(
     id="syntax-error",
@@ -15,28 +15,27 @@ RULE = Rule(
 )
 
 
-def finding(source: Source, error: BaseException, *, fixable: bool = False) -> Finding:
+UNREADABLE = frozenset({"latin-1", "utf-16"})
+"""Encodings found by looking at the bytes, where the interpreter would refuse the file for want of a declaration."""
+
+
+def finding(source: Source, error: BaseException) -> Finding:
     """The finding for a file whose parsing raised ``error``."""
-    if source.encoding == "latin-1" and "\x00" not in source.text:
-        return _encoding(source)
     mistake = explain(source, error)
-    return _report(source, mistake, fixable)
-
-
-def _report(source: Source, mistake: Mistake, fixable: bool) -> Finding:
     message = f"{mistake.message}: {mistake.likely}" if mistake.likely else mistake.message
-    return RULE.at(source.path, mistake.line, mistake.column, message, fixable=fixable)
+    return RULE.at(source.path, mistake.line, mistake.column, message)
 
 
-def _encoding(source: Source) -> Finding:
+def encoding(source: Source) -> Finding:
+    """The finding for a file whose bytes the interpreter cannot decode."""
+    if source.encoding == "utf-16":
+        return RULE.at(source.path, 1, 1, "the file is saved as UTF-16, which Python does not read: save it as UTF-8")
+    message = "the file is not UTF-8 and declares no encoding: it looks like Latin-1, save it as UTF-8"
     for number, line in enumerate(source.lines, 1):
         for column, character in enumerate(line, 1):
             if ord(character) > 127:
-                message = (
-                    "the file is not UTF-8 and declares no encoding: it looks like Latin-1, save it as UTF-8"
-                )
                 return RULE.at(source.path, number, column, message)
-    return RULE.at(source.path, 1, 1, "the file's encoding cannot be read")
+    return RULE.at(source.path, 1, 1, message)
 
 
 def newer_python(path: str, line: int, column: int, message: str) -> Finding:
