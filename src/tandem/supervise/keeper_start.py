@@ -6,6 +6,7 @@ Importing takes the keeper as long as reading the fleet file takes us, so both h
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ class KeeperStart:
         self.pid = pid
         self._config_fd = config_fd
         self._error_fd = error_fd
+        self._ended = False
 
     @classmethod
     def begin(cls) -> KeeperStart:
@@ -69,23 +71,17 @@ class KeeperStart:
         os.close(self._error_fd)
         os.waitpid(self.pid, 0)
 
-    def wait_for(self, path: Path, timeout_s: float) -> None:
-        """Return when ``path`` (a socket the keeper makes) exists.
+    def check(self) -> None:
+        """Raises :class:`TandemError` with its last words when it has ended.
 
-        Raises :class:`TandemError` with its last words when the keeper ends instead, :class:`Unreachable` after the
-        time. A keeper that finds another one on its machine leaves quietly; that other one makes the path.
+        A keeper that found another one on its machine has left quietly; that other one does its work.
         """
-        until = time.monotonic() + timeout_s
-        ended = False
-        while not path.exists():
-            if not ended:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-                ended = pid != 0
-                if ended and os.waitstatus_to_exitcode(status) != EXIT_ALREADY_RUNNING:
-                    raise TandemError(f"the keeper could not start: {self._last_words()}")
-            if time.monotonic() >= until:
-                raise Unreachable(f"the node's socket {path} did not appear within {timeout_s:g} s")
-            time.sleep(_POLL_S)
+        if self._ended:
+            return
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        self._ended = pid != 0
+        if self._ended and os.waitstatus_to_exitcode(status) != EXIT_ALREADY_RUNNING:
+            raise TandemError(f"the keeper could not start: {self._last_words()}")
 
     def _last_words(self) -> str:
         with os.fdopen(self._error_fd, "rb", closefd=False) as errors:
@@ -96,6 +92,29 @@ class KeeperStart:
         if self._config_fd >= 0:
             os.close(self._config_fd)
             self._config_fd = -1
+
+
+def wait_for(path: Path, timeout_s: float, keeper: KeeperStart | None = None) -> None:
+    """Return when somebody listens at ``path``, a socket that ``keeper`` or one begun by others makes.
+
+    A dead keeper's file is not enough. Raises :class:`Unreachable` after the time, and what ``keeper.check`` does.
+    """
+    until = time.monotonic() + timeout_s
+    while not _listens(path):
+        if keeper is not None:
+            keeper.check()
+        if time.monotonic() >= until:
+            raise Unreachable(f"nobody listens at {path} after {timeout_s:g} s", hint="tandem logs keeper")
+        time.sleep(_POLL_S)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as link:
+        try:
+            link.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def is_kept(dirs: MachineDirs) -> bool:
