@@ -104,7 +104,9 @@ class Router:
         if not turn.analysis.slots.subject:
             return None
         with turn.stage("memory"):
-            told = await self._memory.known(turn, "same")
+            # Where, when and who are mostly asked about one's own things; what is mostly asked about the world.
+            own = turn.analysis.slots.kind in ("where", "when", "who")
+            told = await self._memory.known(turn, "mentions" if own else "same")
         if told is not None:
             turn.intent = "recall"
         return told

@@ -35,7 +35,7 @@ class ModelOrchestrator(Agent):
     class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         name: str = "Tandem"
         remembered: int = 4
-        context_tokens: int = 600
+        context_tokens: int = 300
 
     settings: Settings
 

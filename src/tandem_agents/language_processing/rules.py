@@ -251,8 +251,15 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules("detail", 0.6, slots.detail, "{detail}"),
     *_rules(
-        "question", 0.6, slots.subject,
-        "(what|where|who|when|which) (<is>) {subject}",
+        "recall", 0.8, slots.secret,
+        "(what|which) (<is>) the {subject}",
+        "(do you know|tell me|can you tell me) [what] the {subject} [is]",
+    ),
+    *_rules(
+        "question", 0.6, slots.question,
+        "{wh=wh} (<is>) {subject}",
+        "(do you know|tell me|can you tell me) {wh=wh} (<is>) {subject}",
+        "(do you know|tell me|can you tell me) {wh=wh} {subject} (<is>)",
         "how (do i|much is|old is|long is) {subject}",
         "(ano|nasaan|sino|kailan|ilan|saan) [ang|si|yung] {subject}",
     ),

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
+from msgspec import structs
+
 from tandem_agents.language_processing.contracts import Slots
 from tandem_agents.language_processing.durations import DAY, Duration, duration_at, find_duration
 from tandem_agents.language_processing.moments import Moment, find_moment, moment_at
@@ -31,6 +33,9 @@ _COPULA = re.compile(
 )
 _ARTICLE = re.compile(r"^(?:the|a|an|my|our|your|ang|si|yung)\s+", re.IGNORECASE)
 _FILLER = re.compile(r"\s+(?:again|now|right now|called|please|ko|natin)$", re.IGNORECASE)
+_SECRETS = {"password", "passwords", "passcode", "pin", "code", "codes", "combination", "wifi"}
+_PUBLIC_CODES = {"zip", "postal", "area", "country", "dress", "morse", "genetic", "source", "machine", "binary", "bar", "qr", "error",
+                 "colour", "color", "civil", "penal", "tax", "building", "python", "a"}  # fmt: skip
 _CHAT = re.compile(
     r"(?:what|why|how|who|when|where|is|are|does|did|do|i|you|we|they|he|she|it|if|because|explain|describe|define"
     r"|tell|write|translate|buy|repair|sell|cancel|the|this|that|my|your|a|an)\b",
@@ -161,6 +166,21 @@ def subject(match: re.Match[str], now: datetime) -> Slots | None:
     """What is asked about; it may be something told before (``what is the boiler code``)."""
     asked = _subject(match["subject"])
     return Slots(subject=asked) if asked and len(asked.split()) <= MAX_SUBJECT_WORDS else None
+
+
+def question(match: re.Match[str], now: datetime) -> Slots | None:
+    """An open question that may be about something told before; ``kind`` is its question word."""
+    slots = subject(match, now)
+    return slots and structs.replace(slots, kind=clean(match.groupdict().get("wh") or "").lower())
+
+
+def secret(match: re.Match[str], now: datetime) -> Slots | None:
+    """A question about a code or password of the house: only a person can have told it, so no model may guess it."""
+    asked = subject(match, now)
+    words = asked.subject.lower().split() if asked else []
+    if not _SECRETS.intersection(words) or _PUBLIC_CODES.intersection(words):
+        return None
+    return asked
 
 
 def forgotten(match: re.Match[str], now: datetime) -> Slots | None:

@@ -10,8 +10,9 @@ from tandem.agent import action, contract
 
 Tier = Literal["short", "medium", "long"]
 Kind = Literal["fact", "note", "session", "turn", "summary"]
-Closeness = Literal["same", "about"]
-"""``same``: the fact must be about exactly what was asked. ``about``: everything that mentions it."""
+Closeness = Literal["same", "mentions", "about"]
+"""``same``: the fact must be about exactly what was asked. ``mentions``: it must have all of at least two meaningful
+words asked for. ``about``: all of them, be it only one."""
 
 
 class NewMemory(Struct, frozen=True, kw_only=True):

@@ -67,8 +67,8 @@ def by_meaning(
 def by_subject(store: MemoryDatabase, subject: str, closeness: Closeness, limit: int) -> list[Hit]:
     """Facts and notes about the subject, best first; empty rather than a guess.
 
-    An exact subject comes first. Otherwise every meaningful word asked for must occur; for ``same`` they must
-    also be two or more, and cover at least half of the fact's own subject.
+    An exact subject comes first. Otherwise every meaningful word asked for must occur; for ``same`` and ``mentions``
+    they must be two or more, and for ``same`` also cover at least half of the fact's own subject.
     """
     asked = set(content_words(subject))
     if not asked:
@@ -83,7 +83,9 @@ def by_subject(store: MemoryDatabase, subject: str, closeness: Closeness, limit:
     for rank, row in enumerate(rows):
         if row["subject_key"] == exact:
             scores[row["id"]] = 2.0 - rank / (4 * CANDIDATES)
-        elif closeness == "about" or _same_thing(asked, row):
+        elif closeness == "about" or (
+            len(asked) >= 2 and (closeness == "mentions" or _same_thing(asked, row))
+        ):
             scores[row["id"]] = 1.0 - rank / (4 * CANDIDATES)
     if any(score > 1.5 for score in scores.values()):
         scores = {memory_id: score for memory_id, score in scores.items() if score > 1.5}
@@ -92,7 +94,7 @@ def by_subject(store: MemoryDatabase, subject: str, closeness: Closeness, limit:
 
 def _same_thing(asked: set[str], row: Row) -> bool:
     own = set(row["subject_key"].split())
-    return len(asked) >= 2 and bool(own) and len(asked & own) * 2 >= len(own)
+    return bool(own) and len(asked & own) * 2 >= len(own)
 
 
 def facts_alike(

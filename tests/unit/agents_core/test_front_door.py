@@ -96,6 +96,30 @@ async def test_several_facts_are_not_mixed_up(home: SimpleNamespace) -> None:
 
 
 @virtual_time
+async def test_secrets_are_never_guessed(home: SimpleNamespace) -> None:
+    """A code nobody has told is not known, however glad the language model would be to invent one."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "It is 1234.")
+        assert await said(fleet, "what is the alarm code") == (
+            "recall",
+            "I do not remember anything about alarm code.",
+        )
+        assert parrot.asked == []
+
+
+@virtual_time
+async def test_notes_answer_questions_about_ones_own_things(home: SimpleNamespace) -> None:
+    """Where something is is looked up among the notes before a model is asked; the world's questions are not."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "In Paris.")
+        await ask(fleet, "remember that the spare key hangs behind the fuse box")
+        for question in ("where is the spare key", "do you know where the spare key is"):
+            assert await said(fleet, question) == ("recall", "The spare key hangs behind the fuse box.")
+        assert await said(fleet, "where is the Eiffel tower") == ("question", "In Paris.")
+        assert len(parrot.asked) == 1
+
+
+@virtual_time
 async def test_memory_outlives_everything(home: SimpleNamespace, tmp_path: Path) -> None:
     """A fact and a timer are there after the whole household went down and up."""
     async with home.household(tmp_path) as fleet:

@@ -59,7 +59,7 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
     ),
     "recall": (
         "what is my wifi password", "where are my keys", "do you remember where my keys are", "what did I tell you about the boiler",
-        "remind me what the boiler code is", "where did I put the passports", "when is our anniversary", "do you remember the garage code",
+        "remind me what the boiler code is", "where did I put the passports", "when is our anniversary", "do you remember the garage code", "what is the boiler code", "what is the wifi password", "do you know the door code",
     ),
     "forget": ("forget the boiler code", "forget what I said about the boiler", "forget everything", "kalimutan mo na ang code"),
     "list_memories": ("what do you remember", "what did I ask you to remember", "show my notes"),
@@ -82,7 +82,7 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
         "stop by the store on the way", "cancel my subscription", "what does 'stop' mean", "how do timers work", "what is a timer",
         "the alarm rang this morning", "the timer went off 5 minutes ago", "my alarm at 7 was too loud", "the lamp is on the table", "explain what an alarm clock is", "close my account",
         "who is the president of France", "what is the capital of France", "why is the sky blue", "write a poem about the sea",
-        "remember when we went to Paris", "do you remember me", "what is the boiler code", "when is Anna's birthday",
+        "remember when we went to Paris", "do you remember me", "what is the boiler", "when is Anna's birthday", "what is the area code of Manila", "what is the dress code", "what is a pin",
         "this is a test", "and so my fellow Americans ask not what your country can do for you ask what you can do for your country",
         "how many days are in a week", "translate good morning to Filipino", "what is one of them", "the play was great",
     ),

@@ -61,6 +61,7 @@ def ids(hits: list) -> list[str]:  # type: ignore[type-arg]
         ("boiler code", "same", ["boiler"]), ("the code for the boiler", "same", ["boiler"]), ("BOILER CODES", "same", ["boiler"]),
         ("boiler", "about", ["boiler"]), ("Anna's birthday", "same", ["anna"]), ("anna", "about", ["anna", "orchids"]),
         ("codes", "about", ["boiler", "garage"]),
+        ("orchids Anna", "mentions", ["orchids"]), ("orchids", "mentions", []),
         # Nothing rather than a guess:
         ("code", "same", []), ("anna", "same", []), ("boiler", "same", []), ("capital of France", "same", []), ("capital of France", "about", []),
         ("boiler colour", "about", []), ("", "about", []), ("the", "about", []), ("orchids and boilers", "about", []),
