@@ -18,7 +18,7 @@ from tandem.supervise import prestart
 from tandem.supervise.api import AgentView, Began, BringUp, Done, Order, Progress, Refused, ServiceView
 from tandem.supervise.boot import keeper_config, prepare
 from tandem.supervise.keeper_link import ask_listing, tell
-from tandem.supervise.keeper_start import KeeperStart, is_kept
+from tandem.supervise.keeper_start import KeeperStart, is_kept, wait_for
 from tandem.supervise.leftovers import leftovers
 from tandem.supervise.node_client import Conversation, follow, silent
 from tandem.supervise.wire import Shutdown
@@ -94,8 +94,7 @@ class BringingUp:
         for machine in self._machines:
             dirs = self._home.machine(machine.name)
             try:
-                if keeper := self._awaited.get(machine.name):
-                    keeper.wait_for(dirs.node_socket, SOCKET_TIMEOUT_S)
+                wait_for(dirs.node_socket, SOCKET_TIMEOUT_S, self._awaited.get(machine.name))
                 question = BringUp(
                     fleet=self.fleet, agents=[a for a in self._agents if a.endswith(f"@{machine.name}")]
                 )
@@ -124,7 +123,7 @@ class BringingUp:
             dirs = self._home.machine(name)
             try:
                 if self._awaited[name].is_configured:
-                    self._awaited[name].wait_for(dirs.keeper_socket, SOCKET_TIMEOUT_S)
+                    wait_for(dirs.keeper_socket, SOCKET_TIMEOUT_S, self._awaited[name])
                     tell(dirs.keeper_socket, Shutdown(grace_s=UNDO_GRACE_S), UNDO_TIMEOUT_S)
                     _wait_until_free(dirs)
             except (OSError, TandemError) as error:
@@ -203,6 +202,7 @@ class BringingUp:
         dirs = self._home.machine(name)
         if not is_kept(dirs):
             return False
+        wait_for(dirs.keeper_socket, SOCKET_TIMEOUT_S)
         nodes = [unit for unit in ask_listing(dirs.keeper_socket).units if unit.kind == "node"]
         if nodes and all(unit.exit is not None and unit.exit.code == EX_CONFIG for unit in nodes):
             tell(dirs.keeper_socket, Shutdown(grace_s=UNDO_GRACE_S), UNDO_TIMEOUT_S)

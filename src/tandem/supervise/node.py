@@ -166,7 +166,8 @@ class Node:
         self.fleet = self._operations.fleet = self.supervisor.launches.fleet = self._leases.fleet = fleet
         notes = []
         supervisor = self.supervisor
-        for name in old.keys() - new.keys():
+        gone = sorted(old.keys() - new.keys())
+        for name in gone:
             supervisor.retire(name)
             notes.append(f"{name} is not in the fleet file any more and is stopped")
         for name, config in new.items():
@@ -177,6 +178,7 @@ class Node:
                 if supervisor.runners[name].state.goal is Goal.RUN:
                     notes.append(f"{name} has changed in the fleet file: tandem restart {name}")
         await self._reload_servers()
+        await self._operations.until(lambda: not any(name in supervisor.runners for name in gone))
         return notes
 
     async def _reload_servers(self) -> None:

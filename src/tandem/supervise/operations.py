@@ -67,7 +67,7 @@ class Operations:
     async def take_down(self, tell: Tell) -> Done:
         """Stop every agent, each only when nothing that needs it is left."""
         with _Following(self._supervisor, clock.monotonic(), tell):
-            await self._any_moved(self._stop_the_unneeded)
+            await self.until(self._stop_the_unneeded)
         return Done()
 
     def _stop_the_unneeded(self) -> bool:
@@ -94,9 +94,9 @@ class Operations:
         return verdict(self._supervisor, runner) != "pending"
 
     async def _settled(self, runners: list[Runner], is_settled: Callable[[Runner], bool]) -> None:
-        await self._any_moved(lambda: all(is_settled(runner) for runner in runners))
+        await self.until(lambda: all(is_settled(runner) for runner in runners))
 
-    async def _any_moved(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds, looking after every change of anything."""
         moved = asyncio.Event()
         unwatch = self._supervisor.watch(lambda _runner, _before: moved.set())

@@ -220,7 +220,7 @@ class Supervisor:
                 self._escalate(runner, deaths, window)
 
     def _launch(self, runner: Runner, instance: str) -> SpawnUnit:
-        runner.tail, runner.status = [], ""
+        runner.status = ""
         self._prepare_probe(runner)
         if runner.name == ZYGOTE:
             return SpawnUnit(name=ZYGOTE, instance=instance, kind="zygote", launch=self._zygote)

@@ -24,13 +24,13 @@ from tandem.supervise.wire import (
     KeeperConfig,
     Listing,
     LogLimits,
+    Preload,
     Shutdown,
     SpawnUnit,
     UnitInfo,
     UnitSpawned,
     encode_frame,
 )
-from tandem.supervise.wire import Preload
 
 T = TypeVar("T")
 PATIENCE_S = 30.0

@@ -19,6 +19,7 @@ from tandem.supervise.wire import (
     Doors,
     Exec,
     LogLimits,
+    Preload,
     Remember,
     SignalUnit,
     UnitEmptied,
@@ -27,7 +28,6 @@ from tandem.supervise.wire import (
     UnitSaid,
     encode_frame,
 )
-from tandem.supervise.wire import Preload
 
 pytestmark = pytest.mark.integration
 
