@@ -30,6 +30,7 @@ FRAGMENTS = {
     "all": "all|all of|every|everything|lahat",
     "cancel": "cancel|stop|delete|remove|clear|turn off|dismiss|end|kanselahin [mo] [ang]|burahin [mo] [ang]",
     "wh": "what|where|who|when|which|how",
+    "plain_wh": "what|which|who|where|when",
     "is": "is|are|was|were",
     "device": (
         "lamp|lamps|light|lights|lighting|ilaw|fan|fans|electric fan|bentilador|tv|television|heater|heaters|heating"
@@ -260,6 +261,7 @@ RULES: tuple[Rule, ...] = (
         "{wh=wh} (<is>) {subject}",
         "(do you know|tell me|can you tell me) {wh=wh} (<is>) {subject}",
         "(do you know|tell me|can you tell me) {wh=wh} {subject} (<is>)",
+        "{wh=plain_wh} {subject}",
         "how (do i|much is|old is|long is) {subject}",
         "(ano|nasaan|sino|kailan|ilan|saan) [ang|si|yung] {subject}",
     ),
