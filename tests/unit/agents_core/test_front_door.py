@@ -14,6 +14,7 @@ from tandem_agents.core_services.contracts import Answer, FrontDoor
 from tandem_agents.core_services.request_coordinator import RequestCoordinator
 from tandem_agents.core_services.requests import MAX_REQUEST_CHARS, check_text, rank
 from tandem_agents.memory_services.contracts import MemoryUpkeep
+from tandem_agents.memory_services.memory_orchestrator_service import MemoryOrchestratorService
 from tandem_agents.memory_system.contracts import Conversations
 
 
@@ -344,6 +345,29 @@ async def test_what_is_no_request_is_refused(home: SimpleNamespace) -> None:
         with pytest.raises(InvalidArguments, match="not text"):
             await ask(fleet, "\x00\x01\x02binary")
         assert (await said(fleet, "what is 1 + 1"))[0] == "sum"
+
+
+@virtual_time
+async def test_a_full_disk_acknowledges_nothing(home: SimpleNamespace) -> None:
+    """A timer and a fact that cannot be stored are refused in words, and nothing else is disturbed."""
+    async with home.household() as fleet:
+        desk = fleet.agent(RequestCoordinator)._desk
+        memory = fleet.agent(MemoryOrchestratorService)
+        for worker, database in (
+            (desk._worker, desk._book._database),
+            (memory._worker, memory._store.database),
+        ):
+            size = (await worker(database.rows, "PRAGMA page_count"))[0][0]
+            await worker(database.rows, f"PRAGMA max_page_count={size}")
+        assert "disk is full" in (await said(fleet, f"remember that the story is {'word ' * 3000}"))[1]
+        refused = 0
+        for number in range(60):
+            refused += (
+                "disk is full" in (await said(fleet, f"set a tea number {number} timer for 5 minutes"))[1]
+            )
+        assert refused
+        assert len(await fleet.peer(FrontDoor).list_alarms()) == 60 - refused
+        assert (await said(fleet, "what is 1 + 1"))[1] == "1 + 1 is 2."
 
 
 @pytest.mark.parametrize(
