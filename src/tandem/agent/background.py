@@ -9,15 +9,23 @@ from typing import Any
 
 from tandem.core import clock
 from tandem.core.health import Issue
+from tandem.errors import Receipt
+
+Report = Callable[..., Receipt]
+"""The shape of :meth:`tandem.agent.Agent.report_error`."""
 
 MAX_REMEMBERED_FAILURES = 8
 
 
 class Background:
-    """Owns an agent's tasks: none outlives it, none fails unseen."""
+    """Owns an agent's tasks: none outlives it, none fails unseen.
 
-    def __init__(self, log: logging.Logger):
+    ``report`` tells the error bus of each failure.
+    """
+
+    def __init__(self, log: logging.Logger, report: Report | None = None):
         self._log = log
+        self._report = report
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: dict[str, Issue] = {}
 
@@ -62,6 +70,8 @@ class Background:
 
     def _remember(self, name: str, error: BaseException) -> None:
         self._log.error("%s failed: %s", name, error, exc_info=error)
+        if self._report is not None:
+            self._report(error, context={"task": name})
         while len(self._failures) >= MAX_REMEMBERED_FAILURES and name not in self._failures:
             self._failures.pop(next(iter(self._failures)))
         self._failures[name] = Issue(f"{name} failed: {type(error).__name__}: {error}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from msgspec import Struct
 
 from tandem.core.health import Issue
+from tandem.errors import Receipt, Severity
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -93,6 +94,25 @@ class Agent:
     def spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
         """Run ``work`` beside the calls until it ends or the agent stops; its failure is logged and shown in the health."""
         return self._context.background.spawn(work, name)
+
+    def report_error(
+        self,
+        error_type: str | BaseException = "",
+        message: str = "",
+        severity: str | Mapping[str, Any] = Severity.ERROR,
+        context: Mapping[str, Any] | None = None,
+        *,
+        durable: bool = False,
+    ) -> Receipt:
+        """Tell the error bus of an exception or of anything else that went wrong. From any thread; never waits.
+
+        ``severity`` is debug, info, warning, error or critical; ``context`` holds plain values. The older form
+        ``(severity, message, context)`` is understood too. What the receipt calls accepted survives kill -9 of this
+        process. With ``durable=True`` it also survives power loss, once the receipt has been awaited (without a
+        running loop: once this returns); :class:`~tandem.core.errors.Unavailable` says that it does not.
+        Unhandled exceptions of actions, event handlers, timers and tasks are reported without a line of yours.
+        """
+        return self._context.report(error_type, message, severity, context, durable=durable)
 
     def cache(self) -> Redis:
         """The machine's cache server: fast, shared, forgetful.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tandem.agent.background import Background
+from tandem.agent.background import Background, Report
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -37,3 +37,4 @@ class AgentContext:
     publish: Callable[[Event], Awaitable[None]]
     cache: Callable[[], Redis]
     directory: Callable[[], Awaitable[list[Lease]]]
+    report: Report

@@ -17,7 +17,7 @@ from tandem.telemetry.tracing import Span, set_sink
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from tandem.events import Bus, Event, SpanExporter
+    from tandem.events import Bus, Event, Publisher, SpanExporter
 
 
 class EventLink:
@@ -37,6 +37,15 @@ class EventLink:
 
     async def subscribe(self, event: type[Event], handler: Callable[[Any], Awaitable[None]]) -> None:
         await (await self._connected()).subscribe(event, handler)
+
+    def publisher(self) -> Publisher:
+        """What stores messages in this machine's streams; connecting begins with the first call.
+
+        Raises :class:`Unavailable` when this fleet runs no event server.
+        """
+        bus = self._open()
+        bus.connection.start()
+        return bus.publisher
 
     def issues(self) -> Iterable[Issue]:
         return () if self._bus is None else self._bus.health()

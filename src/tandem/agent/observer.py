@@ -1,10 +1,13 @@
-"""Counts an agent's calls and logs what went wrong in them, so that no agent has to."""
+"""Counts an agent's calls, logs and reports what went wrong in them, so that no agent has to."""
 
 from __future__ import annotations
 
 import logging
 
+from tandem.agent.background import Report
 from tandem.core.errors import TandemError
+from tandem.errors.report import PEER
+from tandem.errors.severity import Severity
 from tandem.rpc import BreakerState, Silent
 from tandem.telemetry.metrics import Metrics, RequestMetrics
 
@@ -12,19 +15,23 @@ log = logging.getLogger("tandem.rpc")
 
 
 class CallObserver(Silent):
-    """Feeds ``agent_requests_total`` and ``agent_request_duration_seconds``, and the log."""
+    """Feeds ``agent_requests_total`` and ``agent_request_duration_seconds``, the log and the error bus."""
 
-    def __init__(self, metrics: Metrics, agent: str, machine: str):
+    def __init__(self, metrics: Metrics, agent: str, machine: str, report: Report):
         self._requests = RequestMetrics(metrics, agent, machine)
+        self._report = report
 
     def on_server_call(self, action: str, started: float, ended: float, error: BaseException | None) -> None:
         self._requests.observe(action, ended - started, _outcome(error))
 
     def on_unhandled_error(self, action: str, error: BaseException) -> None:
         log.error("%s raised %s: %s", action, type(error).__name__, error, exc_info=error)
+        self._report(error, context={"action": action})
 
     def on_breaker(self, peer: str, state: BreakerState) -> None:
         log.warning("circuit breaker to %s is %s", peer, state.value)
+        if state is BreakerState.OPEN:
+            self._report("PeerUnreachable", f"{peer} cannot be reached", Severity.WARNING, {PEER: peer})
 
 
 def _outcome(error: BaseException | None) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from tandem.agent.pulse import keep_lease, report_health
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.agent.spec import AgentSpec
 from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
+from tandem.core.health import Issue
 from tandem.core.ids import AgentId
 from tandem.core.paths import private_dir
+from tandem.errors import ErrorClient
 from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
 from tandem.security import Identity, Verifier, forbid_dumps
@@ -35,6 +38,9 @@ from tandem.telemetry.metrics import Metrics
 
 DRAIN_S = 5.0
 """Seconds running calls get to finish once the agent was asked to stop; half of the default grace."""
+
+ERROR_SPOOL = ".errors"
+"""Where an agent's reports wait, within its state directory."""
 
 log = logging.getLogger("tandem.agent")
 
@@ -76,28 +82,33 @@ class AgentProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop_requested.set)
         metrics = Metrics()
-        observer = CallObserver(metrics, spec.name, spec.machine)
         registry = None if spec.control is None else Registry(spec.control)
-        peers = self._peers(registry, observer)
         events, cache = EventLink(spec.nats, spec.name), CacheLink(spec.cache)
+        state_dir = private_dir(Path(spec.state_dir))
+        errors = ErrorClient(self._id, state_dir / ERROR_SPOOL, None if spec.nats is None else events.publisher)
+        observer = CallObserver(metrics, spec.name, spec.machine, errors.report)
+        peers = self._peers(registry, observer)
         own_log = logging.getLogger(f"agent.{spec.name}")
         context = AgentContext(
             name=spec.name,
             machine=spec.machine,
             instance=spec.instance,
-            state_dir=private_dir(Path(spec.state_dir)),
+            state_dir=state_dir,
             log=own_log,
             peers=PeerProxies(peers),
-            background=Background(own_log),
+            background=Background(own_log, errors.report),
             publish=events.publish,
             cache=cache.client,
             directory=_no_directory if registry is None else registry.list,
+            report=errors.report,
         )
-        runtime = Runtime(self._class(), context, self._settings, events.issues, metrics.render)
+        issues = partial(_issues_of, events, errors)
+        runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
         server = self._server(runtime, observer)
         lease = LeaseHolder(registry, spec)
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:
+            errors.start()
             await self._listen(server)
             if await self._start_unless_stopped(runtime, events):
                 self._notifier.health(await runtime.health())
@@ -113,6 +124,7 @@ class AgentProcess:
             await asyncio.gather(*signs, return_exceptions=True)
             await server.close()
             await peers.close()
+            await errors.close()
             await events.close()
             await cache.close()
             if registry is not None:
@@ -158,6 +170,10 @@ class AgentProcess:
             await server.listen_unix(socket.socket(fileno=spec.unix_fd))
         if spec.tcp_fd is not None and spec.tcp_endpoint is not None:
             await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve)
+
+
+def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
+    return [issue for link in links for issue in link.issues()]
 
 
 async def _no_directory() -> list[Lease]:

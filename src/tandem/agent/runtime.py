@@ -52,7 +52,7 @@ class Runtime:
         await self.agent.start()
         self._started.set()
         for method, mark in self.declared.subscriptions:
-            await subscribe(mark.event, getattr(self.agent, method))
+            await subscribe(mark.event, self._reported(method))
         for method, timer in self.declared.timers:
             self.context.background.every(timer.period_s, getattr(self.agent, method), method)
         self.status = Status.HEALTHY
@@ -100,6 +100,19 @@ class Runtime:
             events=topics(self.declared),
             timers=timers(self.declared),
         )
+
+    def _reported(self, method: str) -> Callable[[Any], Awaitable[None]]:
+        """An event handler whose failures reach the error bus; whoever delivers the event retries."""
+        handle = getattr(self.agent, method)
+
+        async def handler(event: Any) -> None:
+            try:
+                await handle(event)
+            except Exception as error:
+                self.context.report(error, context={"event": type(event).topic, "handler": method})
+                raise
+
+        return handler
 
     def _gated(self, handler: Handler) -> Handler:
         """``handler`` whose callers wait, within their own budget, until the agent has started."""

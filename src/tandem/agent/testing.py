@@ -19,7 +19,7 @@ import asyncio
 import functools
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -30,15 +30,19 @@ from tandem.agent import virtual_time as virtual
 from tandem.agent.background import Background
 from tandem.agent.base import Agent
 from tandem.agent.context import AgentContext
+from tandem.agent.observer import CallObserver
 from tandem.agent.peers import PeerProxies
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.core import clock
 from tandem.core.errors import Unavailable
-from tandem.core.ids import new_id
+from tandem.core.ids import AgentId, new_id
 from tandem.core.paths import private_dir
+from tandem.errors import ErrorReport, Receipt, Severity
+from tandem.errors.report import make_report, understand
 from tandem.events import Event
 from tandem.registry import Lease
 from tandem.rpc import MemoryNetwork, Peers, Server
+from tandem.telemetry.metrics import Metrics
 from tandem.telemetry.resource import Resource, resource_scope
 
 if TYPE_CHECKING:
@@ -93,6 +97,7 @@ class Fleet:
         self._running: dict[str, _Running] = {}
         self._handlers: dict[type[Event], list[tuple[str, Callable[[Any], Awaitable[None]]]]] = {}
         self._published: list[Event] = []
+        self._reported: list[ErrorReport] = []
         self._deliveries: set[asyncio.Task[None]] = set()
         self._outside = Peers(self._network, network=self._network)
 
@@ -127,6 +132,10 @@ class Fleet:
     def published(self, event: type[E]) -> list[E]:
         """Every event of that type announced so far."""
         return [item for item in self._published if isinstance(item, event)]
+
+    def reported(self, agent: str = "") -> list[ErrorReport]:
+        """Every error reported so far, by one agent or by all."""
+        return [report for report in self._reported if agent in ("", report.agent)]
 
     async def announce(self, event: Event) -> None:
         """Publish from outside."""
@@ -169,7 +178,9 @@ class Fleet:
         assert self._state is not None
         log = logging.getLogger(f"agent.{member.name}")
         agent = member.cls()
-        peers = Peers(self._network, network=self._network)
+        report = functools.partial(self._report, AgentId.of(member.name, member.machine))
+        observer = CallObserver(Metrics(), member.name, member.machine, report)
+        peers = Peers(self._network, network=self._network, observer=observer)
         context = AgentContext(
             name=member.name,
             machine=member.machine,
@@ -177,13 +188,14 @@ class Fleet:
             state_dir=private_dir(self._state / member.machine / member.name),
             log=log,
             peers=PeerProxies(peers),
-            background=Background(log),
+            background=Background(log, report),
             publish=self._publish,
             cache=self._cache or _no_cache,
             directory=self._directory,
+            report=report,
         )
         runtime = Runtime(agent, context, make_settings(member.cls, member.settings))
-        server = Server(member.name, runtime.handlers)
+        server = Server(member.name, runtime.handlers, observer=observer)
         await server.listen_memory(self._network, member.name)
 
         async def subscribe(event: type[Event], handle: Callable[[Any], Awaitable[None]]) -> None:
@@ -191,6 +203,21 @@ class Fleet:
 
         await runtime.start(subscribe)
         return _Running(runtime, server, peers)
+
+    def _report(
+        self,
+        origin: AgentId,
+        error_type: str | BaseException = "",
+        message: str = "",
+        severity: str | Mapping[str, Any] = Severity.ERROR,
+        context: Mapping[str, Any] | None = None,
+        *,
+        durable: bool = False,
+    ) -> Receipt:
+        # Through the wire's form, so that a test sees what a consumer would see.
+        report = make_report(origin, understand(error_type, message, severity, context))
+        self._reported.append(msgspec.json.decode(msgspec.json.encode(report), type=ErrorReport))
+        return Receipt(report.id, True)
 
     async def _directory(self) -> list[Lease]:
         return [

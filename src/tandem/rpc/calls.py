@@ -111,7 +111,9 @@ class Call:
             error, frame = raised, encode_failure(self.id, raised)
         except Exception as raised:
             error, frame = raised, encode_failure(self.id, _unhandled(raised))
-            self._owner.observer.on_unhandled_error(self.action.handler.name, raised)
+            # What is told of it belongs to the caller's trace, whose span has ended here.
+            with tracing.remote_context(self._traceparent):
+                self._owner.observer.on_unhandled_error(self.action.handler.name, raised)
         self._finish(frame, error)
 
     async def _work(self) -> bytes:

@@ -30,13 +30,30 @@ _PATTERNS: Final = re.compile(
 )
 
 
+# A text with none of these cannot match; telling that takes a hundredth of the search's time. `_PATTERNS` and this list
+# change together.
+_MARKS: Final = (
+    "-----BEGIN", "eyJ", "://", "SU", "SA", "SO", "SN", "SC", "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_",
+    "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "glpat-", "xox", "AKIA", "AIza",
+)  # fmt: skip
+_WORDS: Final = ("authorization", "bearer", "passw", "passphrase", "secret", "key", "token")
+
+
+def _is_suspicious(text: str) -> bool:
+    for mark in _MARKS:
+        if mark in text:
+            return True
+    lower = text.lower()
+    return any(word in lower for word in _WORDS)
+
+
 def _keep_prefix(match: re.Match[str]) -> str:
     return (match.group(match.lastgroup) if match.lastgroup else "") + REDACTED
 
 
 def redact(text: str) -> str:
     """``text`` with everything that looks like a credential replaced: keys, tokens, passwords in URLs and assignments."""
-    return _PATTERNS.sub(_keep_prefix, text)
+    return _PATTERNS.sub(_keep_prefix, text) if _is_suspicious(text) else text
 
 
 class Redactor:

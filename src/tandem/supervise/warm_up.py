@@ -80,6 +80,7 @@ def _rehearse() -> None:
         publish=_nothing,
         cache=_nothing,
         directory=_nothing,
+        report=_nothing,
     )
     runtime = Runtime(Agent(), context, make_settings(Agent, {}))
     Server("warm@up", runtime.handlers)
