@@ -6,6 +6,7 @@ the interpreter changes, so no stale verdict outlives the rule that gave it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -73,4 +74,5 @@ def store(path: Path, records: dict[str, Record], started_ns: int) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
