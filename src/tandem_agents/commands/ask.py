@@ -64,12 +64,7 @@ def read_question(words: list[str]) -> str:
 
     Raises :class:`InvalidArguments` for nothing and for bytes that are no UTF-8.
     """
-    if words == ["-"]:
-        try:
-            return sys.stdin.buffer.read().decode()
-        except UnicodeDecodeError as error:
-            raise InvalidArguments(f"that is not text: {error}", hint="send UTF-8") from None
-    question = " ".join(words)
+    question = _read_stdin() if words == ["-"] else " ".join(words)
     if not question.strip():
         raise InvalidArguments("nothing was asked", hint='tandem ask "what time is it"')
     try:
@@ -78,6 +73,13 @@ def read_question(words: list[str]) -> str:
         # The shell hands over bytes; Python marks those that are no UTF-8 as lone surrogates.
         raise InvalidArguments(f"that is not text: {error.reason}", hint="send UTF-8") from None
     return question
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise InvalidArguments(f"that is not text: {error}", hint="send UTF-8") from None
 
 
 async def _ask(question: str, session: str, timeout: float, fleet: str | None) -> Answer:
