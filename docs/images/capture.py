@@ -1,6 +1,7 @@
-"""Draw what a command prints in a terminal as an SVG: ``python docs/images/capture.py up.svg -- tandem up``.
+"""Draw what a command shows in a terminal as an SVG: ``python docs/images/capture.py up.svg tandem up``.
 
-The command runs in a pseudo-terminal of fixed width, so it prints what a person would see, colours included.
+The command runs in a pseudo-terminal of fixed width behind a terminal emulator (pyte), so the picture is what a person
+sees when it has finished, colours included. Needs ``pip install pyte``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import pty
-import re
 import shlex
 import struct
 import sys
@@ -16,55 +16,65 @@ import termios
 from fcntl import ioctl
 from pathlib import Path
 
+import pyte
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 WIDTH, HEIGHT = 110, 60
-CURSOR_CODES = re.compile(r"\x1b\[[0-9;?]*[A-HJKSTfhlsu]")
-"""Control sequences that move the cursor or erase; what is drawn is the last state of each line."""
 
 
-def run(argv: list[str]) -> str:
-    """Everything ``argv`` prints to its terminal."""
+def show(argv: list[str]) -> pyte.Screen:
+    """The terminal's screen after ``argv`` has ended."""
+    screen = pyte.Screen(WIDTH, HEIGHT)
+    stream = pyte.ByteStream(screen)
     pid, terminal = pty.fork()
     if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS=str(WIDTH), COLORTERM="truecolor")
+        os.environ.update(TERM="xterm-256color", COLUMNS=str(WIDTH), LINES=str(HEIGHT))
         os.execvp(argv[0], argv)
     ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
-    printed = b""
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        printed += part
+    while part := _read(terminal):
+        stream.feed(part)
     os.waitpid(pid, 0)
-    return printed.decode(errors="replace").replace("\r\n", "\n")
+    return screen
 
 
-def last_screen(printed: str) -> str:
-    """The final state of a display that redraws itself by moving up: what follows the last such move per block."""
-    lines: list[str] = []
-    row = 0
-    for line in printed.split("\n"):
-        moves = re.findall(r"\x1b\[(\d*)A", line)
-        row -= sum(int(count or 1) for count in moves)
-        row = max(row, 0)
-        text = CURSOR_CODES.sub("", line).split("\r")[-1]
-        while len(lines) <= row:
-            lines.append("")
-        if text or not moves:
-            lines[row] = text
-        row += 1
-    return "\n".join(lines).rstrip("\n")
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        # Linux reports the end of a pseudo-terminal as EIO.
+        return b""
+
+
+def drawn(screen: pyte.Screen) -> Text:
+    """The screen's lines with their colours, without the empty ones at the end."""
+    lines = []
+    for row in range(screen.lines):
+        line = Text()
+        for column in range(screen.columns):
+            cell = screen.buffer[row][column]
+            line.append(cell.data, Style(color=_colour(cell.fg), bold=cell.bold))
+        line.rstrip()
+        lines.append(line)
+    while lines and not lines[-1].plain:
+        lines.pop()
+    return Text("\n").join(lines)
+
+
+def _colour(name: str) -> str | None:
+    """pyte's name of a colour as rich's."""
+    if name == "default":
+        return None
+    if len(name) == 6 and all(letter in "0123456789abcdef" for letter in name):
+        return f"#{name}"
+    return {"brown": "yellow"}.get(name, name.replace("bright", "bright_") if name.startswith("bright") else name)
 
 
 def main() -> None:
-    target, _, *argv = sys.argv[1:]
+    target, *argv = sys.argv[1:]
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(Text.from_ansi(f"$ {shlex.join(argv)}\n" + last_screen(run(argv))))
+    console.print(Text(f"$ {shlex.join(argv)}", style="bold"), drawn(screen=show(argv)), sep="\n", no_wrap=True)
     Path(target).write_text(console.export_svg(title=shlex.join(argv)))
 
 

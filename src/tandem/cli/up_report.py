@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tandem.fleet.model import Fleet
     from tandem.supervise.api import AgentView, Progress
 
-SLOWEST = 3
 _ENDS = frozenset({"healthy", "degraded", "unhealthy", "failed", "backoff"})
 
 
@@ -96,7 +95,8 @@ def show(outcome: Outcome) -> None:
     typer.echo(
         f"{len(up)} of {len(views)} agents are up on {', '.join(machines) or 'no machine'} after {outcome.seconds:.2f} s"
     )
-    _show_time(outcome, up)
+    _show_groups(views)
+    _show_time(outcome)
     down = [view for view in views if view.verdict != "up"]
     if down:
         _show_down(down)
@@ -104,13 +104,45 @@ def show(outcome: Outcome) -> None:
         typer.echo(_next_steps(outcome))
 
 
-def _show_time(outcome: Outcome, up: list[AgentView]) -> None:
-    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in outcome.phases.items())
-    slowest = sorted(up, key=lambda view: view.ready_after_s or 0.0, reverse=True)[:SLOWEST]
-    named = ", ".join(f"{view.name} {view.ready_after_s or 0.0:.2f} s" for view in slowest)
-    typer.echo(f"  where the time went: {stages}")
-    if named:
-        typer.echo(f"  slowest to be ready: {named}")
+def _show_groups(views: list[AgentView]) -> None:
+    """One row per group: how many are up, and who was last."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from tandem.cli.views import make_console
+
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for title in ("MACHINE", "GROUP"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("UP", justify="right")
+    table.add_column("LAST TO BE READY", overflow="ellipsis", no_wrap=True)
+    groups: dict[tuple[str, str], list[AgentView]] = {}
+    for view in views:
+        groups.setdefault((view.machine, view.group), []).append(view)
+    for (machine, group), members in groups.items():
+        up = [view for view in members if view.verdict == "up"]
+        style = "green" if len(up) == len(members) else "red"
+        last = max(up, key=lambda view: view.ready_after_s or 0.0, default=None)
+        table.add_row(
+            machine,
+            group,
+            Text(f"{len(up)}/{len(members)}", style=style),
+            "" if last is None else f"{last.name} {last.ready_after_s or 0.0:.2f} s",
+        )
+    make_console().print(table)
+
+
+def _show_time(outcome: Outcome) -> None:
+    """Where the time went: the common stages, then each machine's own."""
+    common = {name: seconds for name, seconds in outcome.phases.items() if ": " not in name}
+    typer.echo("time: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in common.items()))
+    own: dict[str, list[str]] = {}
+    for name, seconds in outcome.phases.items():
+        machine, separator, stage = name.partition(": ")
+        if separator:
+            own.setdefault(machine, []).append(f"{stage} {seconds:.2f} s")
+    for machine, stages in own.items():
+        typer.echo(f"      {machine}: {', '.join(stages)}")
 
 
 def _show_down(down: list[AgentView]) -> None:
@@ -130,8 +162,8 @@ def _show_down(down: list[AgentView]) -> None:
 
 def _next_steps(outcome: Outcome) -> str:
     door = outcome.fleet.front_door
-    first = f'tandem ask "what can you do?" (through {door})' if door else "tandem logs -f"
-    return f"  try: {first}, tandem status, tandem down"
+    first = 'tandem ask "what can you do?"' if door else "tandem logs -f"
+    return f"next: {first}  |  tandem status  |  tandem down"
 
 
 def print_result(outcome: Outcome) -> None:
