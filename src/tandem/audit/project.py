@@ -37,7 +37,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def ignores(self, rule: str, path: str) -> bool:
         """Whether the settings silence ``rule`` in ``path``."""
         return any(
-            fnmatch(path, pattern) and any(fnmatch(rule, name) for name in rules) for pattern, rules in self.ignore.items()
+            fnmatch(path, pattern) and any(fnmatch(rule, name) for name in rules)
+            for pattern, rules in self.ignore.items()
         )
 
 

@@ -79,30 +79,38 @@ def _agents(audit: Audit) -> list[AgentSummary]:
     for finding in audit.findings:
         by_path[finding.path].append(finding)
     owned = _config_findings(audit, by_path)
-    return [
-        _agent(audit, agent, by_path, owned[agent.path, agent.spot.line]) for agent in audit.project.declared
-    ]
+    entries: dict[tuple[str, str], list[Declared]] = {}
+    for agent in audit.project.declared:
+        entries.setdefault((agent.name, agent.machine), []).append(agent)
+    return [_agent(audit, agents, by_path, owned) for agents in entries.values()]
 
 
 def _agent(
-    audit: Audit, agent: Declared, by_path: dict[str, list[Finding]], declared: list[Finding]
+    audit: Audit,
+    agents: list[Declared],
+    by_path: dict[str, list[Finding]],
+    owned: dict[tuple[str, int], list[Finding]],
 ) -> AgentSummary:
+    """One agent of one machine, however many files declare it."""
     project = audit.project
-    path = script(project, agent.script.text, agent.path) if agent.script is not None else None
-    loaded = project.entries.loads.get(path, frozenset({path})) if path is not None else frozenset()
-    own = [*by_path.get(path or "", ()), *declared]
-    fatal = [finding for finding in declared if finding.severity is Severity.ERROR]
-    fatal += [
+    declared = [finding for agent in agents for finding in owned[agent.path, agent.spot.line]]
+    named = [(agent, agent.script.text) for agent in agents if agent.script is not None]
+    paths = {path for agent, text in named if (path := script(project, text, agent.path)) is not None}
+    loaded = {item for path in paths for item in project.entries.loads.get(path, frozenset({path}))}
+    own = [*(finding for path in sorted(paths) for finding in by_path.get(path, ())), *declared]
+    fatal = [
         finding
         for item in sorted(loaded)
         for finding in by_path.get(item, ())
-        if _is_fatal(finding, item == path)
+        if _is_fatal(finding, item in paths)
     ]
+    fatal += [finding for finding in declared if finding.severity is Severity.ERROR]
+    fatal.sort(key=lambda finding: finding.rule not in _FATAL)
     counts = Counter(finding.severity for finding in own)
     return AgentSummary(
-        name=agent.name,
-        machine=agent.machine,
-        script=path or (agent.script.text if agent.script is not None else ""),
+        name=agents[0].name,
+        machine=agents[0].machine,
+        script=min(paths, default=named[0][1] if named else ""),
         starts=not fatal,
         blocked=[f"{finding.path}:{finding.line} {finding.rule}" for finding in fatal],
         errors=counts[Severity.ERROR],

@@ -38,7 +38,9 @@ def explain(source: Source, error: BaseException) -> Mistake:
     """The mistake behind the exception that parsing ``source`` raised."""
     if "\x00" in source.text:
         line = source.text[: source.text.index("\x00")].count("\n") + 1
-        return Mistake(line, 1, "the file contains NUL bytes", "it was cut off or overwritten, or it is not text")
+        return Mistake(
+            line, 1, "the file contains NUL bytes", "it was cut off or overwritten, or it is not text"
+        )
     if not isinstance(error, SyntaxError):
         return Mistake(1, 1, f"cannot be parsed: {error or type(error).__name__}", "nested too deeply")
     line, column = error.lineno or 1, max(1, error.offset or 1)

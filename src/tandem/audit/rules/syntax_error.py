@@ -29,7 +29,9 @@ def finding(source: Source, error: BaseException) -> Finding:
 def encoding(source: Source) -> Finding:
     """The finding for a file whose bytes the interpreter cannot decode."""
     if source.encoding == "utf-16":
-        return RULE.at(source.path, 1, 1, "the file is saved as UTF-16, which Python does not read: save it as UTF-8")
+        return RULE.at(
+            source.path, 1, 1, "the file is saved as UTF-16, which Python does not read: save it as UTF-8"
+        )
     message = "the file is not UTF-8 and declares no encoding: it looks like Latin-1, save it as UTF-8"
     for number, line in enumerate(source.lines, 1):
         for column, character in enumerate(line, 1):
