@@ -29,6 +29,8 @@ VERBS = {
     "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
     "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
     "doctor": Verb("tandem.cli.doctor", "Check everything this computer could lack, and say the fix."),
+    "audit": Verb("tandem.cli.audit", "The truth about a tree of agent scripts."),
+    "fix": Verb("tandem.cli.fix", "Mend what tandem audit found and can mend safely."),
     "bench": Verb("tandem.cli.bench", "Run a benchmark by name."),
     "version": Verb("tandem.cli.version", "Show the version."),
 }
