@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 from tandem.core.access import NatsAccess
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
+from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.consumer import DEFAULT_POLICY, Consumer, ConsumerPolicy, Rejected
 from tandem.events.event import (
@@ -62,10 +63,8 @@ class Bus:
 
     async def close(self) -> None:
         """Settle what is being handled, give the rest back and disconnect."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+        watch, self._watch = self._watch, None
+        await end(watch)
         await asyncio.gather(*(consumer.close() for consumer in self._consumers.values()))
         await self.connection.close()
 

@@ -18,7 +18,8 @@ from nats.aio.client import Client
 
 from tandem.core import clock
 from tandem.core.access import NatsAccess
-from tandem.core.errors import TandemError, Unreachable
+from tandem.core.errors import Unreachable
+from tandem.core.tasks import end
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,7 @@ class Connection:
     async def close(self) -> None:
         """Flush what is buffered and disconnect; idempotent."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
     @property
     def connected(self) -> bool:
@@ -109,19 +108,21 @@ class Connection:
         self._callbacks.append(callback)
 
     async def lost(self) -> None:
-        """Return once the present connection is gone."""
-        await self._lost.wait()
+        """Return once the present connection is gone; at once when there is none."""
+        if self._connected.is_set():
+            await self._lost.wait()
 
     async def _keep_connected(self) -> None:
         delay = RETRY_FIRST_S
-        tls = self._tls()
         while True:
             client = Client()
             try:
-                await self._connect(client, tls)
+                # Certificates are read each time, so that renewed ones are taken up.
+                await self._connect(client, self._tls())
                 delay = RETRY_FIRST_S
                 await self._lost.wait()
-            except (OSError, nats.errors.Error, TandemError, TimeoutError) as error:
+            except Exception as error:
+                # Whatever it is, somebody may mend it while we run; nothing else would ever connect us again.
                 self._note(error)
             finally:
                 self._client = None
@@ -134,7 +135,8 @@ class Connection:
         self._lost = lost = asyncio.Event()
 
         async def on_closed() -> None:
-            if not lost.is_set():
+            # A client that never got through is closed as well, without a connection having been lost.
+            if client is self._client and not lost.is_set():
                 self._lost_at = clock.monotonic()
                 self._connected.clear()
                 lost.set()

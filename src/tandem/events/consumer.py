@@ -26,6 +26,7 @@ from tandem.core import clock
 from tandem.core.deadline import deadline_scope
 from tandem.core.errors import TandemError
 from tandem.core.health import Issue
+from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.event import MSG_ID
 from tandem.events.publisher import Publisher
@@ -38,6 +39,9 @@ HEARTBEAT_S = 15.0
 
 STUCK_S = 60.0
 """A handler that runs longer, or a backlog that does not move for longer, is worth an issue."""
+
+CLOSE_S = 2.0
+"""How long handlers may go on when their consumer is closed."""
 
 _NANO = 1_000_000_000
 _HEARTBEAT, _GONE = "100", "409"
@@ -128,13 +132,10 @@ class Consumer:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=2.0)
-            for worker in late:
-                worker.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            _, late = await asyncio.wait(self._workers, timeout=CLOSE_S)
+            await end(*late)
         with contextlib.suppress(nats.errors.Error, OSError):
             for message, _ in list(self._held.values()):
                 await message.nak()

@@ -9,6 +9,7 @@ from collections import defaultdict
 import msgspec
 import nats.errors
 
+from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.streams import TRACES
 from tandem.telemetry.tracing import Span, SpanQueue
@@ -44,9 +45,7 @@ class SpanExporter:
 
     async def close(self) -> None:
         """Send what is left if NATS is connected."""
-        if self._flush is not None:
-            self._flush.cancel()
-            await asyncio.gather(self._flush, return_exceptions=True)
+        await end(self._flush)
         if self._connection.connected:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await self._send_all()

@@ -21,6 +21,7 @@ from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSourc
 
 from tandem.core import clock
 from tandem.core.errors import TandemError, Unavailable
+from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.healing import API_TIMEOUT_S, ApiError, Patience, SourceState, stream_answers
 from tandem.events.streams import ensure_stream
@@ -69,10 +70,8 @@ class Mirror:
         self._tasks = [asyncio.create_task(loop, name="mirror") for loop in loops]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        tasks, self._tasks = self._tasks, []
+        await end(*tasks)
 
     async def _repeat(self, what: str, bucket: _OwnBucket | _PeerBucket) -> None:
         told = ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tandem.core.access import NatsAccess, ValkeyAccess
-from tandem.events import Connection, keep_streams
+from tandem.core.tasks import end
+from tandem.events import Connection, Publisher, keep_streams
 from tandem.registry import Mirror, Registry
 
 
@@ -16,6 +17,7 @@ class Links:
         self._machine = machine
         self._peers = peers
         self._connection = Connection(access, f"node@{machine}")
+        self.publisher = Publisher(self._connection)
         self._registry = Registry(control)
         self._mirror = Mirror(self._registry, self._connection, machine, peers, host)
         self._streams: asyncio.Task[None] | None = None
@@ -28,9 +30,7 @@ class Links:
             self._mirror.start()
 
     async def close(self) -> None:
-        if self._streams is not None:
-            self._streams.cancel()
-            await asyncio.gather(self._streams, return_exceptions=True)
+        await end(self._streams)
         await self._mirror.close()
         await self._connection.close()
         await self._registry.close()

@@ -10,7 +10,17 @@ import msgspec
 import pytest
 
 from tandem.core.errors import TooLarge, Unreachable
-from tandem.events import DEAD_LETTERS, Bus, ConsumerPolicy, Event, Rejected, current_delivery, ensure_streams
+from tandem.events import (
+    DEAD_LETTERS,
+    Bus,
+    Connection,
+    ConsumerPolicy,
+    Event,
+    Rejected,
+    SpanExporter,
+    current_delivery,
+    ensure_streams,
+)
 from tandem.telemetry import tracing
 
 pytestmark = pytest.mark.integration
@@ -443,8 +453,6 @@ async def test_ensuring_streams_again_keeps_their_messages(bus):
 
 async def test_spans_reach_the_traces_stream(nats_server, bus, eventually):
     """A sampled turn's spans are found under its trace id, as this machine's."""
-    from tandem.events import SpanExporter
-
     exporter = SpanExporter(bus.connection)
     tracing.set_sink(exporter)
     try:
@@ -462,3 +470,15 @@ async def test_spans_reach_the_traces_stream(nats_server, bus, eventually):
     message = await manager.get_last_msg("TRACES_ALL", f"trace.mainpc.{trace_id}")
     spans = msgspec.json.decode(message.data, type=list[tracing.Span])
     assert [span.name for span in spans] == ["step", "turn"]
+
+
+async def test_a_connection_outlives_missing_certificates(nats_server, tmp_path):
+    """Unreadable files are told as the reason, and waiting for the connection ends within its time."""
+    access = msgspec.structs.replace(nats_server.access, ca_file=str(tmp_path / "no-ca.pem"))
+    connection = Connection(access, "Agent")
+    connection.start()
+    with pytest.raises(Unreachable, match="No such file"):
+        await connection.client(1.0)
+    assert not connection.connected
+    await connection.close()
+    await connection.close()

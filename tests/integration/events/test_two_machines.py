@@ -8,6 +8,7 @@ import contextlib
 import nats.errors
 import pytest
 
+from tandem.core.tasks import end
 from tandem.events import Bus, Event, SourceHealer, current_delivery, ensure_streams
 
 pytestmark = pytest.mark.integration
@@ -39,8 +40,7 @@ class Side:
         self.healer = asyncio.create_task(self._heal())
 
     async def close(self) -> None:
-        self.healer.cancel()
-        await asyncio.gather(self.healer, return_exceptions=True)
+        await end(self.healer)
         await self.writer.close()
         await self.reader.close()
 
@@ -141,8 +141,7 @@ async def test_the_link_breaking_again_and_again_under_load(nats_pair, sides, ev
 async def test_healing_restarts_a_silent_source_and_leaves_a_lively_one(nats_pair, sides, eventually):
     """A link that is up needs no healing; after a cut the sources of the other machine are restarted once."""
     mainpc, pc2 = sides
-    for side in sides:
-        side.healer.cancel()
+    await end(*(side.healer for side in sides))
     await asyncio.gather(*(side.publish(range(5)) for side in sides))
     await eventually(lambda: len(mainpc.got) == len(pc2.got) == 10)
     client = await mainpc.writer.connection.client()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tandem.core.errors import PermissionDenied
+from tandem.core.tasks import end
 from tandem.events import Bus, Connection, ConsumerPolicy, Event, SpanExporter, current_delivery, keep_streams
 from tandem.events.traces import read_traces
 from tandem.infra import nats_access
@@ -46,8 +47,7 @@ class Node:
             names = [info.config.name for info in await client.jetstream().streams_info()]
 
     async def close(self) -> None:
-        self._streams.cancel()
-        await asyncio.gather(self._streams, return_exceptions=True)
+        await end(self._streams)
         await self.connection.close()
 
 
