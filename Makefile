@@ -29,6 +29,7 @@ check: $(VENV)/.dev ## lint, formatting, types, import rules
 	@$(BIN)/ruff check src tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/tandem audit .
 
 bench: $(VENV)/.dev ## measure against other tools, one benchmark after another
 	@$(BIN)/tandem bench all
