@@ -26,6 +26,7 @@ from tandem.supervise.wire import (
     UnitEnded,
     UnitFailed,
     UnitSaid,
+    UnitSpawned,
     encode_frame,
 )
 
@@ -157,9 +158,8 @@ async def test_killed_means_not_a_process_is_left(rig: KeeperRig) -> None:
     mark = f"TANDEM_INSTANCE={instance}".encode()
 
     def family() -> list[int]:
-        return [
-            p for p in proc.all_pids() if p != leader and (_in_group(p, leader) or proc.has_mark(p, mark))
-        ]
+        pids = [p for p in proc.all_pids() if p != leader and proc.lives(p)]
+        return [p for p in pids if _in_group(p, leader) or proc.has_mark(p, mark)]
 
     await until(lambda: len(family()) >= 2 and any(os.getsid(p) != leader for p in family()), "the family")
     members = family()
@@ -218,19 +218,14 @@ async def test_the_node_is_started_again_when_it_dies(rig: KeeperRig) -> None:
     assert rig.link is not None
     other = await rig.pid(rig.fork("A", "children:wait"))
 
-    async def node() -> int:
-        while True:
-            assert rig.link is not None
-            for unit in (await rig.link.list()).units:
-                if unit.kind == "node" and unit.pid and unit.exit is None:
-                    return unit.pid
-            await asyncio.sleep(0.01)
+    def nodes() -> list[UnitSpawned]:
+        return [event for event in rig.events if isinstance(event, UnitSpawned) and event.name == "node"]
 
-    first = await node()
+    listed = next((u.pid for u in (await rig.link.list()).units if u.kind == "node"), None)
+    first = listed or (await until(nodes, "the first node"))[0].pid
     os.kill(first, signal.SIGKILL)
-    await until(lambda: not alive(first))
-    second = await node()
-    assert second != first and alive(other)
+    second = await until(lambda: next((n.pid for n in nodes() if n.pid != first), None), "another node")
+    assert second is not None and alive(second) and alive(other)
 
 
 async def test_without_a_zygote_forks_fail_and_the_node_is_executed(rig: KeeperRig) -> None:
