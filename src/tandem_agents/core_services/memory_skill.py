@@ -22,12 +22,13 @@ class MemorySkill:
 
     async def remember(self, turn: Turn) -> Reply:
         slots = turn.analysis.slots
+        replaces = bool(slots.subject) and slots.kind != "about"
         new = NewMemory(
             id=new_id(),
             content=slots.label or slots.value,
-            kind="fact" if slots.subject else "note",
+            kind="fact" if replaces else "note",
             tier="medium",
-            importance=FACT_IMPORTANCE if slots.subject else NOTE_IMPORTANCE,
+            importance=FACT_IMPORTANCE if replaces else NOTE_IMPORTANCE,
             tags=[f"user:{turn.user}"],
             subject=slots.subject,
             value=slots.value if slots.subject else "",

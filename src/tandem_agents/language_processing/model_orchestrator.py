@@ -17,7 +17,7 @@ from tandem_agents.engines.kinds import ChatOptions, Message
 from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.code_check import python_error
 from tandem_agents.language_processing.contracts import Task, TaskKind, TaskResult
-from tandem_agents.language_processing.prompts import OPTIONS, conversation, system_prompt
+from tandem_agents.language_processing.prompts import OPTIONS, conversation, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_services.contracts import MemoryStore
 from tandem_agents.memory_system.contracts import Conversations, Interaction
@@ -74,7 +74,9 @@ class ModelOrchestrator(Agent):
         turns, remembered = await self._gather(task)
         now = local(clock.wall())
         system = system_prompt(self.settings.name, now, task.language, kind, [text for _, text in remembered])
-        return conversation(system, turns, task.text), [memory_id for memory_id, _ in remembered]
+        return conversation(system, relevant_turns(turns), task.text), [
+            memory_id for memory_id, _ in remembered
+        ]
 
     async def _gather(self, task: Task) -> tuple[list[Interaction], list[tuple[str, str]]]:
         """Recent turns and related memories; without them an answer is poorer, not impossible."""

@@ -49,6 +49,35 @@ def system_prompt(
     return "\n".join(lines)
 
 
+_BESIDE_THE_POINT = {
+    "small_talk",
+    "greeting",
+    "thanks",
+    "goodbye",
+    "help",
+    "device",
+    "unsupported",
+    "stop",
+    "empty",
+    "forget",
+}
+MAX_TURNS = 3
+
+
+def relevant_turns(turns: Sequence[Interaction]) -> list[Interaction]:
+    """The newest few turns a follow-up question may refer to, oldest first.
+
+    Courtesies and refusals are left out, and so is an answer given twice: small models copy what they see.
+    """
+    kept: list[Interaction] = []
+    for turn in reversed(turns):
+        if turn.intent not in _BESIDE_THE_POINT and turn.answer not in {known.answer for known in kept}:
+            kept.append(turn)
+        if len(kept) == MAX_TURNS:
+            break
+    return kept[::-1]
+
+
 def conversation(system: str, turns: Sequence[Interaction], text: str) -> list[Message]:
     """The system prompt, recent turns, and the new question."""
     messages = [Message("system", system)]

@@ -31,6 +31,8 @@ _NOT_A_LABEL = re.compile(
 _COPULA = re.compile(
     r"^(?P<subject>.{2,80}?)\s+(?P<verb>is|are|was|were|=|ay)\s+(?P<value>.+)$", re.IGNORECASE | re.DOTALL
 )
+_NAMED = re.compile(r"(?!(?:The|My|Our|His|Her|Their|Its|Your|Ang|Si)\b)[A-Z]\w*(?:\s+[A-Z]\w*)*$")
+"""Somebody or something by name: what is told of it adds up, while a new boiler code takes the old one's place."""
 _ARTICLE = re.compile(r"^(?:the|a|an|my|our|your|ang|si|yung)\s+", re.IGNORECASE)
 _FILLER = re.compile(r"\s+(?:again|now|right now|called|please|ko|natin)$", re.IGNORECASE)
 _SECRETS = {"password", "passwords", "passcode", "pin", "code", "codes", "combination", "wifi"}
@@ -146,7 +148,10 @@ def reminder(match: re.Match[str], now: datetime) -> Slots | None:
 
 
 def fact(match: re.Match[str], now: datetime) -> Slots | None:
-    """``the boiler code is 4711`` → subject and value; a note without a copula has a value only."""
+    """``the boiler code is 4711`` → subject and value; a note without a copula has a value only.
+
+    ``kind`` is ``about`` when it tells something of a name, such as ``Anna is my sister``.
+    """
     stated = clean(match["fact"])
     if re.match(
         r"(?:me|when|how|the time|us|him|her|what|where|who)\b(?!.*\b(?:is|are)\b)", stated, re.IGNORECASE
@@ -159,7 +164,12 @@ def fact(match: re.Match[str], now: datetime) -> Slots | None:
     spelled = join_spelled_digits(tokenize(value))
     if spelled:
         value, stated = spelled, f"{split['subject']} {split['verb']} {spelled}"
-    return Slots(subject=_subject(split["subject"]), value=value, label=stated)
+    return Slots(
+        kind="about" if _NAMED.match(split["subject"]) else "",
+        subject=_subject(split["subject"]),
+        value=value,
+        label=stated,
+    )
 
 
 def subject(match: re.Match[str], now: datetime) -> Slots | None:

@@ -26,6 +26,7 @@ CREATE TABLE memories (
 ) STRICT;
 CREATE INDEX memories_by_parent ON memories(parent, created);
 CREATE INDEX memories_by_subject ON memories(subject_key) WHERE subject_key != '';
+CREATE INDEX memories_by_words ON memories(lower(content)) WHERE kind = 'note';
 CREATE INDEX memories_by_kind ON memories(kind, superseded_by, created);
 CREATE TABLE tags (
     memory TEXT NOT NULL REFERENCES memories(id) ON DELETE CASCADE,

@@ -103,7 +103,8 @@ class MemoryDatabase:
                 """UPDATE memories SET content = ?, tier = ?, importance = ?, subject = ?, subject_key = ?, value = ?,
                 updated = ? WHERE id = ?""",
                 (
-                    content, change.tier or current.tier, importance, subject, subject_key(subject),
+                    content, change.tier or current.tier, importance, subject,
+                    _key(NewMemory(content=content, kind=current.kind, subject=subject)),
                     current.value if change.value is None else change.value, now, memory_id,
                 ),
             )  # fmt: skip
@@ -251,9 +252,8 @@ def _check(memory: NewMemory) -> None:
 def _insert(store: sqlite3.Connection, memory: NewMemory, now: float) -> str:
     memory_id = memory.id or new_id()
     created = now if memory.created is None else memory.created
-    key = subject_key(memory.subject) if memory.kind == "fact" else ""
     values: tuple[Any, ...] = (
-        memory_id, memory.content, memory.kind, memory.tier, memory.importance, memory.subject, key, memory.value,
+        memory_id, memory.content, memory.kind, memory.tier, memory.importance, memory.subject, _key(memory), memory.value,
         memory.parent or None, json.dumps(memory.metadata), created, created, now,
     )  # fmt: skip
     try:
@@ -266,32 +266,35 @@ def _insert(store: sqlite3.Connection, memory: NewMemory, now: float) -> str:
         raise NotFound(f"the parent {memory.parent} does not exist") from None
     if added.rowcount:
         _tag(store, memory_id, memory.tags)
-        if key:
-            _supersede(store, memory_id, key, created)
+        _supersede(store, memory_id, memory, created)
     return memory_id
 
 
-def _supersede(store: sqlite3.Connection, memory_id: str, key: str, created: float) -> None:
-    """The newest statement about a subject is the one that holds, whatever order they arrive in."""
-    older = [
-        row["id"]
-        for row in store.execute(
-            f"SELECT id FROM memories WHERE subject_key = ? AND id != ? AND {_LIVE} AND created <= ?",
-            (key, memory_id, created),
-        )
-    ]
-    store.executemany(
-        "UPDATE memories SET superseded_by = ? WHERE id = ?", [(memory_id, old) for old in older]
-    )
-    store.executemany(
-        "INSERT OR IGNORE INTO links VALUES (?, ?, 'supersedes', 1.0)", [(memory_id, old) for old in older]
-    )
-    newer = store.execute(
-        f"SELECT id FROM memories WHERE subject_key = ? AND id != ? AND {_LIVE} AND created > ?",
-        (key, memory_id, created),
-    ).fetchone()
-    if newer:
-        store.execute("UPDATE memories SET superseded_by = ? WHERE id = ?", (newer["id"], memory_id))
+def _key(memory: NewMemory) -> str:
+    """By what a fact or note is found when somebody asks for its subject."""
+    return subject_key(memory.subject) if memory.kind in ("fact", "note") else ""
+
+
+def _supersede(store: sqlite3.Connection, memory_id: str, memory: NewMemory, created: float) -> None:
+    """The newest statement holds, whatever order they arrive in: facts by their subject, notes by their words."""
+    if memory.kind == "fact" and memory.subject:
+        same, value = "kind = 'fact' AND subject_key = ?", subject_key(memory.subject)
+    elif memory.kind == "note":
+        same, value = "kind = 'note' AND lower(content) = lower(?)", memory.content
+    else:
+        return
+    others = store.execute(
+        f"SELECT id, created FROM memories WHERE {same} AND id != ? AND {_LIVE} ORDER BY created",
+        (value, memory_id),
+    ).fetchall()
+    for other in others:
+        if other["created"] <= created:
+            store.execute("UPDATE memories SET superseded_by = ? WHERE id = ?", (memory_id, other["id"]))
+            store.execute(
+                "INSERT OR IGNORE INTO links VALUES (?, ?, 'supersedes', 1.0)", (memory_id, other["id"])
+            )
+        else:
+            store.execute("UPDATE memories SET superseded_by = ? WHERE id = ?", (other["id"], memory_id))
 
 
 def _tag(store: sqlite3.Connection, memory_id: str, tags: Iterable[str]) -> None:

@@ -97,6 +97,20 @@ async def test_several_facts_are_not_mixed_up(home: SimpleNamespace) -> None:
 
 
 @virtual_time
+async def test_what_is_told_of_a_person_adds_up(home: SimpleNamespace) -> None:
+    """Two things about Anna are both kept; telling one of them again changes nothing."""
+    async with home.household() as fleet:
+        for fact in ("is my sister", "is allergic to nuts", "is my sister"):
+            await ask(fleet, f"remember that Anna {fact}")
+        for question in ("what do you know about Anna", "who is Anna"):
+            words = (await said(fleet, question))[1]
+            assert sorted(words.rstrip(".").split("; ")) == [
+                "Anna is allergic to nuts",
+                "Anna is your sister",
+            ]
+
+
+@virtual_time
 async def test_secrets_are_never_guessed(home: SimpleNamespace) -> None:
     """A code nobody has told is not known, however glad the language model would be to invent one."""
     async with home.household() as fleet:

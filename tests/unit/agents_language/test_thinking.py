@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.prompts import conversation, system_prompt
+from tandem_agents.language_processing.prompts import conversation, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import Interaction
 
@@ -42,6 +42,18 @@ def test_a_conversation_alternates() -> None:
     assert [(m.role, m.content) for m in messages] == [
         ("system", "be brief"), ("user", "hi"), ("assistant", "hello"), ("user", "silent"), ("user", "and now?"),
     ]  # fmt: skip
+
+
+def test_only_turns_a_follow_up_may_refer_to_are_shown() -> None:
+    """Courtesies, refusals and repeated answers stay out of the prompt; of the rest the newest three go in."""
+    turns = [
+        Interaction(said=said, answer=answer, intent=intent)
+        for said, answer, intent in (
+            ("a", "old", "question"), ("b", "1", "question"), ("c", "hello", "greeting"), ("d", "same", "question"),
+            ("e", "same", "question"), ("f", "42", "sum"), ("g", "cannot", "device"),
+        )
+    ]  # fmt: skip
+    assert [turn.said for turn in relevant_turns(turns)] == ["b", "e", "f"]
 
 
 @pytest.mark.parametrize(

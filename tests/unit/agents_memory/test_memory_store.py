@@ -75,6 +75,24 @@ def test_the_newest_fact_about_a_subject_holds(store: MemoryDatabase) -> None:
     assert [related.link.kind for related in store.related(new.id, "")] == ["supersedes"]
 
 
+def test_a_note_told_twice_is_one_note(store: MemoryDatabase) -> None:
+    """The same words again replace the note; other words, and whatever is no note, stay."""
+    for content, kind in (
+        ("Anna likes orchids", "note"),
+        ("anna likes orchids", "note"),
+        ("Anna likes tea", "note"),
+        ("hi", "turn"),
+        ("hi", "turn"),
+    ):
+        store.add([NewMemory(content=content, kind=kind)], 1.0)  # type: ignore[arg-type]
+    assert [memory.content for memory in store.newest(None, "", 10)] == [
+        "hi",
+        "hi",
+        "Anna likes tea",
+        "anna likes orchids",
+    ]
+
+
 def test_a_fact_that_arrives_late_does_not_replace_a_newer_one(store: MemoryDatabase) -> None:
     """Order of telling decides, not order of arrival, since changes may wait for a cut link."""
     [new] = store.add([fact("boiler code", "5000", created=20.0)], 20.0)
