@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-app = typer.Typer(help="Measure beside other tools, in the same run.")
+app = typer.Typer(add_completion=False, help="Measure beside other tools, in the same run.")
 
 ALL = "all"
 

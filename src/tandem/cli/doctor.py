@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tandem.core.checkup import Check, Finding
 
-app = typer.Typer(help="Check everything this computer could lack, and say the fix.")
+app = typer.Typer(add_completion=False, help="Check everything this computer could lack, and say the fix.")
 
 _STYLE = {"ok": "green", "note": "yellow", "problem": "red"}
 

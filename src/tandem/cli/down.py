@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from tandem.core.paths import Home
 
-app = typer.Typer(help="Stop everything on this computer and leave nothing behind.")
+app = typer.Typer(add_completion=False, help="Stop everything on this computer and leave nothing behind.")
 
 GONE_TIMEOUT_S = 30.0
 _POLL_S = 0.01

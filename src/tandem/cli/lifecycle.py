@@ -9,9 +9,9 @@ import typer
 if TYPE_CHECKING:
     from tandem.supervise.api import AgentView, Verb
 
-start_app = typer.Typer(help="Start agents.")
-stop_app = typer.Typer(help="Stop agents.")
-restart_app = typer.Typer(help="Restart agents.")
+start_app = typer.Typer(add_completion=False, help="Start agents.")
+stop_app = typer.Typer(add_completion=False, help="Stop agents.")
+restart_app = typer.Typer(add_completion=False, help="Restart agents.")
 
 Names = Annotated[list[str], typer.Argument(help="Name, or Name@machine.", metavar="NAME...")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait until they are there.")]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from tandem.supervise.log_reader import Line
 
-app = typer.Typer(help="Show log lines of all agents, merged by time.")
+app = typer.Typer(add_completion=False, help="Show log lines of all agents, merged by time.")
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FOLLOW_POLL_S = 0.2

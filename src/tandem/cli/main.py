@@ -32,6 +32,7 @@ VERBS = {
     "audit": Verb("tandem.cli.audit", "The truth about a tree of agent scripts."),
     "fix": Verb("tandem.cli.fix", "Mend what tandem audit found and can mend safely."),
     "bench": Verb("tandem.cli.bench", "Run a benchmark by name."),
+    "completion": Verb("tandem.cli.completion", "Print the completion script of a shell."),
     "version": Verb("tandem.cli.version", "Show the version."),
 }
 """Sorted as a person meets them. The assistant adds its verbs by the entry point group ``tandem.commands``."""
@@ -53,6 +54,10 @@ Verbs (tandem VERB --help tells more):"""
 def main(argv: list[str] | None = None) -> None:
     """Run one command and exit with its status: 0 done, 1 not done, 2 wrong usage, 78 wrong configuration, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else argv
+    if "_TANDEM_COMPLETE" in os.environ:
+        from tandem.cli.completion import complete
+
+        complete()
     try:
         status = run(arguments)
         sys.stdout.flush()
@@ -79,7 +84,7 @@ def run(arguments: list[str]) -> int:
         from tandem.supervise import prestart
 
         prestart.begin()
-    target = VERBS[verb].module if verb in VERBS else _extensions().get(verb)
+    target = VERBS[verb].module if verb in VERBS else verbs().get(verb)
     if target is None:
         return _misuse(f"there is no verb {verb!r}", _suggestion(verb))
     return _call(target, verb, rest)
@@ -88,7 +93,7 @@ def run(arguments: list[str]) -> int:
 def help_text() -> str:
     """What ``tandem --help`` shows. Short helps are kept here: importing every verb for them would take a second."""
     rows = {name: verb.help for name, verb in VERBS.items()}
-    rows |= {name: f"from {target}" for name, target in sorted(_extensions().items()) if name not in VERBS}
+    rows |= {name: _summary(target) for name, target in verbs().items() if name not in VERBS}
     width = max(map(len, rows)) + 2
     return "\n".join([_INTRODUCTION, *(f"  {name:<{width}}{text}" for name, text in rows.items())])
 
@@ -98,10 +103,8 @@ def _call(target: str, verb: str, rest: list[str]) -> int:
 
     from tandem.core.errors import EX_CONFIG, ConfigError, TandemError
 
-    module, _, attribute = target.partition(":")
-    app = getattr(importlib.import_module(module), attribute or "app")
     try:
-        status = typer.main.get_command(app).main(rest, prog_name=f"tandem {verb}", standalone_mode=False)
+        status = typer.main.get_command(load(target)).main(rest, prog_name=f"tandem {verb}", standalone_mode=False)
     except typer.TyperException as error:
         misuse: Any = error  # typer's own click has no public name
         misuse.show()
@@ -116,6 +119,26 @@ def _call(target: str, verb: str, rest: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
+def load(target: str) -> Any:
+    """The typer app of ``module`` or ``module:attribute``."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute or "app")
+
+
+def _summary(target: str) -> str:
+    """What an extension's module says it is about, read without running it."""
+    import ast
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    spec = find_spec(target.partition(":")[0])
+    if spec is None or spec.origin is None:
+        return f"from {target}, which is not installed"
+    line = (ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or "").partition("\n")[0]
+    about = line.partition(": ")[2] or line
+    return about[:1].upper() + about[1:]
+
+
 def _misuse(problem: str, suggestion: str = "") -> int:
     print(f"Error: {problem}.{suggestion}\n  tandem --help lists the verbs", file=sys.stderr)
     return EXIT_USAGE
@@ -124,14 +147,18 @@ def _misuse(problem: str, suggestion: str = "") -> int:
 def _suggestion(verb: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(verb, [*VERBS, *_extensions()], n=1)
+    close = difflib.get_close_matches(verb, verbs(), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def _extensions() -> dict[str, str]:
+def verbs() -> dict[str, str]:
+    """Every verb and the app behind it, ours first."""
     from importlib.metadata import entry_points
 
-    return {point.name: point.value for point in entry_points(group=EXTENSION_GROUP)}
+    added = {point.name: point.value for point in entry_points(group=EXTENSION_GROUP)}
+    return {name: verb.module for name, verb in VERBS.items()} | {
+        name: target for name, target in sorted(added.items()) if name not in VERBS
+    }
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Show the keeper, node and zygote of each machine.")
+app = typer.Typer(add_completion=False, help="Show the keeper, node and zygote of each machine.")
 
 
 @app.command()

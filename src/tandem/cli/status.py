@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tandem.fleet import Fleet
     from tandem.supervise.api import AgentView, MachineStatus, ServiceView
 
-app = typer.Typer(help="Show every machine, server and agent.")
+app = typer.Typer(add_completion=False, help="Show every machine, server and agent.")
 
 EXIT_NOT_RUNNING = 3
 """As the LSB has it for "program is not running"."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-app = typer.Typer(help="Where the time of a turn went, hop by hop.")
+app = typer.Typer(add_completion=False, help="Where the time of a turn went, hop by hop.")
 
 CONNECT_S = 5.0
 BAR_WIDTH = 32

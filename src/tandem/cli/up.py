@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tandem.cli.bringing_up import Outcome
     from tandem.fleet import Fleet
 
-app = typer.Typer(help="Start the fleet, or what of it is not running.")
+app = typer.Typer(add_completion=False, help="Start the fleet, or what of it is not running.")
 
 DEFAULT_TIMEOUT_S = 180.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(help="Show the version.")
+app = typer.Typer(add_completion=False, help="Show the version.")
 
 
 @app.command()

@@ -15,7 +15,7 @@ from tandem.api import connect
 from tandem.core.errors import InvalidArguments
 from tandem_agents.core_services.contracts import Answer, FrontDoor
 
-app = typer.Typer(help="Ask the assistant something in writing.")
+app = typer.Typer(add_completion=False, help="Ask the assistant something in writing.")
 
 DEFAULT_TIMEOUT_S = 120.0
 

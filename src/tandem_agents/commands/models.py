@@ -29,6 +29,7 @@ from tandem_agents.engines.models.fetch import Fetcher
 from tandem_agents.engines.models.verify import Finding, verify_model
 
 app = typer.Typer(
+    add_completion=False,
     help="Fetch, list and check the models agents think, listen and speak with.", no_args_is_help=True
 )
 

@@ -17,7 +17,7 @@ import msgspec
 import typer
 from msgspec import Struct
 
-app = typer.Typer(help=__doc__)
+app = typer.Typer(add_completion=False, help=__doc__)
 
 
 class TalkResult(Struct, frozen=True, kw_only=True):
