@@ -140,7 +140,8 @@ class UnixChannel(asyncio.Protocol):
         outgoing = self._outgoing
         if outgoing and self._transport is not None:
             self._outgoing = []
-            self._transport.writelines(outgoing)
+            # Not writelines(): asyncio's own, until 3.12.4, never tells that its buffer is full.
+            self._transport.write(b"".join(outgoing))
 
     def _overrun(self, length: int) -> None:
         error = TooLarge(f"a frame of {length} bytes was announced, the limit is {FRAME_LIMIT}")
