@@ -129,6 +129,7 @@ def launch(state: AgentState, event: NeedsMet, at: Moment) -> Decision:
         deadline=at.now + state.policy.start_timeout_s,
         launched_at=at.now,
         ready_at=None,
+        said=Status.HEALTHY,
     )
     return Decision(starting, (Spawn(event.instance),))
 
@@ -140,23 +141,24 @@ def extend(state: AgentState, event: Extended, at: Moment) -> Decision:
     return Decision(replace(state, deadline=later))
 
 
-@rule(Phase.HEALTHY)
-def serve(state: AgentState, event: Ready, at: Moment) -> Decision:
-    """It is usable."""
-    return Decision(replace(state, phase=Phase.HEALTHY, deadline=None, ready_at=at.now, issues=(), note=""))
-
-
-@rule(Phase.STARTING)
-def remark(state: AgentState, event: Reported, at: Moment) -> Decision:
-    """Keep what it says about itself; only READY makes it ready."""
-    return Decision(replace(state, issues=event.issues))
-
-
 _RATED = {
     Status.HEALTHY: Phase.HEALTHY,
     Status.DEGRADED: Phase.DEGRADED,
     Status.UNHEALTHY: Phase.UNHEALTHY,
 }
+
+
+@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY)
+def serve(state: AgentState, event: Ready, at: Moment) -> Decision:
+    """It is usable, as far as it has said so about itself while it started."""
+    phase = _RATED.get(state.said, Phase.HEALTHY)
+    return Decision(replace(state, phase=phase, deadline=None, ready_at=at.now, note=""))
+
+
+@rule(Phase.STARTING)
+def remark(state: AgentState, event: Reported, at: Moment) -> Decision:
+    """Keep what it says about itself; only READY makes it ready."""
+    return Decision(replace(state, said=event.status, issues=event.issues))
 
 
 @rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY)

@@ -150,6 +150,8 @@ class AgentState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it died, within the intensity window."""
     restarts: int = 0
     """Launches after a death, since the operator last started it."""
+    said: Status = Status.HEALTHY
+    """What it last said about itself before it was ready."""
     issues: tuple[str, ...] = ()
     note: str = ""
     """Why it is where it is, in words for a person."""

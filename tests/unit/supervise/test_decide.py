@@ -287,6 +287,23 @@ def test_a_report_does_not_make_it_ready() -> None:
     assert story.state.phase is Phase.STARTING and story.state.issues == ("loading",)
 
 
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        (Status.UNHEALTHY, Phase.UNHEALTHY),
+        (Status.DEGRADED, Phase.DEGRADED),
+        (Status.HEALTHY, Phase.HEALTHY),
+    ],
+)
+def test_ready_is_as_healthy_as_it_said(status: Status, phase: Phase) -> None:
+    """What an agent said about itself before READY holds from READY on; a new instance begins without it."""
+    issues = () if status is Status.HEALTHY else ("no model",)
+    story = Story().started().on(Reported(I, status, issues)).on(Ready(I))
+    assert (story.state.phase, story.state.issues) == (phase, issues)
+    story.dies(after=20.0).reborn("i2")
+    assert (story.state.phase, story.state.issues) == (Phase.HEALTHY, ())
+
+
 def test_an_agent_that_leaves_by_itself_is_restarted() -> None:
     """STOPPING=1 without an operator's stop drains, and the end counts as a death."""
     story = Story().healthy().on(Leaving(I))
