@@ -29,6 +29,12 @@ MAX_FRAMES = 5
 UNNAMED = "Error"
 """Type of an error whose reporter named none."""
 
+DEATH = "ProcessDied"
+"""Type of the report a node makes of a process that ended by itself."""
+
+DEATHS = frozenset({DEATH, "StartTimeout", "Unresponsive"})
+"""Types of all reports of a node that mean that an agent is not there."""
+
 PEER = "peer"
 """Context key: the identity of the agent that could not be reached, where the reporter knows it."""
 

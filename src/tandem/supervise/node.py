@@ -24,6 +24,7 @@ from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
 from tandem.supervise.boot import NodeBoot, keeper_config
+from tandem.supervise.deaths import Deaths
 from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.keeper_start import KeeperStart
 from tandem.supervise.launches import Launches
@@ -70,6 +71,8 @@ class Node:
         self._links = Links(
             nats_access(self._identity, own.infra, NODE), access, boot.machine, peers, own.host or "127.0.0.1"
         )
+        self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
+        self.supervisor.watch(self._deaths.watch)
         self._told_to_end = asyncio.Event()
 
     async def take_over(self) -> None:
@@ -92,12 +95,14 @@ class Node:
         A keeper that died without telling us to end is replaced; the new one adopts what runs and makes a new node.
         """
         self._links.start()
+        self._deaths.start()
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
         ends = [asyncio.create_task(end) for end in (self._keeper.closed(), self._told_to_end.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (liveness, *ends):
             task.cancel()
         self.supervisor.close()
+        await self._deaths.close()
         await self._links.close()
         await self._leases.close()
         if not self._told_to_end.is_set():

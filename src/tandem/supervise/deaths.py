@@ -1,0 +1,100 @@
+"""Deaths of agents and servers, told to the error bus by the one who saw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem.core.ids import AgentId, new_id
+from tandem.core.paths import MachineDirs
+from tandem.errors.client import ErrorClient, Ships
+from tandem.errors.report import DEATH, MAX_VALUE, ErrorReport, Scalar, clean
+from tandem.errors.severity import Severity
+from tandem.supervise.lifecycle import AgentState, Ending, Exit, Phase
+from tandem.supervise.runner import Runner
+from tandem.telemetry.logs import render_plain
+
+NODE = "node"
+SPOOL = ".errors"
+
+_TYPES = {
+    Ending.LATE: "StartTimeout",
+    Ending.UNRESPONSIVE: "Unresponsive",
+}
+
+
+class Deaths:
+    """Watches runners; what the operator ended is no death."""
+
+    def __init__(self, machine: str, dirs: MachineDirs, publisher: Ships):
+        self._machine = machine
+        root: Path = dirs.agent_state(NODE) / SPOOL
+        self._errors = ErrorClient(AgentId.of(NODE, machine), root, lambda: publisher)
+
+    def start(self) -> None:
+        self._errors.start()
+
+    async def close(self) -> None:
+        await self._errors.close()
+
+    def watch(self, runner: Runner, before: AgentState) -> None:
+        """To be called after every change of a runner."""
+        if died(before, runner.state):
+            self._errors.submit(death_report(self._machine, runner, before))
+
+
+def died(before: AgentState, now: AgentState) -> bool:
+    """Whether the change is a death: it is started again for it, or not any more."""
+    gave_up = now.phase is Phase.FAILED and before.phase is not Phase.FAILED
+    return now.restarts > before.restarts or gave_up
+
+
+def death_report(machine: str, runner: Runner, before: AgentState) -> ErrorReport:
+    """What is known of it: how it ended, its last lines, and what happens next. ``before``: the runner's state then.
+
+    Critical when it is not started again, or dies so often that supervision escalates.
+    """
+    state = runner.state
+    ended = state.exit or Exit(at=clock.monotonic())
+    hopeless = state.phase is Phase.FAILED or not state.deaths
+    last = last_lines(runner.tail)
+    context: dict[str, Scalar] = {
+        "exit": ended.describe(),
+        "next": clean(state.note, MAX_VALUE),
+        "restarts": state.restarts,
+        "kind": runner.subject.kind,
+        # Cut after the redaction: half a secret would not be recognised.
+        "stderr": clean("\n".join(last)[-4 * MAX_VALUE :], 4 * MAX_VALUE)[-MAX_VALUE:],
+    }
+    said = f"; it last said: {_words(runner.tail[-1])}" if last else ""
+    return ErrorReport(
+        id=new_id(),
+        agent=runner.name,
+        machine=machine,
+        type=_TYPES.get(before.ending, DEATH),
+        message=clean(f"{ended.describe()}{said}", MAX_VALUE),
+        severity=Severity.CRITICAL if hopeless else Severity.ERROR,
+        time=clock.wall() - max(0.0, clock.monotonic() - ended.at),
+        context=context,
+    )
+
+
+class _Line(Struct, frozen=True):
+    msg: str
+
+
+def _words(line: str) -> str:
+    """A log line without its time, level and name."""
+    try:
+        return msgspec.json.decode(line, type=_Line).msg
+    except msgspec.MsgspecError:
+        return line.strip()
+
+
+def last_lines(tail: Iterable[str]) -> list[str]:
+    """A process's last words as plain text; of a record with a traceback its first row says what happened."""
+    return [rows[0] for line in tail if (rows := render_plain(line).splitlines())]
