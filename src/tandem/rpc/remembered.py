@@ -18,8 +18,8 @@ CallKey = tuple[str, str, int]
 
 Deliver = Callable[[bytes], None]
 
-IDS_PER_RESULT = 16
-"""How many bare ids are kept for each result that may be kept: some 100 bytes against up to a frame."""
+IDS_PER_RESULT = 4
+"""How many bare ids are kept for each result that may be kept: some 200 bytes against up to a frame."""
 
 
 class Known(Enum):

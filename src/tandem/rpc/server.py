@@ -36,9 +36,10 @@ class Server:
     """One service's actions, answered on every listener it is given.
 
     A task per call; the caller's remaining budget becomes the handler's deadline and cancels it when it passes.
-    ``authenticate`` turns the token of a HELLO into a principal or raises ``PermissionDenied``; without it callers are
-    anonymous, which suits tests only. ``local`` does the same for a caller on a unix socket that has no token, from
-    the user id the kernel reports (SO_PEERCRED), and raises likewise. Handlers may find the caller with :func:`tandem.rpc.current_principal`.
+    ``authenticate`` turns the token of a HELLO into a principal or raises ``PermissionDenied``; without it callers
+    are anonymous, which suits tests only. ``local`` does the same for a caller on a unix socket that has no token,
+    from the user id the kernel reports (SO_PEERCRED), and raises likewise. Handlers may find the caller with
+    :func:`tandem.rpc.current_principal`.
     """
 
     def __init__(

@@ -203,8 +203,9 @@ class ZmqListener:
         route = socket.recv(zmq.NOBLOCK)
         frame = socket.recv(zmq.NOBLOCK, copy=False)
         more = frame.more
-        while socket.getsockopt(zmq.RCVMORE) if more else False:
-            socket.recv(zmq.NOBLOCK)
+        if more:
+            while socket.getsockopt(zmq.RCVMORE):
+                socket.recv(zmq.NOBLOCK)
         channel = self._channels.get(route)
         if channel is None:
             channel = self._greet(route, frame)
