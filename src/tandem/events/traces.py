@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from tandem.core.errors import NotFound
+from tandem.events.reading import read_all
 from tandem.events.streams import TRACES
 from tandem.telemetry.tracing import Span, trace_of, turn_of
-
-FETCH = 256
-FETCH_TIMEOUT_S = 5.0
 
 _decoder = msgspec.json.Decoder(list[Span])
 
@@ -24,25 +20,10 @@ async def read_traces(client: Client, trace_id: str = "*") -> dict[str, list[Spa
 
     Raises nats-py's errors when the server refuses or does not answer.
     """
-    stream = client.jetstream()
-    subject = f"{TRACES.prefix}.*.{trace_id}"
-    config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=2 * FETCH_TIMEOUT_S
-    )
-    subscription = await stream.pull_subscribe(subject, stream=TRACES.all, config=config)
     found: dict[str, list[Span]] = defaultdict(list)
-    try:
-        left = (await subscription.consumer_info()).num_pending or 0
-        while left > 0:
-            for message in await subscription.fetch(min(left, FETCH), timeout=FETCH_TIMEOUT_S):
-                left -= 1
-                for span in _decoder.decode(message.data):
-                    found[span.trace_id].append(span)
-    except nats.errors.TimeoutError:
-        # What was pending may have expired since we asked; the rest has been read.
-        pass
-    finally:
-        await subscription.unsubscribe()
+    for message in await read_all(client, TRACES.all, f"{TRACES.prefix}.*.{trace_id}"):
+        for span in _decoder.decode(message.data):
+            found[span.trace_id].append(span)
     return dict(found)
 
 

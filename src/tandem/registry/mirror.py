@@ -18,12 +18,14 @@ import nats.errors
 from msgspec import Struct, structs
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
+from nats.js.kv import KeyValue
 
 from tandem.core import clock
 from tandem.core.errors import TandemError, Unavailable
 from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.healing import API_TIMEOUT_S, ApiError, Patience, SourceState, stream_answers
+from tandem.events.reading import read_all
 from tandem.events.streams import ensure_stream
 from tandem.registry.client import Registry
 from tandem.registry.lease import Lease
@@ -105,6 +107,7 @@ class _OwnBucket:
         self._machine = machine
         self._host = host
         self._client: Client | None = None
+        self._bucket: KeyValue | None = None
         self._written: dict[str, Lease] = {}
         self._missing_since: dict[str, float] = {}
 
@@ -112,9 +115,9 @@ class _OwnBucket:
         self._client = None
 
     async def step(self, client: Client) -> None:
-        if client is not self._client:
-            await self._begin(client)
-        bucket = await client.jetstream().key_value(bucket_name(self._machine))
+        if client is not self._client or self._bucket is None:
+            self._bucket = await self._begin(client)
+        bucket = self._bucket
         present = {lease.agent: self._advertised(lease) for lease in await self._registry.own()}
         for agent, lease in present.items():
             if not lease.same_as(self._written.get(agent)):
@@ -131,7 +134,7 @@ class _OwnBucket:
         self._missing_since = {agent: self._missing_since.get(agent, now) for agent in missing}
         return [agent for agent, since in self._missing_since.items() if now - since >= GONE_AFTER_S]
 
-    async def _begin(self, client: Client) -> None:
+    async def _begin(self, client: Client) -> KeyValue:
         """Make the bucket and learn what it says, which may be from before a restart of ours or the server's."""
         name = bucket_stream(self._machine)
         await ensure_stream(
@@ -149,6 +152,7 @@ class _OwnBucket:
         )
         self._written = {lease.agent: lease for lease in await _snapshot(client, self._machine)}
         self._client = client
+        return await client.jetstream().key_value(bucket_name(self._machine))
 
     def _advertised(self, lease: Lease) -> Lease:
         if lease.zmq is None:
@@ -224,14 +228,11 @@ class _PeerBucket:
 
 async def _snapshot(client: Client, machine: str) -> list[Lease]:
     """Every lease in the copy of a machine's bucket that our own server has."""
-    bucket = await client.jetstream().key_value(bucket_name(machine))
-    watcher = await bucket.watchall(ignore_deletes=True)
-    leases = []
-    try:
-        async for entry in watcher:
-            if entry is None:
-                break
-            leases.append(msgspec.json.decode(entry.value or b"", type=Lease))
-    finally:
-        await watcher.stop()  # type: ignore[no-untyped-call]
-    return leases
+    subject = f"$KV.{bucket_name(machine)}.>"
+    messages = await read_all(client, bucket_stream(machine), subject, latest=True)
+    # A deleted key leaves a marker with this header and no value.
+    return [
+        msgspec.json.decode(message.data, type=Lease)
+        for message in messages
+        if "KV-Operation" not in (message.headers or {})
+    ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 
 from tandem.core.errors import PermissionDenied, Unreachable
+from tandem.core.tasks import end
 from tandem.registry import Change, Lease, Registry
 
 pytestmark = pytest.mark.integration
@@ -149,9 +149,7 @@ async def test_watch_tells_changes_and_not_refreshes(valkey, registry, eventuall
     await eventually(lambda: len(heard) >= 3)
     await registry.delete("Other", "i1")
     await eventually(lambda: len(heard) >= 4)
-    listener.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await listener
+    await end(listener)
     assert [(c.before and c.before.agent, c.after and c.after.agent) for c in heard] == [
         (None, "Agent"),
         (None, "Other"),

@@ -8,6 +8,7 @@ import pytest
 
 from tandem.core.deadline import Deadline
 from tandem.core.errors import Unreachable
+from tandem.core.tasks import end
 from tandem.events import Connection
 from tandem.registry import Lease, Mirror, Registry, RegistryResolver
 
@@ -112,8 +113,7 @@ async def test_a_restart_does_not_take_a_name_from_the_other_side(sides, eventua
     await mainpc.registry.delete("A", "i1")
     await mainpc.put("A", instance="i2")
     await eventually(lambda: "i2" in seen)
-    watcher.cancel()
-    await asyncio.gather(watcher, return_exceptions=True)
+    await end(watcher)
     assert seen == ["i1", "i2"]
 
 
