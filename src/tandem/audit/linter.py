@@ -80,6 +80,8 @@ class Lint:
                 and not (name.startswith("__") and name.endswith("__"))
             ):
                 path = Path(hit.filename).relative_to(self._root.absolute()).as_posix()
+                if _GENERATED.search(path):
+                    continue
                 found.setdefault(path, []).append(
                     Undefined(
                         name, hit.location.row, hit.location.column, hit.code == "F405", hit.code == "F822"
@@ -88,6 +90,8 @@ class Lint:
         return found
 
 
+_GENERATED = re.compile(r"_pb2(_grpc)?\.py$")
+"""Written by the protocol buffer compiler, whose run time puts the names in."""
 _OTHER_SILENCERS = re.compile(r"#.*(undefined-variable|E0602|name-defined|reportUndefinedVariable)")
 """Comments by which an author told another linter that the name comes from elsewhere."""
 
@@ -103,27 +107,69 @@ def sift(text: str, hits: list[Undefined]) -> list[Undefined]:
         return []
     if defines_dynamically(tree):
         return []
-    annotations, branches, lines = _annotations(tree), _other_python(tree), text.splitlines()
+    lazy, quoted = _annotations(tree)
+    branches, lines = _other_python(tree), text.splitlines()
+    lends = any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body)
     kept = []
     for hit in hits:
+        place = (hit.line, hit.column)
         if hit.line <= len(lines) and _OTHER_SILENCERS.search(lines[hit.line - 1]):
             continue
-        if any(start <= hit.line <= end for start, end in branches):
+        if (
+            any(start <= hit.line <= end for start, end in branches)
+            or _within(place, quoted)
+            or (hit.exported and lends)
+        ):
             continue
-        annotated = any(start <= (hit.line, hit.column) <= end for start, end in annotations)
-        kept.append(Undefined(hit.name, hit.line, hit.column, hit.star, hit.exported, annotated))
+        kept.append(Undefined(hit.name, hit.line, hit.column, hit.star, hit.exported, _within(place, lazy)))
     return kept
 
 
-def _annotations(tree: ast.Module) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    spans = []
+Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+def _within(place: tuple[int, int], spans: list[Span]) -> bool:
+    return any(start <= place < end for start, end in spans)
+
+
+def _annotations(tree: ast.Module) -> tuple[list[Span], list[Span]]:
+    """Where annotations stand that are not evaluated when the code runs, and where within them quoted ones do."""
+    lazy: list[Span] = []
+    quoted: list[Span] = []
+    postponed = any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body
+    ) and any(
+        alias.name == "annotations"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    )
+    local = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.AnnAssign)
+    }
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             part = getattr(node, name, None)
             if isinstance(part, ast.expr):
-                end = (part.end_lineno or part.lineno, (part.end_col_offset or 0) + 1)
-                spans.append(((part.lineno, part.col_offset + 1), end))
-    return spans
+                quoted.extend(
+                    _span(item)
+                    for item in ast.walk(part)
+                    if isinstance(item, ast.Constant) and isinstance(item.value, str)
+                )
+                if postponed or node in local:
+                    lazy.append(_span(part))
+    return lazy, quoted
+
+
+def _span(node: ast.expr) -> Span:
+    return (node.lineno, node.col_offset + 1), (
+        node.end_lineno or node.lineno,
+        (node.end_col_offset or 0) + 1,
+    )
 
 
 def _other_python(tree: ast.Module) -> list[tuple[int, int]]:

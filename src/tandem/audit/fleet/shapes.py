@@ -7,6 +7,7 @@ list of settings with a ``name``. Both are read tolerantly: what is missing is e
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Iterator
 
@@ -72,7 +73,7 @@ def read_fleet_file(path: str, text: str, *, explicit: bool = False) -> FleetFil
     try:
         root = document(text)
     except Broken as error:
-        return FleetFile(path, "unreadable", broken=error)
+        return None if _is_json(text) else FleetFile(path, "unreadable", broken=error)
     if root is None or not root.is_mapping:
         return None
     machine = _machine(path, root)
@@ -94,6 +95,15 @@ def read_fleet_file(path: str, text: str, *, explicit: bool = False) -> FleetFil
                 _agent(path, machine or default, "", _text(item, "name"), item.spot, item) for item in listed
             )
     return file if file.shape else None
+
+
+def _is_json(text: str) -> bool:
+    """JSON that YAML refuses, for its surrogate escapes; such a file is data, not a broken configuration."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _declares(item: Value) -> bool:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from tandem.audit.model import Confidence, Finding, Rule, Severity
 from tandem.audit.python.module import PyModule
 from tandem.audit.python.values import environment_name
+from tandem.audit.rules.plain_credential import TRANSLATIONS as _TRANSLATIONS
 from tandem.audit.source import Kind, Source, without_comment
 
 _V4 = re.compile(
@@ -23,6 +24,7 @@ _V6 = re.compile(
 _VERSION = re.compile(r"versions?|\bver\b|_ver\b|release|\boid\b|user.?agent|revision|schema", re.IGNORECASE)
 _AGENT_STRING = re.compile(r"[A-Za-z]/$|[=~<>]=\s*$|\bv$", re.IGNORECASE)
 _KINDS = frozenset({Kind.YAML, Kind.JSON, Kind.TOML, Kind.SHELL, Kind.DOCKERFILE, Kind.INI})
+_VALUES = frozenset({Kind.YAML, Kind.JSON, Kind.TOML})
 _WELL_KNOWN = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -143,7 +145,10 @@ def _shown_only(module: PyModule, node: ast.Constant) -> bool:
         isinstance(parent, ast.keyword) or text.count("\n") > 1
     ):
         return True
-    return re.search(r"\be\.g\.|for example|such as|example:", text, re.IGNORECASE) is not None
+    return (
+        _is_prose(text)
+        or re.search(r"\be\.g\.|for example|such as|example:", text, re.IGNORECASE) is not None
+    )
 
 
 def _python_finding(module: PyModule, node: ast.Constant, address: Address) -> Finding:
@@ -169,7 +174,7 @@ def _python_finding(module: PyModule, node: ast.Constant, address: Address) -> F
 
 
 def _text(source: Source) -> Iterator[Finding]:
-    if source.kind not in _KINDS or source.is_test:
+    if source.kind not in _KINDS or source.is_test or _TRANSLATIONS.search(source.path):
         return
     for number, raw in enumerate(source.lines, 1):
         if "." not in raw and ":" not in raw:
@@ -178,7 +183,12 @@ def _text(source: Source) -> Iterator[Finding]:
         if source.kind is Kind.SHELL and re.match(r"\s*(echo|printf)\b[^>|]*$", line):
             continue
         for address in addresses(line):
-            if _VERSION.search(_key_of(line, address.offset)):
+            key = _key_of(line, address.offset)
+            if (
+                _VERSION.search(key)
+                or _FOR_PEOPLE.search(key)
+                or (source.kind in _VALUES and _is_prose(line))
+            ):
                 continue
             kind = source.kind.value
             confidence = (
@@ -188,6 +198,17 @@ def _text(source: Source) -> Iterator[Finding]:
             )
             message = f"address {address.text} is written into this {kind} file"
             yield RULE.at(source.path, number, address.offset + 1, message, confidence=confidence)
+
+
+_PROSE_WORDS = 8
+"""Plain words in a row of text from which on it is taken for prose that merely mentions an address."""
+
+
+def _is_prose(text: str) -> bool:
+    """Text for people: many words of letters only, few of anything else."""
+    words = text.split()
+    plain = sum(re.fullmatch(r"[^\W\d_]{2,}[.,:;!?]?", word) is not None for word in words)
+    return plain >= _PROSE_WORDS and plain * 2 > len(words)
 
 
 def _key_of(line: str, offset: int) -> str:

@@ -24,6 +24,9 @@ _WORDS = frozenset({
     "ok", "okay", "healthy", "unhealthy", "degraded", "running", "alive", "up", "down", "online", "offline", "active", "success",
     "pong", "ready", "error", "starting", "stopping", "initializing", "good", "fine", "operational", "live",
 })  # fmt: skip
+_BARE = frozenset(
+    {"ok", "okay", "healthy", "unhealthy", "degraded", "alive", "pong", "up", "running", "ready"}
+)
 _STATUS_KEYS = ("status", "health_status", "health", "state", "healthy", "alive", "is_healthy")
 _ONE_FORM = frozenset({"status", "service", "machine", "timestamp", "issues"})
 _ONE_FORM_WORDS = frozenset({"healthy", "degraded", "unhealthy", "starting", "stopping"})
@@ -67,7 +70,7 @@ def _replies(module: PyModule, function: Function) -> Iterator[ast.AST]:
     if function.name == "ping":
         return  # asks whether somebody is there, not how they are
     whole = _HEALTH.search(function.name) is not None or _is_route(module, function)
-    if whole and _monitors_others(function):
+    if whole and (_monitors_others(function) or _names_levels(function)):
         return
     for node in ast.walk(function):
         if module.function_of(node) is not function:
@@ -79,6 +82,16 @@ def _replies(module: PyModule, function: Function) -> Iterator[ast.AST]:
             yield from (
                 value for value in [node.value] if isinstance(value, ast.Dict) and _is_sent(function, node)
             )
+
+
+def _names_levels(function: Function) -> bool:
+    """It puts a value into words, one of several, instead of telling its own health."""
+    words = [
+        part.value
+        for part in ast.walk(function)
+        if isinstance(part, ast.Return) and text_of(part.value) is not None
+    ]
+    return len(words) > 2
 
 
 def _answer(node: ast.AST) -> ast.expr | None:
@@ -187,7 +200,7 @@ def _dialect(node: ast.AST) -> str:
     """The dialect of an answer; empty when it is the one form, or no health answer at all."""
     if isinstance(node, ast.Constant):
         value = node.value.decode(errors="ignore") if isinstance(node.value, bytes) else node.value
-        return f"bare word `{value}`" if isinstance(value, str) and value.strip().lower() in _WORDS else ""
+        return f"bare word `{value}`" if isinstance(value, str) and value.strip().lower() in _BARE else ""
     if not isinstance(node, ast.Dict) or None in node.keys:
         return ""
     keys = {text_of(key): value for key, value in zip(node.keys, node.values, strict=True)}

@@ -35,18 +35,18 @@ _URL = re.compile(
     r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"<>{}$%]*:(?P<secret>[^\s/@'\"]+)@[\w.\-\[{$]", re.IGNORECASE
 )
 _NAME = re.compile(
-    r"(^|[_\-.]|(?<=[a-z]))(pass(word|wd|phrase)?|passwd|pwd|secret(_?key)?|api_?key|apikey|auth_?token|access_?token|access_?key"
-    r"|refresh_?token|bearer|token|private_?key|client_?secret|encryption_?key|signing_?key|jwt_?secret|credentials?|seed_?phrase"
-    r"|webhook_?secret)s?([_\-]?(value|default|raw|plain|prod|dev|main|admin|root|user|db))?$",
-    re.IGNORECASE,
+    r"(^|_)(pass(word|wd|phrase)?|passwd|pwd|secret(_?key)?|api_?key|auth_?token|access_?token|access_?key|refresh_?token|bearer|token"
+    r"|private_?key|client_?secret|encryption_?key|signing_?key|jwt_?secret|credentials?|seed_?phrase|webhook_?secret)s?"
+    r"(_?(value|default|raw|plain|prod|dev|main|admin|root|user|db))?$"
 )
-_NOT_SECRET_NAME = re.compile(
-    r"(public|path|file|dir|name|url|uri|endpoint|header|field|column|prompt|label|hint|regex|pattern|length|min|max|count|limit|ttl"
-    r"|expir\w*|type|algorithm|policy|prefix|suffix|separator|reset|forgot|env|var|id|ids|format|template|re|len|size|timeout"
-    r"|next|page|pad|eos|bos|unk|cls|sep|mask|special|start|end|stop|cache|sort|partition|primary|foreign|usage|used|total|num|per)"
-    r"([_\-]|$)",
-    re.IGNORECASE,
+_OTHER_WORDS = frozenset(
+    ["public", "path", "file", "dir", "name", "url", "uri", "endpoint", "header", "field", "column", "prompt", "label", "hint", "regex", "pattern", "length", "min", "max", "count", "limit", "ttl", "expires", "expiry", "expiration", "type", "algorithm", "policy", "prefix", "suffix", "separator", "reset", "forgot", "env", "var", "id", "ids", "format", "template", "re", "len", "size", "timeout", "next", "page", "pad", "eos", "bos", "unk", "cls", "sep", "mask", "special", "start", "end", "stop", "cache", "sort", "partition", "primary", "foreign", "usage", "used", "total", "num", "per"]
 )
+"""Words in a name that make it something about a secret, or a token of another kind."""
+TRANSLATIONS = re.compile(
+    r"(^|/)(translations?|locales?|i18n|l10n|lang|languages|messages)/|(^|/)strings[^/]*\.json$"
+)
+"""Files of words for people, where `password` is a label."""
 _PLACEHOLDER = re.compile(
     r"change.?me|change.?this|replace|placeholder|example|sample|dummy|fake|your|insert|todo|tbd|fixme|redacted|removed|hidden|none|null"
     r"|undefined|empty|default|not.?set|unset|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{|\{\{|\$\(|%\(|\$[A-Z_]+|^\$|^@|test|mock|demo|secret.?here"
@@ -86,7 +86,10 @@ _NEVER = re.compile(
 
 def is_secret(name: str, value: str, *, code: bool) -> bool:
     """Whether ``value`` bound to ``name`` looks like a real secret rather than a placeholder, a path or a word."""
-    if not _NAME.search(name) or _NOT_SECRET_NAME.search(name) or not 6 <= len(value) <= 400:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).lower()
+    if not _NAME.search(snake) or _OTHER_WORDS & set(snake.split("_")) or not 6 <= len(value) <= 400:
+        return False
+    if not value.isascii() or "\\u" in value or re.match(r"^[A-Z][a-z]+$", value):
         return False
     if _NEVER.search(value) or (_plain(name) in _plain(value) and not re.search(r"\d", value)):
         return False
@@ -256,7 +259,7 @@ def _text(source: Source) -> Iterator[Finding]:
                     f"{what} is written into this {source.kind.value} file",
                     secret,
                 )
-        if found or source.is_test or compose:
+        if found or source.is_test or compose or TRANSLATIONS.search(source.path):
             continue
         for match in _PAIR.finditer(line):
             value = match.group("double") or match.group("single") or match.group("bare") or ""
