@@ -110,6 +110,8 @@ def render(data: Path, acl: Path, socket: str, purpose: Purpose) -> str:
         f"maxclients {MAX_CLIENTS}",
         "databases 1",
         "timeout 0",
+        # The append-only file has everything; a snapshot of a full cache would outlast the grace of a stop.
+        "shutdown-on-sigterm nosave",
         *_SETTINGS[purpose],
     )
     return "\n".join(lines) + "\n"

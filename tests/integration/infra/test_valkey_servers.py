@@ -133,6 +133,19 @@ async def test_answered_writes_survive_sigkill(mainpc, purpose) -> None:
     assert await again.mget(*(f"kept:{n}" for n in range(500))) == [str(n) for n in range(500)]
 
 
+async def test_a_stop_keeps_the_data_without_a_snapshot(mainpc) -> None:
+    """SIGTERM ends the cache at once, leaving no dump behind, and the restart has every entry."""
+    node = mainpc.valkey("cache")
+    await node.set("kept", "1")
+    await node.aclose()
+    process = mainpc.processes["valkey-cache"]
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    await mainpc.start("valkey-cache")
+    assert await mainpc.valkey("cache").get("kept") == "1"
+    assert "Saving the final RDB snapshot" not in mainpc.log("valkey-cache").read_text()
+
+
 async def test_a_torn_last_write_does_not_stop_the_restart(mainpc) -> None:
     """A half-written end of the append-only file, as a power loss leaves it, costs only that write."""
     node = mainpc.valkey("control")
