@@ -48,7 +48,7 @@ from tandem_agents.language_processing.contracts import (
 )
 from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.memory_services.contracts import MemoryStore
-from tandem_agents.memory_system.contracts import Conversations, Interaction
+from tandem_agents.memory_system.contracts import UNANSWERED, Conversations, Interaction
 from tandem_agents.slots import PrioritySlots
 
 
@@ -270,6 +270,7 @@ class RequestCoordinator(Agent):
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 thinking.cancel()
                 raise
+            turn.answered = False
             return turn.say("interrupted")
         finally:
             del self._thinking[thinking]
@@ -288,7 +289,8 @@ class RequestCoordinator(Agent):
         if turn.intent == "forget":
             answer = "Forgotten."
         interaction = Interaction(
-            said=turn.text, answer=answer, intent=turn.intent, turn=turn.id, user=turn.user, at=clock.wall()
+            said=turn.text, answer=answer, intent=turn.intent if turn.answered else UNANSWERED, turn=turn.id,
+            user=turn.user, at=clock.wall(),
         )
         self.spawn(self._unhurried(self._append(turn.session, interaction)), f"remembering turn {turn.id}")
 

@@ -112,6 +112,7 @@ class Router:
         return told
 
     async def _explain(self, turn: Turn, error: TandemError) -> Reply:
+        turn.answered = False
         match error:
             case Cancelled():
                 return turn.say("interrupted")

@@ -13,7 +13,10 @@ from tandem_agents.language_processing.contracts import Analysis, Language, Repl
 
 @dataclass(slots=True)
 class Turn:
-    """``analysis`` is what was understood; ``timings`` gathers seconds by stage; ``intent`` is what was done in the end."""
+    """``analysis`` is what was understood; ``timings`` gathers seconds by stage; ``intent`` is what was done in the end.
+
+    ``answered`` is false when all that could be said was why there is no answer.
+    """
 
     id: str
     text: str
@@ -23,6 +26,7 @@ class Turn:
     analysis: Analysis
     timings: dict[str, float] = field(default_factory=dict)
     intent: str = ""
+    answered: bool = True
 
     @property
     def language(self) -> Language:

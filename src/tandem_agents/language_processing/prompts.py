@@ -8,7 +8,7 @@ from datetime import datetime
 from tandem_agents.engines.kinds import ChatOptions, Message
 from tandem_agents.language_processing.calendar_words import say_date, say_time
 from tandem_agents.language_processing.contracts import Language, TaskKind
-from tandem_agents.memory_system.contracts import Interaction
+from tandem_agents.memory_system.contracts import UNANSWERED, Interaction
 
 OPTIONS: dict[TaskKind, ChatOptions] = {
     "chat": ChatOptions(max_tokens=160, temperature=0.3),
@@ -60,6 +60,7 @@ _BESIDE_THE_POINT = {
     "stop",
     "empty",
     "forget",
+    UNANSWERED,
 }
 MAX_TURNS = 3
 

@@ -30,6 +30,10 @@ class MemoryGateway(Protocol):
         ...
 
 
+UNANSWERED = "unanswered"
+"""Intent of a turn in which all that could be said was why there is no answer."""
+
+
 class Interaction(Struct, frozen=True, kw_only=True):
     """One turn: what a person said and what was answered. ``at`` is Unix seconds."""
 
