@@ -7,11 +7,13 @@ model, or ``Unavailable`` whose hint installs the library, so that an agent can 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
-from tandem.core.errors import ConfigError
+from tandem.core.errors import ConfigError, Unavailable
 from tandem_agents.engines.kinds import (
     Embedder,
     LanguageModel,
@@ -89,7 +91,8 @@ async def open_language_model(
     if settings.model.endswith(".gguf"):
         return await LlamaModel.load(Path(settings.model).stem, Path(settings.model), options)
     model = _model("llm", settings.model)
-    return await LlamaModel.load(model.id, _store(store).path(model, "model.gguf"), options)
+    with _mendable(model):
+        return await LlamaModel.load(model.id, _store(store).path(model, "model.gguf"), options)
 
 
 async def open_speech_to_text(
@@ -97,8 +100,10 @@ async def open_speech_to_text(
 ) -> SpeechToText:
     from tandem_agents.engines.moonshine import Moonshine
 
-    paths = _store(store).paths(_model("stt", settings.model if settings else ""))
-    return await Moonshine.load(paths["tokenizer.bin"].parent)
+    model = _model("stt", settings.model if settings else "")
+    paths = _store(store).paths(model)
+    with _mendable(model):
+        return await Moonshine.load(paths["tokenizer.bin"].parent)
 
 
 async def open_text_to_speech(
@@ -108,11 +113,12 @@ async def open_text_to_speech(
     from tandem_agents.engines.kokoro import Kokoro, KokoroOptions
 
     settings = settings or TextToSpeechSettings()
-    paths = _store(store).paths(_model("tts", settings.model))
+    model = _model("tts", settings.model)
+    paths = _store(store).paths(model)
     voices = {Path(name).stem: path for name, path in paths.items() if name.startswith("voices/")}
-    return await Kokoro.load(
-        paths["model.onnx"], voices, KokoroOptions(threads=settings.threads, voice=settings.voice)
-    )
+    options = KokoroOptions(threads=settings.threads, voice=settings.voice)
+    with _mendable(model):
+        return await Kokoro.load(paths["model.onnx"], voices, options)
 
 
 def open_voice_activity(store: Store | None = None) -> VoiceActivity:
@@ -135,13 +141,27 @@ def open_wake_word(settings: WakeWordSettings | None = None, store: Store | None
 async def open_embedder(settings: EmbedderSettings | None = None, store: Store | None = None) -> Embedder:
     from tandem_agents.engines.minilm import MiniLm
 
-    paths = _store(store).paths(_model("embeddings", settings.model if settings else ""))
-    return await MiniLm.load(paths["model.safetensors"], paths["tokenizer.json"])
+    model = _model("embeddings", settings.model if settings else "")
+    paths = _store(store).paths(model)
+    with _mendable(model):
+        return await MiniLm.load(paths["model.safetensors"], paths["tokenizer.json"])
 
 
 def model_path(model_id: str, file: str, store: Store | None = None) -> Path:
     """A model file for libraries driven directly (faces, speakers). Raises ``ModelMissing`` or ``NotFound``."""
     return _store(store).path(builtin_catalogue().get(model_id), file)
+
+
+@contextmanager
+def _mendable(model: Model) -> Iterator[None]:
+    """A model whose files are here and do not load is named with what checks and replaces them."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.hint:
+            raise
+        hint = f"tandem models verify {model.id}, then {model.mend}"
+        raise Unavailable(f"the model {model.id} does not load: {error.message}", hint=hint) from error
 
 
 def _read_key(file: str) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tandem_agents.engines.kinds import Embedder
 
 BATCH = 32
+RECHECK_S = 15.0
+"""How often a missing model is looked for again, so that a fetch needs no restart."""
 
 
 class OpensEmbedder(Protocol):
@@ -42,22 +44,27 @@ class Meaning:
         return self._index
 
     async def run(self) -> None:
-        """Load the model, then embed what is new whenever :meth:`wake` is called; ends if there is no model."""
-        try:
-            self._embedder = await self._open()
-            index = VectorIndex(self._embedder.name, self._embedder.dimensions)
-            await self._worker(index.load, self._store)
-        except TandemError as error:
-            self.issue = Issue(
-                f"searching by words only: {error.message}", fix=error.hint or "tandem models fetch"
-            )
-            self._log.warning("no embedding model: %s", error)
-            return
-        self._index, self.issue = index, None
+        """Load the model as soon as there is one, then embed what is new whenever :meth:`wake` is called."""
+        while not await self._load():  # noqa: ASYNC110 - files appear without an event
+            await asyncio.sleep(RECHECK_S)
         while True:
             await self.catch_up()
             await self._changed.wait()
             self._changed.clear()
+
+    async def _load(self) -> bool:
+        try:
+            embedder = await self._open()
+        except TandemError as error:
+            issue = Issue(f"searching by words only: {error.message}", fix=error.hint or "tandem models fetch")
+            if issue != self.issue:
+                self._log.warning("no embedding model: %s", error)
+            self.issue = issue
+            return False
+        index = VectorIndex(embedder.name, embedder.dimensions)
+        await self._worker(index.load, self._store)
+        self._embedder, self._index, self.issue = embedder, index, None
+        return True
 
     def wake(self) -> None:
         """Something was stored."""

@@ -8,6 +8,9 @@ from typing import Generic, Protocol, TypeVar
 from tandem.core.errors import TandemError, Unavailable
 from tandem.core.health import Issue
 
+RECHECK_S = 15.0
+"""How often an agent should look again for an engine it lacks."""
+
 
 class Closable(Protocol):
     async def close(self) -> None: ...
@@ -34,6 +37,11 @@ class EngineSlot(Generic[T]):
             self._engine, self._problem = await self._opener(), None
         except TandemError as error:
             self._problem = error
+
+    async def look_again(self) -> None:
+        """A model fetched or mended meanwhile is taken into use without a restart."""
+        if self._problem is not None:
+            await self.load()
 
     def get(self) -> T:
         """The engine. Raises :class:`Unavailable` with the mend as its hint."""

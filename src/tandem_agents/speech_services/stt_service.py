@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tandem.agent import Agent, Issue, action
+from tandem.agent import Agent, Issue, action, every
 from tandem.core.errors import InvalidArguments, TooLarge
 from tandem_agents.engines.audio import from_pcm
 from tandem_agents.engines.kinds import Pcm, SpeechToText, Transcript
 from tandem_agents.engines.select import SpeechToTextSettings, open_speech_to_text
 from tandem_agents.speech_services.contracts import SpeechStats
-from tandem_agents.speech_services.engine import EngineSlot
+from tandem_agents.speech_services.engine import RECHECK_S, EngineSlot
 from tandem_agents.speech_services.stats import SpeechCounter
 
 
@@ -36,6 +36,11 @@ class STTService(Agent):
 
     async def check(self) -> Iterable[Issue]:
         return self._engine.issues()
+
+    @every(seconds=RECHECK_S)
+    async def look_again(self) -> None:
+        """See :meth:`EngineSlot.look_again`."""
+        await self._engine.look_again()
 
     @property
     def capabilities(self) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 
 from msgspec import Struct
 
-from tandem.agent import Agent, Issue, action
+from tandem.agent import Agent, Issue, action, every
 from tandem.core.errors import InvalidArguments, NotFound, TooLarge
 from tandem_agents.engines.audio import to_pcm
 from tandem_agents.engines.kinds import Pcm, TextToSpeech, Voice
 from tandem_agents.engines.select import TextToSpeechSettings, open_text_to_speech
 from tandem_agents.speech_services.contracts import SpeechStats
-from tandem_agents.speech_services.engine import EngineSlot
+from tandem_agents.speech_services.engine import RECHECK_S, EngineSlot
 from tandem_agents.speech_services.stats import SpeechCounter
 
 PIECE_S = 0.5
@@ -45,6 +45,11 @@ class TTSService(Agent):
 
     async def check(self) -> Iterable[Issue]:
         return self._engine.issues()
+
+    @every(seconds=RECHECK_S)
+    async def look_again(self) -> None:
+        """See :meth:`EngineSlot.look_again`."""
+        await self._engine.look_again()
 
     @action(idempotent=True)
     async def synthesize(self, text: str, voice: str = "", speed: float = 0.0) -> AsyncIterator[Pcm]:
