@@ -119,8 +119,8 @@ class AgentDoc(PolicyDoc, frozen=True, kw_only=True, forbid_unknown_fields=True)
     side_ports: Annotated[
         dict[str, Port], Meta(description="What a foreign program opens besides, by purpose.")
     ] = field(default_factory=dict)
-    needs: Annotated[list[str], Meta(description="Agents of this machine that must be healthy first.")] = (
-        field(default_factory=list)
+    needs: Annotated[list[str], Meta(description="Agents of this machine that must be ready first.")] = field(
+        default_factory=list
     )
     wants: Annotated[
         list[str], Meta(description="Agents anywhere that should be; waited for at most 3 s.")
@@ -129,6 +129,9 @@ class AgentDoc(PolicyDoc, frozen=True, kw_only=True, forbid_unknown_fields=True)
         default_factory=dict
     )
     vram_mb: Annotated[Mebibytes, Meta(description="GPU memory it leases, MiB.")] = 0
+    observer: Annotated[
+        bool, Meta(description="Whether it may read every machine's errors, traces and events.")
+    ] = False
     detached: Annotated[bool, Meta(description="Whether jobs it starts outlive its restart.")] = False
 
 

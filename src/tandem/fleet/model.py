@@ -165,11 +165,12 @@ class GroupConfig(Struct, frozen=True, kw_only=True):
 class AgentConfig(Struct, frozen=True, kw_only=True):
     """One supervised unit. Exactly one of ``class_path`` (``pkg.mod:Class``) and ``command`` is set.
 
-    ``needs`` (same machine, must be healthy first) and ``wants`` (anywhere, waited for at most 3 s) are
+    ``needs`` (same machine, must be ready first) and ``wants`` (anywhere, waited for at most 3 s) are
     identities ``Name@machine``. ``port`` is final: PORT_OFFSET is included and ``auto`` is assigned; None
     means it listens on its unix socket only. ``side_ports`` are what a foreign program opens besides.
     ``allow`` lists who may call it (agents, ``@group``, ``operator``); empty means the whole fleet.
-    ``detached`` children outlive its restart, but not an operator's stop.
+    ``detached`` children outlive its restart, but not an operator's stop. An ``observer`` may read every machine's
+    errors, traces and events.
     """
 
     name: str
@@ -199,6 +200,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     detached: bool = False
     allow: list[str] = field(default_factory=list)
     error_bus: bool = True
+    observer: bool = False
 
     @property
     def id(self) -> AgentId:

@@ -34,7 +34,7 @@ class Phase(StrEnum):
 
 _MEANING = {
     Phase.INVALID: "its configuration is wrong; only a new configuration helps",
-    Phase.WAITING: "wanted; what it needs is not healthy yet",
+    Phase.WAITING: "wanted; what it needs is not ready yet",
     Phase.STARTING: "its process exists or is being made, and has not said READY",
     Phase.HEALTHY: "it serves",
     Phase.DEGRADED: "it serves, and says what it lacks",
@@ -190,7 +190,7 @@ class Restart(Event, frozen=True):
 
 
 class NeedsMet(ProcessEvent, frozen=True):
-    """Everything it needs is healthy; ``instance`` is the identity for the new process."""
+    """Everything it needs is ready; ``instance`` is the identity for the new process."""
 
 
 class SpawnFailed(ProcessEvent, frozen=True):
@@ -253,7 +253,7 @@ class Action(Struct, frozen=True):
 
 
 class CheckNeeds(Action, frozen=True):
-    """Send ``NeedsMet`` as soon as everything it needs is healthy and a start slot is free."""
+    """Send ``NeedsMet`` as soon as everything it needs is ready and a start slot is free."""
 
 
 class Spawn(Action, frozen=True):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from tandem.core import clock
 from tandem.core.ids import new_id
-from tandem.supervise.lifecycle import UP, Goal, NeedsMet, Phase
+from tandem.supervise.lifecycle import SERVING, UP, Goal, NeedsMet, Phase
 from tandem.supervise.runner import Runner
 
 WANTS_WAIT_S = 3.0
@@ -49,12 +49,15 @@ class StartOrder:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def missing(self, runner: Runner) -> list[str]:
-        """Needs that are not up, by name."""
-        return [need for need in runner.subject.needs if not self._is_up(need)]
+        """Needs that do not serve, by name.
+
+        One that is ready and says that it cannot do its job holds nobody back: that would spread its trouble.
+        """
+        return [need for need in runner.subject.needs if not self._is_in(need, SERVING)]
 
     def absent_wants(self, runner: Runner) -> list[str]:
         """Wants of this machine that should run and are not up."""
-        return [want for want in runner.subject.wants if not self._is_up(want)]
+        return [want for want in runner.subject.wants if not self._is_in(want, UP)]
 
     def _pump(self) -> None:
         self._scheduled = False
@@ -101,9 +104,9 @@ class StartOrder:
             if (other := self._runners.get(want)) is not None
         )
 
-    def _is_up(self, name: str) -> bool:
+    def _is_in(self, name: str, phases: Container[Phase]) -> bool:
         other = self._runners.get(name)
-        return other is not None and other.state.phase in UP
+        return other is not None and other.state.phase in phases
 
     def _look_later(self, callback: Callable[[], None]) -> None:
         if self._later is None:

@@ -40,11 +40,11 @@ def _hopeless(supervisor: Supervisor, name: str, seen: set[str]) -> bool:
     runner = supervisor.runners.get(name)
     if runner is None:
         return True
-    if name in seen or runner.state.phase in UP:
+    if name in seen or runner.state.phase in SERVING:
         return False
     seen.add(name)
     state = runner.state
-    if state.phase in (Phase.FAILED, Phase.INVALID, Phase.STOPPED, Phase.UNHEALTHY):
+    if state.phase in (Phase.FAILED, Phase.INVALID, Phase.STOPPED):
         return True
     if state.quick_deaths >= TROUBLE_AFTER:
         return True
