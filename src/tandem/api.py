@@ -1,4 +1,4 @@
-"""Public names beyond :mod:`tandem.agent`: a person's or a program's own connection to a running fleet."""
+"""Public names beyond :mod:`tandem.agent`: a person's own connection to a running fleet, and the hub to derive from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from tandem.core.errors import ConfigError, Unreachable
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.fleet import Fleet, find_fleet_file, load
+from tandem.hub import IncidentHub, Incidents
 from tandem.rpc import Endpoint, Peers
 from tandem.security import Authority, Identity
 from tandem.telemetry.tracing import start_turn
 
-__all__ = ["Connection", "connect", "start_turn"]
+__all__ = ["Connection", "IncidentHub", "Incidents", "connect", "start_turn"]
 
 T = TypeVar("T")
 

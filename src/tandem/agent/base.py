@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tandem.agent.context import AgentContext
+    from tandem.agent.observing import Observation
     from tandem.events import Event
     from tandem.registry import Lease
 
@@ -113,6 +114,14 @@ class Agent:
         Unhandled exceptions of actions, event handlers, timers and tasks are reported without a line of yours.
         """
         return self._context.report(error_type, message, severity, context, durable=durable)
+
+    def observe(self) -> Observation:
+        """The whole fleet's errors and dependencies, for an observability hub.
+
+        Raises :class:`~tandem.core.errors.PermissionDenied` unless the fleet file says ``observer: true``, and
+        :class:`~tandem.core.errors.Unavailable` when this fleet runs no event server.
+        """
+        return self._context.observe()
 
     def cache(self) -> Redis:
         """The machine's cache server: fast, shared, forgetful.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tandem.agent.background import Background, Report
+from tandem.agent.observing import Observation, not_an_observer
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -38,3 +39,4 @@ class AgentContext:
     cache: Callable[[], Redis]
     directory: Callable[[], Awaitable[list[Lease]]]
     report: Report
+    observe: Callable[[], Observation] = not_an_observer

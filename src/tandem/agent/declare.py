@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__tandem_marks__"
 
-RESERVED = frozenset({"start", "stop", "check", "peer", "publish", "spawn", "cache", "directory", "report_error"})
+RESERVED = frozenset({"start", "stop", "check", "peer", "publish", "spawn", "cache", "directory", "report_error", "observe"})
 """Names the platform or the base class uses."""
 
 

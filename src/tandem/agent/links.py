@@ -17,6 +17,7 @@ from tandem.telemetry.tracing import Span, set_sink
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from tandem.errors.feed import ErrorFeed
     from tandem.events import Bus, Event, Publisher, SpanExporter
 
 
@@ -28,6 +29,7 @@ class EventLink:
         self._agent = agent
         self._bus: Bus | None = None
         self._spans: SpanExporter | None = None
+        self._feed: ErrorFeed | None = None
         if access is not None:
             set_sink(self._record)
 
@@ -47,13 +49,28 @@ class EventLink:
         bus.connection.start()
         return bus.publisher
 
+    def feed(self) -> ErrorFeed:
+        """Every error report of the fleet. Raises :class:`Unavailable` when this fleet runs no event server."""
+        if self._feed is None:
+            from tandem.errors.feed import ErrorFeed
+
+            publisher = self.publisher()
+            bus = self._open()
+            self._feed = ErrorFeed(bus.connection, publisher, bus.origin)
+        return self._feed
+
     def issues(self) -> Iterable[Issue]:
-        return () if self._bus is None else self._bus.health()
+        if self._bus is not None:
+            yield from self._bus.health()
+        if self._feed is not None:
+            yield from self._feed.issues()
 
     async def close(self) -> None:
         set_sink(None)
         if self._spans is not None:
             await self._spans.close()
+        if self._feed is not None:
+            await self._feed.close()
         if self._bus is not None:
             await self._bus.close()
 

@@ -21,6 +21,7 @@ from tandem.agent.links import CacheLink, EventLink
 from tandem.agent.load import load_agent_class
 from tandem.agent.notify import Notifier
 from tandem.agent.observer import CallObserver
+from tandem.agent.observing import Observation, not_an_observer
 from tandem.agent.peers import PeerProxies
 from tandem.agent.pulse import keep_lease, report_health
 from tandem.agent.runtime import Runtime, make_settings
@@ -101,6 +102,7 @@ class AgentProcess:
             cache=cache.client,
             directory=_no_directory if registry is None else registry.list,
             report=errors.report,
+            observe=not_an_observer if spec.dependencies is None else partial(_observe, spec.dependencies, events),
         )
         issues = partial(_issues_of, events, errors)
         runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
@@ -174,6 +176,10 @@ class AgentProcess:
 
 def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
     return [issue for link in links for issue in link.issues()]
+
+
+def _observe(dependencies: dict[str, list[str]], events: EventLink) -> Observation:
+    return Observation(dependencies, events.feed())
 
 
 async def _no_directory() -> list[Lease]:

@@ -42,6 +42,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: ValkeyAccess | None = None
     directory: dict[str, list[str]] = {}
     """Agent name to the machines that run one."""
+    dependencies: dict[str, list[str]] | None = None
+    """Identity of every agent to those it needs and wants; only an observer is told."""
     log_level: str = "INFO"
     environment: dict[str, str] = {}
     """Set in the agent's process, from the fleet file's ``env:``."""

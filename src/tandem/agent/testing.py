@@ -19,7 +19,7 @@ import asyncio
 import functools
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -31,10 +31,12 @@ from tandem.agent.background import Background
 from tandem.agent.base import Agent
 from tandem.agent.context import AgentContext
 from tandem.agent.observer import CallObserver
+from tandem.agent.observing import Observation
 from tandem.agent.peers import PeerProxies
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.core import clock
 from tandem.core.errors import Unavailable
+from tandem.core.health import Issue
 from tandem.core.ids import AgentId, new_id
 from tandem.core.paths import private_dir
 from tandem.errors import ErrorReport, Receipt, Severity
@@ -88,7 +90,7 @@ class _Running:
 class Fleet:
     """Agents that know each other. Use as an async context manager; members start in the order given."""
 
-    def __init__(self, members: list[Member], state: Path | None, cache: Callable[[], Redis] | None):
+    def __init__(self, members: list[Member], state: Path | None, cache: Callable[[], Redis] | None, needs: dict[str, list[str]]):
         self._members = {member.name: member for member in members}
         self._state = state
         self._cache = cache
@@ -98,6 +100,8 @@ class Fleet:
         self._handlers: dict[type[Event], list[tuple[str, Callable[[Any], Awaitable[None]]]]] = {}
         self._published: list[Event] = []
         self._reported: list[ErrorReport] = []
+        self._followers: list[Callable[[list[ErrorReport]], Awaitable[None]]] = []
+        self._needs = needs
         self._deliveries: set[asyncio.Task[None]] = set()
         self._outside = Peers(self._network, network=self._network)
 
@@ -193,6 +197,7 @@ class Fleet:
             cache=self._cache or _no_cache,
             directory=self._directory,
             report=report,
+            observe=lambda: Observation(self._needs, _ReportedErrors(self._reported, self._followers)),
         )
         runtime = Runtime(agent, context, make_settings(member.cls, member.settings))
         server = Server(member.name, runtime.handlers, observer=observer)
@@ -216,8 +221,16 @@ class Fleet:
     ) -> Receipt:
         # Through the wire's form, so that a test sees what a consumer would see.
         report = make_report(origin, understand(error_type, message, severity, context))
-        self._reported.append(msgspec.json.decode(msgspec.json.encode(report), type=ErrorReport))
+        received = msgspec.json.decode(msgspec.json.encode(report), type=ErrorReport)
+        self._reported.append(received)
+        for handle in self._followers:
+            self._deliver(origin.name, handle([received]))
         return Receipt(report.id, True)
+
+    def _deliver(self, name: str, handling: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(handling)
+        self._deliveries.add(task)
+        task.add_done_callback(functools.partial(self._delivered, name))
 
     async def _directory(self) -> list[Lease]:
         return [
@@ -236,9 +249,7 @@ class Fleet:
         self._published.append(event)
         for name, handle in self._handlers.get(type(event), ()):
             received = msgspec.msgpack.decode(data, type=type(event))
-            task = asyncio.ensure_future(handle(received))
-            self._deliveries.add(task)
-            task.add_done_callback(functools.partial(self._delivered, name))
+            self._deliver(name, handle(received))
 
     def _delivered(self, name: str, task: asyncio.Future[None]) -> None:
         self._deliveries.discard(task)
@@ -250,11 +261,38 @@ class Fleet:
             handlers[:] = [entry for entry in handlers if entry[0] != name]
 
 
+class _ReportedErrors:
+    """What members reported, for one that observes."""
+
+    def __init__(
+        self, reported: list[ErrorReport], followers: list[Callable[[list[ErrorReport]], Awaitable[None]]]
+    ):
+        self._reported = reported
+        self._followers = followers
+
+    async def follow(self, handle: Callable[[list[ErrorReport]], Awaitable[None]]) -> None:
+        self._followers.append(handle)
+        await handle(list(self._reported))
+
+    async def stored(self, since: float) -> AsyncIterator[list[ErrorReport]]:
+        yield [report for report in self._reported if report.time >= since]
+
+    def issues(self) -> Iterable[Issue]:
+        return ()
+
+
 def fleet_of(
-    *members: type[Agent] | Member, state: Path | None = None, cache: Callable[[], Redis] | None = None
+    *members: type[Agent] | Member,
+    state: Path | None = None,
+    cache: Callable[[], Redis] | None = None,
+    needs: dict[str, list[str]] | None = None,
 ) -> Fleet:
-    """A fleet of these agents. ``state`` keeps their directories after the test's end; ``cache`` makes a cache client."""
-    return Fleet([m if isinstance(m, Member) else Member(m) for m in members], state, cache)
+    """A fleet of these agents.
+
+    ``state`` keeps their directories after the test's end; ``cache`` makes a cache client; ``needs`` (identities) is
+    what a member that observes is told about who leans on whom.
+    """
+    return Fleet([m if isinstance(m, Member) else Member(m) for m in members], state, cache, needs or {})
 
 
 def _no_cache() -> Redis:

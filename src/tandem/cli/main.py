@@ -28,6 +28,7 @@ VERBS = {
     "graph": Verb("tandem.cli.graph", "Who needs whom, and in which order agents start."),
     "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
     "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
+    "errors": Verb("tandem.cli.errors", "What went wrong, why, and who takes care of it."),
     "doctor": Verb("tandem.cli.doctor", "Check everything this computer could lack, and say the fix."),
     "audit": Verb("tandem.cli.audit", "The truth about a tree of agent scripts."),
     "fix": Verb("tandem.cli.fix", "Mend what tandem audit found and can mend safely."),

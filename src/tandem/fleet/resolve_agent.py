@@ -71,6 +71,7 @@ class AgentEntry:
             detached=doc.detached,
             allow=self._pick("allow"),
             error_bus=self._pick("error_bus"),
+            observer=doc.observer,
         )
         self._draft.fleet.agents[identity] = config
 

@@ -82,6 +82,9 @@ class Launches:
         places = [str(fleet_directory(self.fleet)), *([given] if given else [])]
         return {"PYTHONPATH": os.pathsep.join(places)}
 
+    def _dependencies(self) -> dict[str, list[str]]:
+        return {identity: [*agent.needs, *agent.wants] for identity, agent in self.fleet.agents.items()}
+
     def _doors(self, config: AgentConfig) -> Doors:
         path = check_socket_path(self._dirs.agent_socket(config.name))
         return Doors(unix=str(path), host=self._bind_host(), port=config.port or 0)
@@ -119,5 +122,6 @@ class Launches:
             control=valkey_access(self._machine, self._dirs, "control", config.name),
             cache=valkey_access(self._machine, self._dirs, "cache", config.name),
             directory=self.fleet.directory(),
+            dependencies=self._dependencies() if config.observer else None,
             environment=config.env,
         )

@@ -159,6 +159,7 @@ class Node:
             self.fleet.machines[self.machine].infra,
             link_of(self.fleet, self.machine, self._authority),
             agents=[agent.name for agent in self.fleet.on(self.machine)],
+            observers=[agent.name for agent in self.fleet.on(self.machine) if agent.observer],
             hosts=_hosts(self.fleet, self.machine),
         )
 

@@ -1,0 +1,11 @@
+"""The observability hub: what a person sees of the whole fleet.
+
+contract   what its agents answer
+incidents  the agent class that runs the incident desk
+routes     addresses of alerts, with their secrets filled in
+"""
+
+from tandem.hub.contract import Incidents
+from tandem.hub.incidents import IncidentHub
+
+__all__ = ["IncidentHub", "Incidents"]

@@ -1,0 +1,55 @@
+"""What an observability hub answers about incidents."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tandem.agent import action, contract
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+
+HUB = "ObservabilityHub"
+
+
+@contract(HUB)
+class Incidents(Protocol):
+    """``name`` is an incident's id, the last letters of one, or its key; unknown ones raise ``NotFound``."""
+
+    @action(idempotent=True)
+    async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
+        """Live incidents, or all that are kept; the latest first."""
+        ...
+
+    @action(idempotent=True)
+    async def show_incident(self, name: str) -> IncidentDetail:
+        """One incident with its reports."""
+        ...
+
+    @action(idempotent=True)
+    async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView:
+        """Somebody takes care of it: no further alerts."""
+        ...
+
+    @action(idempotent=True)
+    async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView:
+        """Silent for so long, then open again."""
+        ...
+
+    @action(idempotent=True)
+    async def resolve_incident(self, name: str, note: str = "") -> IncidentView:
+        """It is over; the same error makes a new incident."""
+        ...
+
+    @action(idempotent=True)
+    async def reopen_incident(self, name: str, note: str = "") -> IncidentView:
+        """Take back what was decided."""
+        ...
+
+    @action(idempotent=True)
+    async def error_stats(self, seconds: float = 86_400.0) -> ErrorStats:
+        """Figures of the incidents with an error within the last ``seconds``."""
+        ...
+
+    @action(idempotent=True)
+    async def replay_errors(self, seconds: float = 604_800.0) -> int:
+        """Count reports of the last ``seconds`` that are stored in the stream and were not counted; returns how many."""
+        ...

@@ -1,0 +1,163 @@
+"""The part of the hub that turns the fleet's error reports into incidents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tandem.agent import Agent, Event, Issue, action, current_principal, every, on
+from tandem.core import clock
+from tandem.core.errors import InvalidArguments, TandemError, Unreachable
+from tandem.errors.desk import (
+    QUIET_S,
+    ErrorStats,
+    IncidentDesk,
+    IncidentDetail,
+    IncidentView,
+    Judgement,
+    Verb,
+    view,
+)
+from tandem.errors.escalate import Policy
+from tandem.errors.flood import DEFAULT_RULES, FloodRule
+from tandem.errors.notify import send
+from tandem.errors.report import ErrorReport
+from tandem.hub.routes import with_secrets
+
+TICK_S = 5.0
+RETRY_S = 5.0
+MAX_SNOOZE_S = 30 * 86_400.0
+
+
+class IncidentJudged(Event, topic="incident.judged"):
+    """A person decided about an incident; every hub does the same to its own."""
+
+    judgement: Judgement
+
+
+class IncidentHub(Agent):
+    """Counts every error of the fleet in incidents, answers for them, and tells people.
+
+    Each hub reads all machines' errors and keeps incidents of its own; they agree by the incidents' keys.
+    """
+
+    class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+        """``rules`` replace the default flood rules. An incident without an error for ``quiet_minutes`` is over."""
+
+        rules: tuple[FloodRule, ...] = DEFAULT_RULES
+        alerts: Policy = Policy()
+        quiet_minutes: Annotated[float, Meta(gt=0, le=10_080)] = QUIET_S / 60
+
+    settings: Settings
+
+    async def start(self) -> None:
+        seen = self.observe()
+        self._feed = seen.errors
+        self._unsent: dict[str, str] = {}
+        self._desk = IncidentDesk(
+            self.state_dir / "incidents.db",
+            seen.needs,
+            self.settings.rules,
+            with_secrets(self.settings.alerts, self.machine),
+            self.settings.quiet_minutes * 60,
+        )
+        await self._desk.open()
+        await self._feed.follow(self._count)
+
+    async def stop(self) -> None:
+        await self._desk.close()
+
+    async def check(self) -> Iterable[Issue]:
+        return [
+            Issue(f"alerts to {route} are not delivered: {why}", fix="tandem logs ObservabilityHub")
+            for route, why in self._unsent.items()
+        ]
+
+    @every(seconds=TICK_S)
+    async def look_after(self) -> None:
+        """End what is quiet, then send what is due."""
+        await self._desk.tick()
+        for alert, incident in await self._desk.due():
+            try:
+                await send(alert, incident, f"{self.name}@{self.machine}")
+            except TandemError as error:
+                if self._unsent.get(alert.route.name) != error.message:
+                    self.log.error("alert to %s: %s", alert.route.name, error)
+                self._unsent[alert.route.name] = error.message
+            else:
+                self._unsent.pop(alert.route.name, None)
+                await self._desk.sent(alert)
+
+    @on(IncidentJudged)
+    async def judged(self, event: IncidentJudged) -> None:
+        await self._desk.judge(event.judgement)
+
+    @action(idempotent=True)
+    async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
+        """Live incidents, or all that are kept; the latest first."""
+        return await self._desk.incidents(all_states=all_states, limit=limit)
+
+    @action(idempotent=True)
+    async def show_incident(self, name: str) -> IncidentDetail:
+        """One incident with its reports."""
+        return await self._desk.show(name)
+
+    @action(idempotent=True)
+    async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView:
+        """Somebody takes care of it: no further alerts."""
+        return await self._decide(name, "ack", note)
+
+    @action(idempotent=True)
+    async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView:
+        """Silent for so long, then open again."""
+        if not 0 < seconds <= MAX_SNOOZE_S:
+            raise InvalidArguments("a snooze lasts more than nothing and at most 30 days")
+        return await self._decide(name, "snooze", note, clock.wall() + seconds)
+
+    @action(idempotent=True)
+    async def resolve_incident(self, name: str, note: str = "") -> IncidentView:
+        """It is over; the same error makes a new incident."""
+        return await self._decide(name, "resolve", note)
+
+    @action(idempotent=True)
+    async def reopen_incident(self, name: str, note: str = "") -> IncidentView:
+        """Take back what was decided."""
+        return await self._decide(name, "reopen", note)
+
+    @action(idempotent=True)
+    async def error_stats(self, seconds: float = 86_400.0) -> ErrorStats:
+        """Figures of the incidents with an error within the last ``seconds``."""
+        return await self._desk.stats(seconds)
+
+    @action(idempotent=True)
+    async def replay_errors(self, seconds: float = 604_800.0) -> int:
+        """Count reports of the last ``seconds`` that are stored in the stream and were not counted; returns how many."""
+        fresh = 0
+        async for reports in self._feed.stored(clock.wall() - seconds):
+            fresh += await self._desk.take(reports)
+        return fresh
+
+    async def _count(self, reports: list[ErrorReport]) -> None:
+        await self._desk.take(reports)
+
+    async def _decide(self, name: str, verb: Verb, note: str, until: float | None = None) -> IncidentView:
+        incident = await self._desk.find(name)
+        caller = current_principal()
+        judgement = Judgement(
+            key=incident.key, verb=verb, by="" if caller is None else caller.name, at=clock.wall(), until=until,
+            note=note[:1000],
+        )  # fmt: skip
+        decided = await self._desk.judge(judgement)
+        self.spawn(self._announce(IncidentJudged(judgement=judgement)), "announce")
+        return decided or view(incident)
+
+    async def _announce(self, event: IncidentJudged) -> None:
+        while True:
+            try:
+                await self.publish(event)
+                return
+            except Unreachable:
+                await asyncio.sleep(RETRY_S)
