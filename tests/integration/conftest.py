@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -26,10 +27,12 @@ NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port nobody listens on, outside the range from which the kernel gives ports to outgoing connections."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def eventually(
@@ -86,6 +89,8 @@ class Server:
         return (await self._get("leafz")).count(b'"rtt"')
 
     async def _healthy(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.directory / "log").read_text()
         return b"ok" in await self._get("healthz")
 
     async def _get(self, page: str) -> bytes:

@@ -112,7 +112,8 @@ class Consumer:
         self._wanted_since = None if backlog else datetime.now(UTC)
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._queue: deque[Msg] = deque()
-        self._held: dict[int, tuple[Msg, float]] = {}
+        self._held: dict[int, Msg] = {}
+        self._handling_since: dict[int, float] = {}
         self._requested = 0
         self._wake = asyncio.Event()
         self._heard = 0.0
@@ -137,7 +138,7 @@ class Consumer:
             _, late = await asyncio.wait(self._workers, timeout=CLOSE_S)
             await end(*late)
         with contextlib.suppress(nats.errors.Error, OSError):
-            for message, _ in list(self._held.values()):
+            for message in list(self._held.values()):
                 await message.nak()
         self._held.clear()
 
@@ -151,7 +152,8 @@ class Consumer:
                 self.ready.set()
                 self._fault = ""
                 await self._consume(client)
-            except (nats.errors.Error, TimeoutError, OSError) as error:
+            except Exception as error:
+                # Nobody else would start this again; the reason is part of our health until it works.
                 self._fault = str(error) or type(error).__name__
                 log.debug("consumer %s of %s: %s", self.name, self.stream, self._fault)
             await asyncio.sleep(random.uniform(0.1, 0.5))
@@ -227,7 +229,7 @@ class Consumer:
         status = (message.headers or {}).get("Status") if not message.data else None
         if status is None:
             self._requested -= 1
-            self._held[message.metadata.sequence.consumer] = (message, self._heard)
+            self._held[message.metadata.sequence.consumer] = message
             self._queue.append(message)
         elif status != _HEARTBEAT:
             description = (message.headers or {}).get("Description", "").lower()
@@ -251,7 +253,7 @@ class Consumer:
         while self._queue and self._task is not None:
             message = self._queue.popleft()
             key = message.metadata.sequence.consumer
-            self._held[key] = (message, clock.monotonic())
+            self._handling_since[key] = clock.monotonic()
             try:
                 await self._settle(message)
             except (nats.errors.Error, TandemError, OSError) as error:
@@ -259,6 +261,7 @@ class Consumer:
                 log.warning("message %s of %s not settled, it will come again: %s", key, self.name, error)
             finally:
                 self._held.pop(key, None)
+                self._handling_since.pop(key, None)
                 self._wake.set()
 
     async def _settle(self, message: Msg) -> None:
@@ -325,7 +328,7 @@ class Consumer:
         while True:
             await asyncio.sleep(self._policy.ack_wait_s / 3)
             with contextlib.suppress(nats.errors.Error, OSError):
-                for message, _ in list(self._held.values()):
+                for message in list(self._held.values()):
                     if not message.is_acked:
                         await message.in_progress()
 
@@ -335,10 +338,10 @@ class Consumer:
         """What is wrong, as far as this process can tell without asking the server."""
         found = []
         now = clock.monotonic()
-        oldest = min((since for _, since in self._held.values()), default=now)
+        oldest = min(self._handling_since.values(), default=now)
         if now - oldest > STUCK_S:
             found.append(
-                Issue(f"the handler of {self.name} has not settled a message for {now - oldest:.0f} s")
+                Issue(f"the handler of {self.name} has been busy with one message for {now - oldest:.0f} s")
             )
         if self._fault and not self.ready.is_set():
             found.append(Issue(f"cannot follow {', '.join(self._subjects)}: {self._fault}"))

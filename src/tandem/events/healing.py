@@ -154,7 +154,8 @@ async def keep_streams(connection: Connection, machine: str, peers: Iterable[str
                     log.info("link %s restarted", link)
                 told = ""
                 await asyncio.sleep(WATCH_EVERY_S if healer.waiting else HEAL_EVERY_S)
-        except (nats.errors.Error, TimeoutError, OSError) as error:
+        except Exception as error:
+            # Whatever it is, the streams must be kept again once it is over.
             if str(error) != told:
                 told = str(error)
                 log.warning("keeping the streams of %s: %s", machine, error)

@@ -14,14 +14,13 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import msgspec
-import nats.errors
 from msgspec import Struct, structs
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
 from nats.js.kv import KeyValue
 
 from tandem.core import clock
-from tandem.core.errors import TandemError, Unavailable
+from tandem.core.errors import Unavailable
 from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.events.healing import API_TIMEOUT_S, ApiError, Patience, SourceState, stream_answers
@@ -82,7 +81,8 @@ class Mirror:
             try:
                 await bucket.step(client)
                 told = ""
-            except (nats.errors.Error, TandemError, TimeoutError, OSError) as error:
+            except Exception as error:
+                # Whatever it is, names must go on being mirrored once it is over.
                 bucket.forget()
                 if str(error) != told:
                     told = str(error)
