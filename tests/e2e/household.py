@@ -78,7 +78,7 @@ class Household:
         self.directory = directory
         self.fleet = fleet
         self.offset = offset
-        self.home = Home(directory / "home")
+        self.home = Home(Path(environment.get("TANDEM_HOME", directory / "home")))
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),

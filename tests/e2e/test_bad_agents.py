@@ -86,6 +86,20 @@ def test_needs_of_a_bad_agent(make_household: MakeHousehold) -> None:
     assert greets(household) == "Hello Ada"
 
 
+def test_unwell_agent(make_household: MakeHousehold) -> None:
+    """An agent that is ready and says it cannot do its job counts as down, with its fix, and holds nobody back."""
+    household = make_household(
+        fleet_of(
+            "Unwell: {class: fleet_agents.trouble:Unwell}\nGreeter: {class: fleet_agents.greeter:Greeter, needs: [Unwell]}"
+        )
+    )
+    said = household.tandem("up")
+    assert said.status == 1
+    assert "the cheese is missing (fix: buy cheese)" in said.err
+    assert household.agent("Unwell")["state"] == "unhealthy"
+    assert greets(household) == "Hello Ada"
+
+
 def test_agent_not_required(make_household: MakeHousehold) -> None:
     """An agent marked ``required: false`` may fail without ``up`` and ``status`` counting the fleet as down."""
     household = make_household(

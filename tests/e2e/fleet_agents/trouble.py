@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
-from tandem.agent import Agent, action
+from tandem.agent import Agent, Issue, action
 
 
 class NeverReady(Agent):
@@ -30,6 +31,13 @@ class RaisesAtStart(Agent):
 
     async def start(self) -> None:
         raise RuntimeError("no cheese today")
+
+
+class Unwell(Agent):
+    """Serves, and says what it lacks."""
+
+    async def check(self) -> Iterable[Issue]:
+        return [Issue("the cheese is missing", fix="buy cheese", blocking=True)]
 
 
 class IgnoresTerm(Agent):
