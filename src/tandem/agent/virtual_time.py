@@ -15,6 +15,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, NoReturn, TypeVar
 
+from tandem.core import clock
+
 T = TypeVar("T")
 
 THREAD_POLL_S = 0.05
@@ -52,6 +54,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._epoch = time.time() if wall is None else wall
         self.threads_working = 0
         super().__init__(_JumpingSelector(self))
+
+    def run_forever(self) -> None:
+        with clock.kept_by(self):
+            super().run_forever()
 
     def time(self) -> float:
         return self._now

@@ -7,10 +7,11 @@ clock has a resolution of a millisecond only; ``call_at`` takes our times all th
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 
 class KeepsTime(Protocol):
@@ -20,18 +21,36 @@ class KeepsTime(Protocol):
     def wall_time(self) -> float: ...
 
 
-# A call reads the clock a dozen times: isinstance() with a protocol would take 20 µs of it, and get_running_loop()
-# raises where there is no loop.
-_running_loop = cast("Callable[[], KeepsTime | None]", asyncio._get_running_loop)
+class _Current(threading.local):
+    """The loop that turns this thread's clock, if one does."""
+
+    own: KeepsTime | None = None
+
+
+_current = _Current()
+
+
+@contextmanager
+def kept_by(source: KeepsTime) -> Iterator[None]:
+    """Let ``source`` turn this thread's clock within the block; an event loop does so while it runs.
+
+    The running loop is not asked each time instead, because that is a system call (getpid) before Python 3.12, and
+    one request reads the clock a dozen times.
+    """
+    before, _current.own = _current.own, source
+    try:
+        yield
+    finally:
+        _current.own = before
 
 
 def monotonic() -> float:
     """Seconds from an arbitrary point; never goes back."""
-    loop = _running_loop()
-    return loop.time() if loop is not None and hasattr(loop, "wall_time") else time.monotonic()
+    own = _current.own
+    return time.monotonic() if own is None else own.time()
 
 
 def wall() -> float:
     """Seconds since the Unix epoch; may jump when the computer's clock is set."""
-    loop = _running_loop()
-    return loop.wall_time() if loop is not None and hasattr(loop, "wall_time") else time.time()
+    own = _current.own
+    return time.time() if own is None else own.wall_time()

@@ -34,6 +34,7 @@ class Owner(Protocol):
     """The session a call belongs to."""
 
     channel: Channel
+    loop: asyncio.AbstractEventLoop
     observer: Observer
     context: Context
 
@@ -71,7 +72,7 @@ class Call:
         self._started = clock.monotonic()
         self.deadline = self._deadline_of(request)
         # A copy of the server's own context: what the caller's connection happened to run in must not leak into calls.
-        self._task = asyncio.get_running_loop().create_task(self._run(), context=owner.context.copy())
+        self._task = owner.loop.create_task(self._run(), context=owner.context.copy())
 
     def stop(self, reason: TandemError) -> None:
         """End the call with ``reason`` as its answer, unless it is over already."""

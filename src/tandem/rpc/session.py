@@ -85,6 +85,7 @@ class Session:
     last of its calls over."""
 
     def __init__(self, shared: Shared, channel: Channel, gone: Callable[[Session], None]):
+        self.loop = asyncio.get_running_loop()
         self.channel = channel
         self.observer = shared.observer
         self.context = shared.context
@@ -96,8 +97,9 @@ class Session:
         self._alarm = Alarm(self._expire)
         self._expelled: TandemError = Cancelled("the connection ends")
         self.principal: Principal | None = None
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(shared.limits.hello_s, self._refuse, _silent(shared.limits.hello_s))
+        self._timer = self.loop.call_later(
+            shared.limits.hello_s, self._refuse, _silent(shared.limits.hello_s)
+        )
 
     @property
     def connected(self) -> bool:
@@ -187,7 +189,7 @@ class Session:
         self._client = frame.client
         self._stage = Stage.OPEN
         self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(shared.limits.connection_age_s, self.retire)
+        self._timer = self.loop.call_later(shared.limits.connection_age_s, self.retire)
         self.channel.send(encode(Welcome(version, shared.service, shared.instance)))
 
     def _identify(self, token: str) -> Principal | None:

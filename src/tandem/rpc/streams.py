@@ -20,9 +20,10 @@ class StreamEnded(Exception):
 class Inbox:
     """Items in order, then how it ended. One consumer."""
 
-    __slots__ = ("_consumed", "_end", "_items", "_prefetch", "_room", "_waiter", "answered")
+    __slots__ = ("_consumed", "_end", "_items", "_loop", "_prefetch", "_room", "_waiter", "answered")
 
     def __init__(self, prefetch: int = PREFETCH):
+        self._loop = asyncio.get_running_loop()
         self._items: deque[Raw] = deque()
         self._prefetch = prefetch
         self._room = prefetch
@@ -57,7 +58,7 @@ class Inbox:
         while not self._items:
             if self._end is not None:
                 raise self._end
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             try:
                 await self._waiter
             finally:
