@@ -100,7 +100,7 @@ class Fleet:
         self._handlers: dict[type[Event], list[tuple[str, Callable[[Any], Awaitable[None]]]]] = {}
         self._published: list[Event] = []
         self._reported: list[ErrorReport] = []
-        self._followers: list[Callable[[list[ErrorReport]], Awaitable[None]]] = []
+        self._followers: dict[str, Callable[[list[ErrorReport]], Awaitable[None]]] = {}
         self._needs = needs
         self._deliveries: set[asyncio.Task[None]] = set()
         self._outside = Peers(self._network, network=self._network)
@@ -197,7 +197,10 @@ class Fleet:
             cache=self._cache or _no_cache,
             directory=self._directory,
             report=report,
-            observe=lambda: Observation(self._needs, _ReportedErrors(self._reported, self._followers)),
+            observe=lambda: Observation(
+                self._needs,
+                _ReportedErrors(self._reported, functools.partial(self._followers.__setitem__, member.name)),
+            ),
         )
         runtime = Runtime(agent, context, make_settings(member.cls, member.settings))
         server = Server(member.name, runtime.handlers, observer=observer)
@@ -223,8 +226,8 @@ class Fleet:
         report = make_report(origin, understand(error_type, message, severity, context))
         received = msgspec.json.decode(msgspec.json.encode(report), type=ErrorReport)
         self._reported.append(received)
-        for handle in self._followers:
-            self._deliver(origin.name, handle([received]))
+        for name, handle in self._followers.items():
+            self._deliver(name, handle([received]))
         return Receipt(report.id, True)
 
     def _deliver(self, name: str, handling: Awaitable[None]) -> None:
@@ -257,6 +260,7 @@ class Fleet:
             logging.getLogger(f"agent.{name}").error("event handler failed: %s", error, exc_info=error)
 
     def _forget_handlers(self, name: str) -> None:
+        self._followers.pop(name, None)
         for handlers in self._handlers.values():
             handlers[:] = [entry for entry in handlers if entry[0] != name]
 
@@ -265,13 +269,15 @@ class _ReportedErrors:
     """What members reported, for one that observes."""
 
     def __init__(
-        self, reported: list[ErrorReport], followers: list[Callable[[list[ErrorReport]], Awaitable[None]]]
+        self,
+        reported: list[ErrorReport],
+        register: Callable[[Callable[[list[ErrorReport]], Awaitable[None]]], None],
     ):
         self._reported = reported
-        self._followers = followers
+        self._register = register
 
     async def follow(self, handle: Callable[[list[ErrorReport]], Awaitable[None]]) -> None:
-        self._followers.append(handle)
+        self._register(handle)
         await handle(list(self._reported))
 
     async def stored(self, since: float) -> AsyncIterator[list[ErrorReport]]:

@@ -1,0 +1,236 @@
+"""The incident desk: every report counts once, decisions hold, and all of it survives a restart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tandem.core import clock
+from tandem.core.errors import InvalidArguments, NotFound, Unavailable
+from tandem.core.ids import new_id
+from tandem.errors import ErrorReport, Severity
+from tandem.errors.desk import IncidentDesk, Judgement
+from tandem.errors.escalate import Policy, Route
+from tandem.errors.incident import State
+from tandem.errors.store import SAMPLES, Store
+
+_numbers = itertools.count()
+
+
+def report(kind: str = "ValueError", agent: str = "A", message: str = "bad", **more) -> ErrorReport:
+    more = {"time": clock.wall(), "id": new_id(), **more}
+    return ErrorReport(agent=agent, machine="mainpc", type=kind, message=message, **more)
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[IncidentDesk]]]:
+    """Opens desks on one store, one after the other."""
+    desks: list[IncidentDesk] = []
+
+    async def open_desk(**options) -> IncidentDesk:
+        while desks:
+            await desks.pop().close()
+        desk = IncidentDesk(
+            tmp_path / "i" / "incidents.db", {"A@mainpc": [], "B@mainpc": ["A@mainpc"]}, **options
+        )
+        await desk.open()
+        desks.append(desk)
+        return desk
+
+    yield open_desk
+    for desk in desks:
+        await desk.close()
+
+
+async def test_a_report_counts_once_however_often_it_comes(make) -> None:
+    """Within a batch, in a later batch and after a restart a known id is no news."""
+    desk = await make()
+    one, two = report(), report()
+    assert await desk.take([one, one, two]) == 2
+    assert await desk.take([two, one]) == 0
+    desk = await make()
+    assert await desk.take([one, report()]) == 1
+    [incident] = await desk.incidents()
+    assert incident.count == 3
+
+
+async def test_incidents_go_on_after_a_restart(make) -> None:
+    """A new desk on the same store adds to the same incident and keeps its cause."""
+    desk = await make()
+    await desk.take([report("ProcessDied", "A", "exit code 1")])
+    desk = await make()
+    await desk.take([report("Unreachable", "B", "A closed the connection")])
+    [incident] = await desk.incidents()
+    assert incident.count == 2
+    assert incident.title.startswith("A@mainpc died (exit code 1); B@mainpc that needs it failed")
+
+
+async def test_a_store_that_refuses_loses_and_doubles_nothing(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk refuses a batch, nothing of it counts; when it comes again, all of it counts once."""
+    desk = await make()
+    await desk.take([report()])
+    batch = [report(), report("Other")]
+
+    def refuse(*_arguments: object) -> None:
+        raise Unavailable("disk full")
+
+    monkeypatch.setattr(Store, "save", refuse)
+    with pytest.raises(Unavailable):
+        await desk.take(batch)
+    monkeypatch.undo()
+    assert [incident.count for incident in await desk.incidents()] == [1]
+    assert await desk.take(batch) == 2
+    assert sorted(incident.count for incident in await desk.incidents()) == [1, 2]
+
+
+async def test_decisions_hold(make) -> None:
+    """Acknowledged, snoozed, resolved and reopened incidents are so, by whom and why, also after a restart."""
+    desk = await make()
+    await desk.take([report()])
+    [incident] = await desk.incidents()
+
+    async def decide(verb: str, **more) -> None:
+        await desk.judge(
+            Judgement(key=incident.key, verb=verb, by="operator", at=clock.wall(), note="me", **more)
+        )
+
+    await decide("ack")
+    desk = await make()
+    [now] = await desk.incidents()
+    assert (now.state, now.by, now.note) == (State.ACKNOWLEDGED, "operator", "me")
+    await desk.take([report()])
+    assert [(i.state, i.count) for i in await desk.incidents()] == [(State.ACKNOWLEDGED, 2)]
+    await decide("resolve")
+    assert await desk.incidents() == []
+    [over] = await desk.incidents(all_states=True)
+    assert over.state is State.RESOLVED
+    await decide("reopen")
+    [again] = await desk.incidents()
+    assert (again.id, again.state) == (incident.id, State.OPEN)
+
+
+async def test_after_its_resolution_an_error_is_news_under_the_same_key(make) -> None:
+    """A recurrence is an incident of its own that keeps the stable key."""
+    desk = await make()
+    await desk.take([report()])
+    [first] = await desk.incidents()
+    await desk.judge(Judgement(key=first.key, verb="resolve", by="x", at=clock.wall()))
+    await desk.take([report()])
+    [second] = await desk.incidents()
+    assert second.id != first.id
+    assert second.key == first.key
+
+
+async def test_a_snooze_ends(make) -> None:
+    """A snoozed incident opens again at its time and not before."""
+    desk = await make()
+    await desk.take([report()])
+    [incident] = await desk.incidents()
+    for until, state in ((clock.wall() + 1000, State.SNOOZED), (clock.wall() - 1, State.OPEN)):
+        await desk.judge(Judgement(key=incident.key, verb="snooze", by="x", at=clock.wall(), until=until))
+        await desk.tick()
+        assert [found.state for found in await desk.incidents()] == [state]
+    with pytest.raises(InvalidArguments):
+        await desk.judge(Judgement(key=incident.key, verb="snooze", by="x", at=clock.wall()))
+
+
+async def test_the_later_of_two_decisions_counts(make) -> None:
+    """Decisions of two hubs may arrive in any order, and repeatedly."""
+    desk = await make()
+    await desk.take([report()])
+    [incident] = await desk.incidents()
+    early = Judgement(key=incident.key, verb="ack", by="early", at=clock.wall() + 1)
+    late = Judgement(key=incident.key, verb="reopen", by="late", at=clock.wall() + 2)
+    for judgement in (late, early, late):
+        await desk.judge(judgement)
+    [now] = await desk.incidents()
+    assert (now.state, now.by) == (State.OPEN, "late")
+    assert await desk.judge(Judgement(key="error:unknown", verb="ack", by="x", at=0.0)) is None
+
+
+async def test_quiet_incidents_resolve_themselves(make) -> None:
+    """After the quiet time an incident is over; one that still has errors, or is snoozed, is not."""
+    desk = await make(quiet_s=60)
+    now = clock.wall()
+    await desk.take([report("Old", time=now - 61), report("New", time=now), report("Slept", time=now - 61)])
+    slept = next(found for found in await desk.incidents() if "Slept" in found.title)
+    await desk.judge(Judgement(key=slept.key, verb="snooze", by="x", at=now, until=now + 99))
+    await desk.tick()
+    assert {found.title.split()[0] for found in await desk.incidents()} == {"New", "Slept"}
+    [over] = [i for i in await desk.incidents(all_states=True) if i.state is State.RESOLVED]
+    assert over.note == "quiet for 1 min"
+
+
+async def test_incidents_are_found_by_the_end_of_their_id(make) -> None:
+    """The id, enough of its last letters, or the key; anything else is told apart from nothing."""
+    desk = await make()
+    await desk.take([report("One"), report("Two")])
+    for incident in await desk.incidents():
+        for name in (incident.id, incident.id[-8:], incident.key):
+            assert (await desk.show(name)).incident.id == incident.id
+    for name in ("zzzzzzzz", "", "error:none"):
+        with pytest.raises(NotFound):
+            await desk.show(name)
+
+
+async def test_reports_kept_one_by_one_are_few(make) -> None:
+    """An incident of ten thousand errors shows its first ones, counts all, and the store stays small."""
+    desk = await make()
+    for _ in range(10):
+        await desk.take([report() for _ in range(1000)])
+    [incident] = await desk.incidents()
+    assert incident.count == 10_000
+    detail = await desk.show(incident.id)
+    assert len(detail.reports) == SAMPLES
+
+
+async def test_a_merged_incident_s_reports_go_along(make) -> None:
+    """When the cause is heard of last, the consequences' reports are shown with it."""
+    desk = await make()
+    now = clock.wall()
+    await desk.take([report("ProcessDied", "B", "exit code 1", time=now + 1)])
+    await desk.take([report("ProcessDied", "A", "killed by SIGKILL", time=now)])
+    [incident] = await desk.incidents(all_states=True)
+    detail = await desk.show(incident.id)
+    assert [found.agent for found in detail.reports] == ["A", "B"]
+
+
+async def test_stats_add_up(make) -> None:
+    """Sums by severity, agent and type agree with what was reported; suppressed ones are in."""
+    desk = await make()
+    await desk.take(
+        [report("TimeoutError", "A", severity=Severity.WARNING) for _ in range(50)] + [report("E", "B")]
+    )
+    stats = await desk.stats(3600)
+    assert (stats.errors, stats.incidents, stats.live, stats.suppressed) == (51, 2, 2, 45)
+    assert stats.by_agent == {"A@mainpc": 50, "B@mainpc": 1}
+    assert stats.by_type == {"TimeoutError": 50, "E": 1}
+    assert stats.by_severity == {"warning": 50, "error": 1}
+
+
+async def test_an_alert_is_due_until_it_is_sent(make) -> None:
+    """What was delivered is remembered over a restart; what was not is due again."""
+    policy = Policy(routes=(Route(name="chat", to="json://x"), Route(name="pager", to="json://y")))
+    desk = await make(policy=policy)
+    await desk.take([report(severity=Severity.CRITICAL)])
+    alerts = [alert for alert, _ in await desk.due()]
+    assert {alert.route.name for alert in alerts} == {"chat", "pager"}
+    await desk.sent(alerts[0])
+    desk = await make(policy=policy)
+    assert [alert.route.name for alert, _ in await desk.due()] == [alerts[1].route.name]
+    [incident] = await desk.incidents()
+    await desk.judge(Judgement(key=incident.key, verb="resolve", by="x", at=clock.wall()))
+    assert [(alert.route.name, alert.stage) for alert, _ in await desk.due()] == [
+        (alerts[0].route.name, "resolved")
+    ]
+
+
+async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
+    """A file that is no database is named, not overwritten."""
+    (tmp_path / "incidents.db").write_text("not a database, and long enough to be looked at" * 100)
+    desk = IncidentDesk(tmp_path / "incidents.db", {})
+    with pytest.raises(Unavailable, match=r"incidents\.db cannot be used"):
+        await desk.open()

@@ -1,0 +1,100 @@
+"""What `tandem errors` understands and shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tandem.cli import errors_view
+from tandem.cli.errors import seconds_of
+from tandem.core.errors import InvalidArguments
+from tandem.errors import ErrorReport, Severity
+from tandem.errors.desk import ErrorStats, IncidentDetail, view
+from tandem.errors.incident import Incident, Root, State
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800), ("1.5h", 5400), ("30", 30)],
+)
+def test_spans_of_time(text: str, seconds: float) -> None:
+    """Seconds, minutes, hours and days."""
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1h", "0", "1w", "soon"])
+def test_other_words_are_refused(text: str) -> None:
+    """What is no span of time says what one looks like."""
+    with pytest.raises(InvalidArguments):
+        seconds_of(text)
+
+
+REPORT = ErrorReport(
+    id="01k5h3v9c2m4n6p8q0r2s4t6v8", agent="Cook", machine="mainpc", type="ProcessDied", message="killed [by]\nSIGKILL",
+    severity=Severity.ERROR, time=1_790_000_000.0, trace_id="0" * 31 + "1", count=3,
+    context={"stderr": "last [words]"}, frames=("m:f:1",),
+)  # fmt: skip
+
+
+def incident() -> Incident:
+    made = Incident(
+        id="01k5h3v9c2m4n6p8q0r2s4t6v8", key="agent:Cook@mainpc", severity=Severity.CRITICAL, first=REPORT.time,
+        last=REPORT.time, root=Root("died", "Cook@mainpc", "ProcessDied", "killed by [SIGKILL]", REPORT.time),
+        state=State.ACKNOWLEDGED, by="operator", note="mine",
+    )  # fmt: skip
+    made.add(REPORT)
+    return made
+
+
+def test_the_list_shows_cause_and_caretaker(capsys: pytest.CaptureFixture[str]) -> None:
+    """One row with short id, state and title; brackets in texts are no markup."""
+    errors_view.show_incidents([view(incident())])
+    shown = capsys.readouterr().out
+    for words in (
+        "2s4t6v8"[-6:],
+        "critical",
+        "acknowledged by operator",
+        "died (killed by [SIGKILL])",
+        "(mine)",
+    ):
+        assert words in shown
+    errors_view.show_incidents([])
+    assert "No incidents" in capsys.readouterr().out
+
+
+def test_one_incident_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    """Key, counts, types, alerts, reports with frames and the process's last words."""
+    detail = IncidentDetail(
+        incident=incident(), title="t", reports=[REPORT], alerts={"slack (opened)": REPORT.time}
+    )
+    errors_view.show_incident(detail)
+    shown = capsys.readouterr().out
+    for words in ("agent:Cook@mainpc", "ProcessDied 3", "slack (opened)", "m:f:1", "| last [words]"):
+        assert words in shown
+
+
+def test_a_report_is_one_line() -> None:
+    """Line breaks in a message are folded; JSON lines can be read back."""
+    line = errors_view.report_line(REPORT)
+    assert "\n" not in line
+    assert "error    Cook@mainpc ProcessDied: killed [by] SIGKILL x3 turn=00000000000000000000000001" in line
+    assert json.loads(errors_view.report_line(REPORT, json=True))["agent"] == "Cook"
+
+
+def test_stats_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Totals first, then the lists."""
+    stats = ErrorStats(
+        since=0.0,
+        incidents=2,
+        live=1,
+        errors=7,
+        suppressed=3,
+        by_severity={"error": 7},
+        by_agent={"A@m": 7},
+        by_type={},
+    )
+    errors_view.show_stats(stats)
+    shown = capsys.readouterr().out
+    assert "7 errors in 2 incidents, 1 of them live; 3 counted only" in shown
+    assert "A@m" in shown

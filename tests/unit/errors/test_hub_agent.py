@@ -1,0 +1,146 @@
+"""The hub as an agent among others, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tandem.agent import Agent, action
+from tandem.agent.testing import Member, fleet_of, virtual_time
+from tandem.core.errors import ConfigError, InvalidArguments, NotFound, RemoteError
+from tandem.hub import IncidentHub, Incidents
+from tandem.hub import incidents as module
+
+
+class ObservabilityHub(IncidentHub):
+    """The fleet's incidents."""
+
+
+class Cook(Agent):
+    """Burns things."""
+
+    @action
+    async def burn(self, what: str) -> None:
+        raise ValueError(f"burnt {what}")
+
+
+async def burnt(fleet, *dishes: str) -> None:
+    for dish in dishes:
+        with pytest.raises(RemoteError):
+            await fleet.peer("Cook").burn(what=dish)
+    await settled(fleet, len(dishes))
+
+
+async def settled(fleet, count: int, at: str | None = None) -> None:
+    """Until the hub has counted so many errors."""
+    async with asyncio.timeout(60):
+        while sum(found.count for found in await fleet.peer(Incidents, at).list_incidents(True)) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+@virtual_time
+async def test_errors_of_the_fleet_become_incidents() -> None:
+    """What any agent reports is counted, also what was reported before the hub came."""
+    async with fleet_of(ObservabilityHub, Cook) as fleet:
+        await fleet.stop("ObservabilityHub")
+        with pytest.raises(RemoteError):
+            await fleet.peer("Cook").burn(what="1 rice")
+        await fleet.start("ObservabilityHub")
+        await burnt(fleet, "2 rice", "3 rice")
+        await settled(fleet, 3)
+        [incident] = await fleet.peer(Incidents).list_incidents()
+        assert (incident.count, incident.agents) == (3, ["Cook@mainpc"])
+        assert incident.title.startswith("ValueError in Cook@mainpc: burnt 1 rice (3 times")
+        detail = await fleet.peer(Incidents).show_incident(incident.id[-6:])
+        assert [report.message for report in detail.reports] == [
+            "burnt 1 rice",
+            "burnt 2 rice",
+            "burnt 3 rice",
+        ]
+        assert (await fleet.peer(Incidents).error_stats()).errors == 3
+        assert await fleet.peer(Incidents).replay_errors() == 0
+
+
+@virtual_time
+async def test_decisions_reach_both_hubs() -> None:
+    """What a person tells one hub, the other knows; each incident goes by its key."""
+    west = Member(ObservabilityHub, name="ObservabilityHub")
+    east = Member(ObservabilityHub, name="OtherHub", machine="pc2")
+    async with fleet_of(west, east, Cook) as fleet:
+        await burnt(fleet, "1 egg")
+        await settled(fleet, 1, at="OtherHub")
+        [incident] = await fleet.peer(Incidents).list_incidents()
+        decided = await fleet.peer(Incidents).acknowledge_incident(incident.key, "mine")
+        assert (decided.state, decided.note) == ("acknowledged", "mine")
+        await asyncio.sleep(1)
+        [other] = await fleet.peer(Incidents, "OtherHub").list_incidents()
+        assert (other.state, other.note) == ("acknowledged", "mine")
+
+
+@virtual_time
+async def test_the_verbs_of_an_incident() -> None:
+    """Snooze ends by itself, resolve ends it, reopen takes that back, and wrong ones are refused."""
+    async with fleet_of(ObservabilityHub, Cook) as fleet:
+        await burnt(fleet, "1 egg")
+        hub = fleet.peer(Incidents)
+        [incident] = await hub.list_incidents()
+        assert (await hub.snooze_incident(incident.id, 60)).state == "snoozed"
+        await asyncio.sleep(70)
+        assert [found.state for found in await hub.list_incidents()] == ["open"]
+        assert (await hub.resolve_incident(incident.id)).state == "resolved"
+        assert await hub.list_incidents() == []
+        assert (await hub.reopen_incident(incident.id)).state == "open"
+        with pytest.raises(InvalidArguments):
+            await hub.snooze_incident(incident.id, 0)
+        with pytest.raises(NotFound):
+            await hub.acknowledge_incident("nothing")
+
+
+@virtual_time
+async def test_a_quiet_incident_is_over() -> None:
+    """After the configured minutes without an error it resolves itself."""
+    async with fleet_of(Member(ObservabilityHub, quiet_minutes=2), Cook) as fleet:
+        await burnt(fleet, "1 egg")
+        await asyncio.sleep(110)
+        assert len(await fleet.peer(Incidents).list_incidents()) == 1
+        await asyncio.sleep(20)
+        assert await fleet.peer(Incidents).list_incidents() == []
+
+
+@virtual_time
+async def test_alerts_go_out_once_and_failures_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that refuses is tried again and named in the health; what it took is not sent again."""
+    sent: list[str] = []
+    refusals = 2
+
+    async def send(alert, incident, sender) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise module.Unreachable("no route")
+        sent.append(f"{alert.route.name} {alert.stage} {sender}")
+
+    monkeypatch.setattr(module, "send", send)
+    alerts = {"routes": [{"name": "chat", "to": "json://localhost", "at": "error"}]}
+    async with fleet_of(Member(ObservabilityHub, alerts=alerts, quiet_minutes=1), Cook) as fleet:
+        await burnt(fleet, "1 egg")
+        await asyncio.sleep(6)
+        health = await fleet.peer("ObservabilityHub").health_check()
+        assert "alerts to chat are not delivered: no route" in str(health)
+        await asyncio.sleep(120)
+        health = await fleet.peer("ObservabilityHub").health_check()
+        assert "chat" not in str(health)
+    assert sent == ["chat opened ObservabilityHub@mainpc", "chat resolved ObservabilityHub@mainpc"]
+
+
+@virtual_time
+async def test_wrong_settings_are_refused() -> None:
+    """Unknown rules and two routes of one name stop the start with words."""
+    with pytest.raises(ConfigError, match="then"):
+        async with fleet_of(Member(ObservabilityHub, rules=[{"count": 1, "within_s": 1, "then": "explode"}])):
+            pass
+    routes = [{"name": "a", "to": "json://x"}, {"name": "a", "to": "json://y"}]
+    with pytest.raises(ConfigError, match="two alert routes are called 'a'"):
+        async with fleet_of(Member(ObservabilityHub, alerts={"routes": routes})):
+            pass
