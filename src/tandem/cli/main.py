@@ -66,6 +66,11 @@ def main(argv: list[str] | None = None) -> None:
         # Whoever read us (head, less) has seen enough; the interpreter must not complain about it at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         status = 0
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        status = EXIT_INTERRUPTED
+    except Exception as error:
+        status = _apologize(error)
     sys.exit(status)
 
 
@@ -110,14 +115,33 @@ def _call(target: str, verb: str, rest: list[str]) -> int:
         misuse: Any = error  # typer's own click has no public name
         misuse.show()
         return int(misuse.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except typer.Abort:
+        raise KeyboardInterrupt from None
     except TandemError as error:
         hint = f"\n  {error.hint}" if error.hint else ""
         print(f"Error: {error.message}{hint}", file=sys.stderr)
         return EX_CONFIG if isinstance(error, ConfigError) else 1
     return status if isinstance(status, int) else 0
+
+
+def _apologize(error: Exception) -> int:
+    """What the computer refused is said in its words; what is our own mistake is kept for whoever mends it."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {error.filename}" if error.filename else ""
+        print(f"Error: {error.strerror}{place}\n  tandem doctor checks this computer", file=sys.stderr)
+        return 1
+    import tempfile
+    import traceback
+
+    kept = ""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="tandem-crash-", suffix=".txt", delete=False) as file:
+            traceback.print_exception(error, file=file)
+            kept = f"; the details are in {file.name}"
+    except OSError:
+        pass  # a full disk must not hide the message
+    print(f"Error: {type(error).__name__}: {error}\n  this is a mistake in Tandem{kept}", file=sys.stderr)
+    return 1
 
 
 def load(target: str) -> Any:
