@@ -33,6 +33,8 @@ TANDEM = Path(sys.executable).with_name("tandem")
 REAL_FLEET = Path(__file__).parents[2] / "fleet.yaml"
 FLEET_AGENTS = Path(__file__).parent / "fleet_agents"
 PATIENCE_S = 120.0
+PASSED_ON = ("COVERAGE_PROCESS_START", "PYTHONPATH")
+"""Of the tests' own environment; everything else of it would make a difference nobody sees."""
 SIDE_BY_SIDE = 16
 """Households of one offset that can be told apart."""
 FIRST_EPHEMERAL_PORT = 32_768
@@ -88,7 +90,7 @@ class Household:
             "TANDEM_FLEET": str(fleet),
             "TANDEM_MODELS": str(Store.from_environment().root),
             "PORT_OFFSET": str(offset),
-            **({"COVERAGE_PROCESS_START": os.environ["COVERAGE_PROCESS_START"]} if "COVERAGE_PROCESS_START" in os.environ else {}),
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
             **environment,
         }  # fmt: skip
         most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]

@@ -139,7 +139,10 @@ def test_interrupted_up(make_household: MakeHousehold, stage: str) -> None:
     eventually(reached, stage)
     running.interrupt()
     said = running.end()
-    assert said.status in (130, -2), said.text
+    if stage != "at once":  # by then Python itself may not have come far enough to catch it
+        assert said.status == 130
+        assert said.err.splitlines()[-1].startswith("Interrupted")
+        assert "Traceback" not in said.text
     household.assert_nothing_left()
     household.fleet.write_text(PAIR)
     household.up()
@@ -206,5 +209,6 @@ def test_logs(make_household: MakeHousehold) -> None:
     assert not any("no cheese today" in line for line in household.logs("--agent", "Greeter"))
     assert household.logs("--agent", "node")
     assert household.logs("--grep", "no cheese")
+    assert 'Did you mean "Bad"?' in household.tandem("logs", "Bda").err
     said = household.tandem("logs", "--grep", "(")
     assert (said.status, "regular expression" in said.err) == (1, True)
