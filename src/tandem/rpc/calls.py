@@ -99,9 +99,8 @@ class Call:
         try:
             if self._traceparent:
                 name = self.action.handler.name
-                with tracing.remote_span(
-                    name, self._traceparent, "server", **{"rpc.system": "tandem", "rpc.method": name}
-                ):
+                parent = tracing.SpanContext.parse(self._traceparent)
+                with tracing.child_of(parent, name, "server", {"rpc.system": "tandem", "rpc.method": name}):
                     frame = await self._work()
             else:
                 frame = await self._work()

@@ -189,9 +189,15 @@ class Peers:
         deadline = effective_deadline(timeout)
         call = Outgoing(next(self._ids), action, args, deadline, idempotent, "", principal)
         state = self._pool.peer(peer)
-        if tracing.current_context() is None:
+        parent = tracing.current_context()
+        if parent is None:
             return await self._attempts(state, call)
-        with tracing.span(action, "client", **{"rpc.system": "tandem", "rpc.method": action, "peer": peer}):
+        attributes: dict[str, tracing.Attribute] = {
+            "rpc.system": "tandem",
+            "rpc.method": action,
+            "peer": peer,
+        }
+        with tracing.child_of(parent, action, "client", attributes):
             call.traceparent = tracing.current_traceparent()
             return await self._attempts(state, call)
 

@@ -37,6 +37,7 @@ _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE_OF = {letter: value for value, letter in enumerate(_CROCKFORD)}
 # Version 00 has exactly these four fields; a higher version may append more after a dash (section 3.2.1).
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_VERSION_00 = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 _SAMPLED = 0x01
 _NO_TRACE, _NO_SPAN_ID = "0" * 32, "0" * 16
 
@@ -55,6 +56,10 @@ class SpanContext(Struct, frozen=True):
     @classmethod
     def parse(cls, traceparent: str) -> SpanContext | None:
         """The context of a header, or None for a malformed one, which the standard says to ignore."""
+        if _VERSION_00.fullmatch(traceparent):
+            trace_id, span_id = traceparent[3:35], traceparent[36:52]
+            valid = trace_id != _NO_TRACE and span_id != _NO_SPAN_ID
+            return cls(trace_id, span_id, traceparent[54] == "1") if valid else None
         match = _TRACEPARENT.fullmatch(traceparent)
         if match is None:
             return None
@@ -307,16 +312,12 @@ def span(name: str, kind: Kind = "internal", **attributes: Attribute) -> AnySpan
 
     Keys with dots are passed as ``**{"rpc.method": "look_up"}``.
     """
-    parent = _current.get()
-    if parent is None or not parent.sampled:
-        return _NO_SPAN
-    context = SpanContext(parent.trace_id, _span_id(), True)
-    return ActiveSpan(name, kind, context, parent.span_id, attributes)
+    return child_of(_current.get(), name, kind, attributes)
 
 
-def remote_span(name: str, traceparent: str, kind: Kind = "server", **attributes: Attribute) -> AnySpan:
-    """A child of the span a caller sent along; does nothing when the header is malformed or its turn not sampled."""
-    parent = SpanContext.parse(traceparent)
+def child_of(parent: SpanContext | None, name: str, kind: Kind, attributes: dict[str, Attribute]) -> AnySpan:
+    """A child of ``parent``, for example of a context that a caller sent along; within an unsampled turn it records
+    nothing but carries the turn."""
     if parent is None:
         return _NO_SPAN
     if not parent.sampled:

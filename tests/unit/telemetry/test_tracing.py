@@ -196,13 +196,17 @@ def test_queue_keeps_the_newest_and_counts_the_rest():
 
 def test_a_servers_span_continues_a_header_directly(spans):
     """A sampled header gives a child span, an unsampled one only its name for log lines, a malformed one nothing."""
+
+    def continued(header: str):
+        return tracing.child_of(SpanContext.parse(header), "served", "server", {})
+
     caller = SpanContext("a" * 32, "b" * 16, True)
-    with tracing.remote_span("served", caller.traceparent()):
+    with continued(caller.traceparent()):
         pass
     unsampled = SpanContext("c" * 32, "d" * 16, False)
-    with tracing.remote_span("served", unsampled.traceparent()):
+    with continued(unsampled.traceparent()):
         assert tracing.current_context() == unsampled
-    with tracing.remote_span("served", "rubbish"):
+    with continued("rubbish"):
         assert tracing.current_context() is None
     [span] = spans
     assert (span.parent_id, span.kind) == (caller.span_id, "server")
