@@ -1,10 +1,4 @@
-"""`tandem talk`: say something to the assistant, and hear its answer.
-
-Examples:
-
-    tandem talk question.wav --out answer.wav
-    tandem talk                     (speak into the microphone; the answer comes when you pause)
-"""
+"""`tandem talk`: say something to the assistant, and hear its answer."""
 
 from __future__ import annotations
 
@@ -43,7 +37,10 @@ def talk(
     fleet: Annotated[str | None, typer.Option("--fleet", help="The fleet file.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the whole answer.")] = 120.0,
 ) -> None:
-    """Say something to the assistant, and hear its answer."""
+    """Say something to the assistant, and hear its answer. Without a file it listens until you pause.
+
+    Example: tandem talk question.wav --out answer.wav
+    """
     from tandem_agents.commands.talking import Conversation, play, write
 
     conversation = Conversation(session=session, wake=wake, narrate=not as_json)
