@@ -1,0 +1,319 @@
+"""The error bus on real servers: nothing accepted is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tandem.core.ids import AgentId
+from tandem.errors import ErrorClient, ErrorReport
+from tandem.errors import feed as feed_module
+from tandem.errors.desk import IncidentDesk
+from tandem.errors.feed import ErrorFeed, follow_live, read_stored
+from tandem.events import Connection, ConsumerPolicy, Publisher, ensure_streams, keep_streams
+
+pytestmark = pytest.mark.integration
+
+HERE = Path(__file__).parent
+
+
+class Node:
+    """Keeps a machine's streams."""
+
+    def __init__(self, server, peers: tuple[str, ...] = ()) -> None:
+        self.connection = Connection(server.access, "node")
+        self.connection.start()
+        self._task = asyncio.create_task(keep_streams(self.connection, server.machine, peers))
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self.connection.close()
+
+
+class Reporter:
+    """One agent's client with a connection of its own."""
+
+    def __init__(self, server, name: str, root: Path) -> None:
+        self.connection = Connection(server.access, name)
+        publisher = Publisher(self.connection)
+
+        def connect() -> Publisher:
+            self.connection.start()
+            return publisher
+
+        self.client = ErrorClient(AgentId.of(name, server.machine), root / name, connect)
+        self.client.start()
+
+    async def close(self) -> None:
+        await self.client.close()
+        await self.connection.close()
+
+
+class Hub:
+    """A desk that follows the feed; ``seen`` counts deliveries of each report."""
+
+    def __init__(self, server, root: Path, name: str = "Hub") -> None:
+        self.connection = Connection(server.access, name)
+        self.connection.start()
+        self.feed = ErrorFeed(self.connection, Publisher(self.connection), AgentId.of(name, server.machine))
+        self.desk = IncidentDesk(root / f"{name}@{server.machine}.db", {})
+        self.seen: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        await self.desk.open()
+        await self.feed.follow(self._take)
+
+    async def _take(self, reports: list[ErrorReport]) -> None:
+        await self.desk.take(reports)
+        self.seen.update(report.id for report in reports)
+
+    async def count(self) -> int:
+        return sum(incident.count for incident in await self.desk.incidents(all_states=True))
+
+    async def close(self) -> None:
+        await self.feed.close()
+        await self.desk.close()
+        await self.connection.close()
+
+
+@pytest.fixture
+async def bus(nats_server, tmp_path) -> AsyncIterator[contextlib.AsyncExitStack]:
+    """One machine with its streams; what is pushed is closed."""
+    async with contextlib.AsyncExitStack() as stack:
+        node = Node(nats_server)
+        stack.push_async_callback(node.close)
+        yield stack
+
+
+async def start_hub(stack: contextlib.AsyncExitStack, server, root: Path) -> Hub:
+    hub = Hub(server, root)
+    stack.push_async_callback(hub.close)
+    await hub.start()
+    return hub
+
+
+def reporter(stack: contextlib.AsyncExitStack, server, name: str, root: Path) -> Reporter:
+    made = Reporter(server, name, root)
+    stack.push_async_callback(made.close)
+    return made
+
+
+async def test_reports_of_many_agents_count_once_through_a_killed_server(
+    bus, nats_server, tmp_path, eventually
+) -> None:
+    """NATS is killed twice amid a storm of reports; afterwards every one is in an incident, exactly once."""
+    hub = await start_hub(bus, nats_server, tmp_path)
+    reporters = [reporter(bus, nats_server, f"Agent{n}", tmp_path) for n in range(5)]
+    for wave in range(30):
+        for one in reporters:
+            for n in range(40):
+                assert one.client.report("ValueError", f"row {wave * 40 + n} is bad").accepted
+        if wave in (8, 18):
+            nats_server.kill()
+        if wave in (12, 22):
+            await nats_server.start()
+        await asyncio.sleep(0.05)
+
+    async def complete() -> bool:
+        return await hub.count() >= 6000
+
+    await eventually(complete)
+    assert await hub.count() == 6000
+    assert len(hub.seen) == 6000
+    # The same words from several agents at the same time have one cause.
+    [incident] = await hub.desk.incidents()
+    assert sorted(incident.agents) == [f"Agent{n}@mainpc" for n in range(5)]
+
+
+async def test_order_is_kept_per_agent(bus, nats_server, tmp_path, eventually) -> None:
+    """The stream holds an agent's reports in the order of its calls, whatever their severities."""
+    one = reporter(bus, nats_server, "Agent", tmp_path)
+    for n in range(500):
+        one.client.report("T", str(n), ("error", "critical", "debug")[n * 7 % 3])
+
+    async def stored() -> list[int]:
+        client = await one.connection.client(20)
+        return [int(report.message) async for reports in read_stored(client, 1.0) for report in reports]
+
+    async def complete() -> bool:
+        with contextlib.suppress(Exception):
+            return len(await stored()) == 500
+        return False
+
+    await eventually(complete)
+    assert await stored() == list(range(500))
+
+
+async def test_what_a_killed_process_reported_arrives(bus, nats_server, tmp_path, eventually) -> None:
+    """kill -9 in mid-flight loses not one accepted report: the next instance ships them all, once."""
+    hub = await start_hub(bus, nats_server, tmp_path)
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, HERE / "reporting_process.py", tmp_path / "Victim"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while int(await asyncio.to_thread(process.stdout.readline)) < 2000:
+        pass
+    process.kill()
+    accepted = int((await asyncio.to_thread(process.stdout.read)).split()[-1])
+    process.wait()
+    reporter(bus, nats_server, "Victim", tmp_path)
+
+    async def complete() -> bool:
+        return await hub.count() >= accepted
+
+    await eventually(complete)
+    # The one that was being written when the process died may be there besides.
+    assert accepted <= await hub.count() <= accepted + 1
+    assert max(hub.seen.values()) == 1
+
+
+async def test_a_hub_that_dies_between_storing_and_acknowledging_counts_once(
+    bus, nats_server, tmp_path, eventually, monkeypatch
+) -> None:
+    """The server delivers again what was not acknowledged; the store knows it."""
+    monkeypatch.setattr(feed_module, "POLICY", ConsumerPolicy(window=4, ack_wait_s=1.0))
+    first = Hub(nats_server, tmp_path)
+    await first.desk.open()
+    stored = asyncio.Event()
+
+    async def store_and_hang(reports: list[ErrorReport]) -> None:
+        await first.desk.take(reports)
+        stored.set()
+        await asyncio.sleep(3600)
+
+    await first.feed.follow(store_and_hang)
+    one = reporter(bus, nats_server, "Agent", tmp_path)
+    for n in range(10):
+        one.client.report("T", str(n))
+    await asyncio.wait_for(stored.wait(), 30)
+    # As kill -9 would: nothing is given back, the connection is just gone.
+    first.connection._client._transport.close()
+    await first.close()
+    second = await start_hub(bus, nats_server, tmp_path)
+    one.client.report("T", "10")
+
+    async def complete() -> bool:
+        return await second.count() >= 11 and bool(second.seen)
+
+    await eventually(complete)
+    assert await second.count() == 11
+
+
+async def test_a_poison_message_is_set_aside(bus, nats_server, tmp_path, eventually) -> None:
+    """What is no report, or a forged one, ends as a dead letter with its reason, and the others are counted."""
+    hub = await start_hub(bus, nats_server, tmp_path)
+    one = reporter(bus, nats_server, "Agent", tmp_path)
+    one.client.report("T", "before")
+    publisher = Publisher(hub.connection)
+    await publisher.publish("errors.mainpc.Agent.error", b"poison", {"Nats-Msg-Id": "p1"}, timeout=20)
+    forged = b'[{"id":"x","agent":"Other","machine":"mainpc","type":"T","message":"m","time":1.0}]'
+    await publisher.publish("errors.mainpc.Agent.error", forged, {"Nats-Msg-Id": "p2"}, timeout=20)
+    one.client.report("T", "after")
+
+    async def complete() -> bool:
+        return await hub.count() == 2
+
+    await eventually(complete)
+    client = await hub.connection.client(20)
+    reasons: list[str] = []
+
+    async def buried() -> bool:
+        subscription = await client.jetstream().subscribe("dead.>", ordered_consumer=True)
+        with contextlib.suppress(TimeoutError):
+            reasons[:] = [(await subscription.next_msg(timeout=2)).headers["Tandem-Reason"] for _ in range(2)]
+        await subscription.unsubscribe()
+        return len(reasons) == 2
+
+    await eventually(buried)
+    assert "not a list of error reports" in reasons[0]
+    assert "reports in the name of Other@mainpc" in reasons[1]
+
+
+async def test_both_machines_know_all_errors_after_a_cut(nats_pair, tmp_path, eventually) -> None:
+    """Each hub counts both machines' reports once; a cut link delays the other's and loses none."""
+    async with contextlib.AsyncExitStack() as stack:
+        servers = (nats_pair.mainpc, nats_pair.pc2)
+        for server in servers:
+            stack.push_async_callback(Node(server, ("mainpc", "pc2")).close)
+        hubs = [await start_hub(stack, server, tmp_path) for server in servers]
+        agents = [reporter(stack, server, "Agent", tmp_path / server.machine) for server in servers]
+
+        async def both_count(wanted: int) -> None:
+            async def complete() -> bool:
+                return [await hub.count() for hub in hubs] == [wanted, wanted]
+
+            await eventually(complete)
+
+        for agent in agents:
+            agent.client.report("T", "before the cut")
+        await both_count(2)
+        await nats_pair.cable.cut()
+        await nats_pair.unlinked()
+        for agent in agents:
+            for n in range(100):
+                agent.client.report("T", f"{n} during the cut")
+
+        async def own_only() -> bool:
+            return [await hub.count() for hub in hubs] == [102, 102]
+
+        await eventually(own_only)
+        await nats_pair.cable.heal()
+        await both_count(202)
+        for hub in hubs:
+            assert max(hub.seen.values()) == 1
+
+
+async def test_replay_fills_an_empty_store(bus, nats_server, tmp_path, eventually) -> None:
+    """From the stream alone a new store arrives at the same counts; a second replay adds nothing."""
+    one = reporter(bus, nats_server, "Agent", tmp_path)
+    for n in range(300):
+        one.client.report("T", f"{n} times")
+    hub = await start_hub(bus, nats_server, tmp_path)
+
+    async def complete() -> bool:
+        return await hub.count() == 300
+
+    await eventually(complete)
+    fresh = IncidentDesk(tmp_path / "fresh.db", {})
+    await fresh.open()
+    for expected in (300, 0):
+        assert sum([await fresh.take(reports) async for reports in hub.feed.stored(1.0)]) == expected
+    [incident] = await fresh.incidents()
+    assert incident.count == 300
+    await fresh.close()
+
+
+async def test_live_following_shows_what_comes(nats_server, tmp_path, eventually) -> None:
+    """What `tandem errors tail -f` uses hears of reports as they come."""
+    connection = Connection(nats_server.access, "tail")
+    connection.start()
+    client = await connection.client(20)
+    await ensure_streams(client, "mainpc")
+    one = Reporter(nats_server, "Agent", tmp_path)
+    heard: list[str] = []
+
+    async def hear(reports: list[ErrorReport]) -> None:
+        heard.extend(report.message for report in reports)
+
+    following = asyncio.create_task(follow_live(client, hear))
+
+    def report_until_heard() -> bool:
+        one.client.report("T", "now")
+        return bool(heard)
+
+    await eventually(report_until_heard)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await one.close()
+    await connection.close()
+    assert set(heard) == {"now"}
