@@ -1,0 +1,101 @@
+"""The orchestrator's and the chat agent's own behaviour with a language model."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from tandem.agent.testing import Member, fleet_of, virtual_time
+from tandem.core.errors import InvalidArguments
+from tandem_agents.core_services.contracts import FrontDoor
+from tandem_agents.infrastructure.async_processor import AsyncProcessor
+from tandem_agents.infrastructure.contracts import Job, Processing
+from tandem_agents.language_processing.contracts import Chitchat, Orchestration, Reply, Speaking, Task
+from tandem_agents.utility_services.contracts import QuickModel
+from tandem_agents.utility_services.tiny_llama_service_enhanced import TinyLlamaServiceEnhanced
+
+
+@virtual_time
+async def test_code_that_does_not_parse_is_given_back(home: SimpleNamespace) -> None:
+    """The model is told the parser's words, at most twice, and its last attempt is the answer."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "```python\ndef f(:\n```")
+        result = await fleet.peer(Orchestration).execute_task(Task(text="write a python function"))
+        assert (result.kind, len(parrot.asked)) == ("code", 3)
+        assert "does not parse: SyntaxError" in parrot.asked[1][-1].content
+
+
+@virtual_time
+async def test_plain_completion_has_only_what_it_was_given(home: SimpleNamespace) -> None:
+    """A completion sees its prompt and system text, no memories and no turns."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Done.")
+        assert await fleet.peer(Orchestration).generate_text("do it", system="be brief") == "Done."
+        await fleet.peer(Orchestration).generate_text("again")
+        assert [[message.role for message in asked] for asked in parrot.asked] == [
+            ["system", "user"],
+            ["user"],
+        ]
+
+
+@virtual_time
+async def test_thinking_does_not_wait_for_memory_that_is_away(home: SimpleNamespace) -> None:
+    """With the memory chain down a question is answered, only without what is remembered."""
+    async with home.household() as fleet:
+        await home.teach(fleet, "An answer.")
+        for name in ("MemoryOrchestratorService", "MemoryClient", "SessionMemoryAgent"):
+            await fleet.stop(name)
+        assert (await fleet.peer(FrontDoor).ask("tell me about tea")).answer == "An answer."
+
+
+@virtual_time
+async def test_small_talk_has_a_history_per_person(home: SimpleNamespace) -> None:
+    """The chat agent tells the model what it and this person said before, until told to forget."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Ha.")
+        chat = fleet.peer(Chitchat)
+        await chat.chitchat("tell me a joke", user="Ana")
+        await chat.chitchat("another one", user="Ana")
+        await chat.chitchat("tell me a joke", user="Ben")
+        assert [len(asked) for asked in parrot.asked] == [2, 4, 2]
+        assert await chat.clear_history("Ana") == 2
+        await chat.chitchat("and now?", user="Ana")
+        assert len(parrot.asked[-1]) == 2
+
+
+@virtual_time
+async def test_a_phrase_that_does_not_exist_is_refused(home: SimpleNamespace) -> None:
+    """A caller's mistake is told to the caller instead of being spoken."""
+    async with home.household() as fleet:
+        with pytest.raises(InvalidArguments, match="nonsense"):
+            await fleet.peer(Speaking).respond(Reply(phrase="nonsense"))
+
+
+@virtual_time
+async def test_the_small_service_finds_a_model_by_itself(home: SimpleNamespace) -> None:
+    """Without a setting it answers with whatever language model there is."""
+    async with fleet_of(Member(home.Suite, name="ModelManagerSuite"), TinyLlamaServiceEnhanced) as fleet:
+        parrot = await home.teach(fleet, "Hi.")
+        suite = fleet.agent(home.Suite, "ModelManagerSuite")
+        for model in await suite.list_models():
+            suite.present[model.id] = parrot
+        assert await fleet.peer(QuickModel).generate("hello") == "Hi."
+
+
+@virtual_time
+async def test_low_jobs_wait_for_a_calm_machine() -> None:
+    """While the machine is busy a low job waits and a high one does not; calm lets it run."""
+    async with fleet_of(AsyncProcessor) as fleet:
+        processor = fleet.agent(AsyncProcessor)
+        processor._calm.clear()
+        low = asyncio.ensure_future(
+            fleet.peer(Processing).process(Job(id="l", kind="analysis", data={"text": "a"}, priority="low"))
+        )
+        await fleet.peer(Processing).process(
+            Job(id="h", kind="analysis", data={"text": "b"}, priority="high")
+        )
+        assert not low.done()
+        processor._calm.set()
+        assert (await low).id == "l"
