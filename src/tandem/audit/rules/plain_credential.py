@@ -32,7 +32,8 @@ _TOKENS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?!\s*(?:\\n)?\s*(?:\.\.\.|<|$))")),
 )
 _URL = re.compile(
-    r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"<>{}$%]*:(?P<secret>[^\s/@'\"]+)@[\w.\-\[{$]", re.IGNORECASE
+    r"\b[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@'\"<>{}$%]*):(?P<secret>[^\s/@'\"]+)@(?P<host>[\w.\-\[{$]+)",
+    re.IGNORECASE,
 )
 _NAME = re.compile(
     r"(^|_)(pass(word|wd|phrase)?|passwd|pwd|secret(_?key)?|api_?key|auth_?token|access_?token|access_?key|refresh_?token|bearer|token"
@@ -40,7 +41,74 @@ _NAME = re.compile(
     r"(_?(value|default|raw|plain|prod|dev|main|admin|root|user|db))?$"
 )
 _OTHER_WORDS = frozenset(
-    ["public", "path", "file", "dir", "name", "url", "uri", "endpoint", "header", "field", "column", "prompt", "label", "hint", "regex", "pattern", "length", "min", "max", "count", "limit", "ttl", "expires", "expiry", "expiration", "type", "algorithm", "policy", "prefix", "suffix", "separator", "reset", "forgot", "env", "var", "id", "ids", "format", "template", "re", "len", "size", "timeout", "next", "page", "pad", "eos", "bos", "unk", "cls", "sep", "mask", "special", "start", "end", "stop", "cache", "sort", "partition", "primary", "foreign", "usage", "used", "total", "num", "per"]
+    [
+        "public",
+        "path",
+        "file",
+        "dir",
+        "name",
+        "url",
+        "uri",
+        "endpoint",
+        "header",
+        "field",
+        "column",
+        "prompt",
+        "label",
+        "hint",
+        "regex",
+        "pattern",
+        "length",
+        "min",
+        "max",
+        "count",
+        "limit",
+        "ttl",
+        "expires",
+        "expiry",
+        "expiration",
+        "type",
+        "algorithm",
+        "policy",
+        "prefix",
+        "suffix",
+        "separator",
+        "reset",
+        "forgot",
+        "env",
+        "var",
+        "id",
+        "ids",
+        "format",
+        "template",
+        "re",
+        "len",
+        "size",
+        "timeout",
+        "next",
+        "page",
+        "pad",
+        "eos",
+        "bos",
+        "unk",
+        "cls",
+        "sep",
+        "mask",
+        "special",
+        "start",
+        "end",
+        "stop",
+        "cache",
+        "sort",
+        "partition",
+        "primary",
+        "foreign",
+        "usage",
+        "used",
+        "total",
+        "num",
+        "per",
+    ]
 )
 """Words in a name that make it something about a secret, or a token of another kind."""
 TRANSLATIONS = re.compile(
@@ -49,7 +117,7 @@ TRANSLATIONS = re.compile(
 """Files of words for people, where `password` is a label."""
 _PLACEHOLDER = re.compile(
     r"change.?me|change.?this|replace|placeholder|example|sample|dummy|fake|your|insert|todo|tbd|fixme|redacted|removed|hidden|none|null"
-    r"|undefined|empty|default|not.?set|unset|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{|\{\{|\$\(|%\(|\$[A-Z_]+|^\$|^@|test|mock|demo|secret.?here"
+    r"|undefined|empty|default|not.?set|unset|xxx|\*\*\*|\.\.\.|<[^>]*>|\$\{|\{\{|\$\(|%\(|\$[A-Z_]+|^\$|^@|test|mock|demo|secret.?here|prefix"
     r"|^[{\[(]|^(pass(word|wd)?|secret|token|key|api_?key|string|str|bytes|bearer|basic|true|false|optional|required|enabled|disabled)$"
     r"|^(env|vault|file|ref|secretref|arn|keyring|op|ssm|sops|secret):|/run/secrets|^/|^\./|^~|\.(pem|key|crt|txt|json|yaml|yml|env)$"
     r"|^0+$|^1234\w*$|^(.)\1+$|^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$",
@@ -78,34 +146,36 @@ def masked(line: str, secret: str) -> str:
 
 
 _NEVER = re.compile(
-    r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^\w+[\[(<].*[\])>]$|123456|abcdef|(?i:^(updated|changed|unchanged|modified|invalid|expired|required"
-    r"|missing|unavailable|available|unknown|incorrect|correct|protected|encrypted|plaintext|disabled|enabled)$)"
+    r"^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^[A-Z][a-z]+$|^\w+[\[(<].*[\])>]$|123456|abcdef|://|\{\w*\}|%s|\\u|^\w+\(|^[\w.]+\.[\w.]+\("
+    r"|^[a-z]+:[a-z-]+$|^(os|env|process\.env)\b"
+    r"|(?i:^(updated|changed|unchanged|modified|invalid|expired|required|missing|unavailable|available|unknown|incorrect|correct"
+    r"|protected|encrypted|plaintext|disabled|enabled)$)"
 )
-"""Names of constants, type expressions, keyboard sequences and words about a password: never one itself."""
+"""Names of constants, types, templates, references, keyboard sequences and words about a password: never one itself."""
 
 
 def is_secret(name: str, value: str, *, code: bool) -> bool:
-    """Whether ``value`` bound to ``name`` looks like a real secret rather than a placeholder, a path or a word."""
+    """Whether ``value`` bound to ``name`` looks like a real secret rather than a placeholder, a path or a word.
+
+    Passwords are made up by people and may be short; keys and tokens are made by machines and look random.
+    """
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[-.]", "_", name).lower()
-    if not _NAME.search(snake) or _OTHER_WORDS & set(snake.split("_")) or not 6 <= len(value) <= 400:
+    words = set(snake.split("_"))
+    if not _NAME.search(snake) or words & _OTHER_WORDS or not 6 <= len(value) <= 400:
         return False
-    if not value.isascii() or "\\u" in value or re.match(r"^[A-Z][a-z]+$", value):
+    if _NEVER.search(value) or not value.isascii() or (_PLACEHOLDER.search(value) and not _random(value)):
         return False
-    if _NEVER.search(value) or (_plain(name) in _plain(value) and not re.search(r"\d", value)):
+    if _plain(name) in _plain(value) and not re.search(r"\d", value):
         return False
-    if _PLACEHOLDER.search(value) and not _strong(value):
+    if re.search(r"\s", value.strip()) and not words & {"passphrase", "phrase"}:
         return False
-    if re.search(r"\s", value.strip()) and not re.search(r"pass ?phrase|seed", name, re.I):
-        return False
-    if re.search(r"://|^\w+\(|\{\w*\}|%s|^[\w.]+\.[\w.]+\(", value) or (
-        re.match(r"^[a-z]+([_\-. ][a-z]+)*$", value) and code and len(value) < 24
-    ):
-        return (
-            bool(re.search(r"pass", name, re.I))
-            and re.match(r"^[a-z]{6,}$", value) is not None
-            and not _common(value)
-        )
-    return _strong(value) or _mixed(value) or re.search(r"pass|pwd", name, re.I) is not None
+    if any(word.startswith(("pass", "pwd")) for word in words):
+        return not code or not _IDENTIFIER.match(value) or (value.isalpha() and value not in _LABELS)
+    return _random(value)
+
+
+_IDENTIFIER = re.compile(r"^[a-z]+([_\-. ][a-z]+)*$")
+_LABELS = frozenset({"password", "passwd", "secret", "string", "hidden", "prompt", "username"})
 
 
 def _plain(text: str) -> str:
@@ -113,24 +183,15 @@ def _plain(text: str) -> str:
     return re.sub(r"[^a-z]", "", text.lower())
 
 
-def _common(value: str) -> bool:
-    return value in ("password", "passwd", "secret", "token", "string", "hidden", "prompt", "username")
+def _random(value: str) -> bool:
+    """Letters and several digits without much pattern, as generators make them."""
+    digits = sum(character.isdigit() for character in value)
+    return len(value) >= 12 and digits >= 3 and any(map(str.isalpha, value)) and entropy(value) >= 3.0
 
 
-def _strong(value: str) -> bool:
-    return (
-        len(value) >= 16
-        and entropy(value) >= 3.5
-        and bool(re.search(r"\d", value))
-        and bool(re.search(r"[A-Za-z]", value))
-    )
-
-
-def _mixed(value: str) -> bool:
-    """Letters and digits, or letters and marks, as in passwords people make up."""
-    return bool(re.search(r"[A-Za-z]", value)) and bool(
-        re.search(r"\d", value) or re.search(r"[!@#$%^&*+?~]", value)
-    )
+def _dull(user: str, secret: str, host: str) -> bool:
+    """The account every fresh installation has, on this computer."""
+    return user == secret and host.startswith(("localhost", "127."))
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
@@ -151,7 +212,8 @@ def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
             and "{" not in secret
             and "$" not in secret
             and len(secret) > 2
-            and not _common(secret)
+            and secret not in _LABELS
+            and not _dull(match.group("user"), secret, match.group("host"))
         ):
             yield "a password in a URL", secret, match.start("secret")
 
@@ -178,7 +240,7 @@ def _module(module: PyModule) -> Iterator[Finding]:
             and not _known(seen, value_node.lineno, value)
         ):
             message = f"`{name}` is set to a literal secret"
-            confidence = Confidence.HIGH if _strong(value) else Confidence.MEDIUM
+            confidence = Confidence.HIGH if _random(value) else Confidence.MEDIUM
             yield _finding(source, value_node.lineno, value_node.col_offset + 1, message, value, confidence)
 
 
@@ -268,7 +330,7 @@ def _text(source: Source) -> Iterator[Finding]:
                 start = match.start(
                     "double" if match.group("double") else "single" if match.group("single") else "bare"
                 )
-                confidence = Confidence.HIGH if _strong(value) else Confidence.MEDIUM
+                confidence = Confidence.HIGH if _random(value) else Confidence.MEDIUM
                 yield _finding(
                     source, number, start + 1, f"`{name}` is set to a literal secret", value, confidence
                 )
