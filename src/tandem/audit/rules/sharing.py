@@ -62,8 +62,11 @@ def _from_callers(
     found = []
     for caller, call in callers.get(owner.rpartition(".")[2], ()):
         target = project.index.resolve(call.callee, caller)
-        if target is not None and (target.path, target.name) == (path, owner) and call.keyword in ("", name):
-            found.append((call.path, call.line, call.column, caller))
+        if target is None or (target.path, target.name) != (path, owner) or call.keyword not in ("", name):
+            continue
+        file = constant(project, caller, call.path)
+        if file is not None:
+            found.append((file, call.line, call.column, caller))
     return found
 
 
