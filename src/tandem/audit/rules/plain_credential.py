@@ -40,14 +40,15 @@ _NAME = re.compile(
     r"|private_?key|client_?secret|encryption_?key|signing_?key|jwt_?secret|credentials?|seed_?phrase|webhook_?secret)s?"
     r"(_?(value|default|raw|plain|prod|dev|main|admin|root|user|db))?$"
 )
-_OTHER_WORDS = frozenset(
-    (
-        "public path file dir name url uri endpoint header field column prompt label hint regex pattern length min max count "
-        "limit ttl expires expiry expiration type algorithm policy prefix suffix separator reset forgot env var id ids format "
-        "template re len size timeout next page pad eos bos unk cls sep mask special start end stop cache sort partition primary "
-        "foreign usage used total num per dummy fake test example sample mock not"
-    ).split()
-)
+_OTHER_WORDS = frozenset({
+    "public", "path", "file", "dir", "name", "url", "uri", "endpoint", "header", "field", "column",
+    "prompt", "label", "hint", "regex", "pattern", "length", "min", "max", "count", "limit", "ttl",
+    "expires", "expiry", "expiration", "type", "algorithm", "policy", "prefix", "suffix",
+    "separator", "reset", "forgot", "env", "var", "id", "ids", "format", "template", "re", "len",
+    "size", "timeout", "next", "page", "pad", "eos", "bos", "unk", "cls", "sep", "mask", "special",
+    "start", "end", "stop", "cache", "sort", "partition", "primary", "foreign", "usage", "used",
+    "total", "num", "per", "dummy", "fake", "test", "example", "sample", "mock", "not",
+})  # fmt: skip
 """Words in a name that make it something about a secret, or a token of another kind."""
 TRANSLATIONS = re.compile(
     r"(^|/)(translations?|locales?|i18n|l10n|lang|languages|messages)/|(^|/)strings[^/]*\.json$"
