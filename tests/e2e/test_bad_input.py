@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import MakeHousehold
-from household import REAL_FLEET, Household
+from household import REAL_FLEET, Household, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
 
@@ -178,6 +179,30 @@ def test_time_budget(household: Household) -> None:
     if said.status == 1:
         assert said.err.startswith("Error: ")
     assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("verb", ["ask", "talk"])
+def test_interrupted_question(household: Household, tmp_path: Path, verb: str) -> None:
+    """Ctrl-C while the assistant thinks or listens ends the command at once; the assistant is free for the next question."""
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.zeros(60 * RATE) + 0.01 * tone(60.0), RATE)
+    words = ["write a very long story about the sea"] if verb == "ask" else [str(path)]
+    running = household.begin(verb, *words)
+    eventually(
+        lambda: running.process.poll() is not None or sockets_of(running.process.pid), "the connection"
+    )
+    running.interrupt()
+    said = running.end()
+    assert said.status == 130, said.text
+    assert "Traceback" not in said.text
+
+
+def sockets_of(pid: int) -> int:
+    """How many unix sockets a process has open: a command has none before it is connected."""
+    try:
+        return sum(os.readlink(fd).startswith("socket:") for fd in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return 0
 
 
 def test_wrong_usage(household: Household) -> None:

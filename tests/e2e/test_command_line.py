@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 
 import pytest
 from conftest import MakeHousehold
 from fleets import FRIEND, GREETER, PAIR, fleet_of
-from household import can_listen, eventually
+from household import TANDEM, can_listen, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -57,6 +58,86 @@ def test_up_twice(make_household: MakeHousehold) -> None:
     assert again["ok"] is True
     assert again["already_running"] == ["local"]
     assert {agent["name"]: agent["pid"] for agent in again["agents"]} == before
+
+
+def test_two_ups_at_once(make_household: MakeHousehold) -> None:
+    """Two ``up`` typed at the same moment both end well, with one fleet."""
+    household = make_household(PAIR)
+    running = [household.begin("up", "--json") for _ in range(2)]
+    said = [one.end() for one in running]
+    assert [one.status for one in said] == [0, 0], said
+    pids = {json.dumps({agent["name"]: agent["pid"] for agent in one.json["agents"]}) for one in said}
+    assert len(pids) == 1
+    keepers = {row["keeper"] for row in household.tandem("node", "--json").json}
+    assert len(keepers) == 1
+    household.down()
+
+
+def test_down_during_up(make_household: MakeHousehold) -> None:
+    """``down`` while ``up`` still waits wins: ``up`` ends with words, and nothing is left."""
+    household = make_household(fleet_of(f"{GREETER}\nSlow: {{class: fleet_agents.trouble:NeverReady}}"))
+    running = household.begin("up")
+    eventually(lambda: "Greeter" in running.out, "the first agent")
+    household.down()
+    said = running.end()
+    assert said.status == 1
+    assert "Traceback" not in said.text
+    household.assert_nothing_left()
+
+
+def test_down_without_the_fleet_file(make_household: MakeHousehold) -> None:
+    """``down`` and ``status`` work from anywhere, also when the fleet file is gone."""
+    household = make_household(PAIR)
+    household.up()
+    household.fleet.unlink()
+    assert household.tandem("status").status == 0
+    household.down()
+
+
+def test_other_computer(make_household: MakeHousehold) -> None:
+    """A machine whose address is another computer's is not started here, and ``up`` and ``status`` say where it is."""
+    fleet = (
+        "fleet: small\nmachines: {one: {host: '${MAINPC_IP}'}, two: {host: '${PC2_IP}'}}\ngroups:\n"
+        "  a: {machine: one, agents: {Greeter: {class: 'fleet_agents.greeter:Greeter'}}}\n"
+        "  b: {machine: two, agents: {Friend: {class: 'fleet_agents.greeter:Friend'}}}\n"
+    )
+    household = make_household(fleet, PC2_IP="203.0.113.9")
+    said = household.up()
+    assert "one runs here because MAINPC_IP is unset" in said.out
+    assert "two runs on 203.0.113.9: start it there" in said.out
+    status = household.status()
+    assert {machine["name"]: machine["state"] for machine in status["machines"]} == {
+        "one": "up",
+        "two": "remote",
+    }
+    assert [agent["name"] for agent in status["agents"]] == ["Greeter"]
+
+
+def test_interrupted_logs(make_household: MakeHousehold) -> None:
+    """``logs --follow`` shows what is written from now on, until Ctrl-C, which is no error with a traceback."""
+    household = make_household(PAIR)
+    household.up()
+    running = household.begin("logs", "--follow", "keeper", "node")
+    eventually(lambda: running.out, "the first lines")
+    running.interrupt()
+    said = running.end()
+    assert said.status == 130
+    assert "Traceback" not in said.text
+
+
+def test_output_nobody_reads(make_household: MakeHousehold) -> None:
+    """A reader that goes away early (``tandem status | head -1``) ends the command without a complaint."""
+    household = make_household(PAIR)
+    household.up()
+    shell = f"{TANDEM} logs | head -1; {TANDEM} status | true"
+    done = subprocess.run(
+        ["bash", "-c", shell],
+        env=household.environment,
+        capture_output=True,
+        text=True,
+        preexec_fn=household.bear_mark,
+    )
+    assert done.stderr == ""
 
 
 def test_two_fleets_side_by_side(make_household: MakeHousehold) -> None:
