@@ -33,9 +33,8 @@ def household(make_shared_household: MakeHousehold, default_models: None) -> Hou
 @pytest.fixture(scope="module")
 def spoken(household: Household, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A question in the assistant's own voice, with a moment of silence around it."""
-    speech = asyncio.run(synthesize(household, "What is 17 plus 25?"))
     path = tmp_path_factory.mktemp("speech") / "question.wav"
-    path.write_bytes(to_wav(concat([silence(0.5, speech.rate), speech, silence(0.5, speech.rate)])))
+    write_clip(path, asyncio.run(synthesize(household, "What is 17 plus 25?")))
     return path
 
 
@@ -151,6 +150,25 @@ def test_talk_in_any_format(
     assert "42" in said.json["answer"], said.json
 
 
+@pytest.mark.parametrize(
+    ("words", "intent", "answer"),
+    [
+        ("Turn on the lamp.", "device", r"lamp"),
+        ("Play the Beatles.", "device", r"can(no|')t|not able"),
+        ("What is the date today?", "date", r"\d"),
+        ("Set a timer for ten minutes.", "set_timer", r"(10|ten) minutes"),
+        ("Cancel the timer.", "cancel_timer", r"[Cc]ancel"),
+    ],
+)
+def test_spoken_requests(household: Household, tmp_path: Path, words: str, intent: str, answer: str) -> None:
+    """What is said aloud is understood and treated as if it had been typed."""
+    path = tmp_path / "request.wav"
+    write_clip(path, asyncio.run(synthesize(household, words)))
+    said = household.tandem("talk", str(path), "--json")
+    assert said.status == 0, said.text
+    assert (said.json["intent"], bool(re.search(answer, said.json["answer"]))) == (intent, True), said.json
+
+
 def test_trace(household: Household) -> None:
     """``trace`` shows the hops of a turn on both machines."""
     turn = household.tandem("ask", "--json", "remember that the garage code is 1234").json["turn"]
@@ -175,6 +193,12 @@ def test_down(household: Household) -> None:
 
 def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)  # the household's TZ is UTC
+
+
+def write_clip(path: Path, speech: Audio) -> None:
+    """As a WAV with half a second of silence before and after."""
+    pause = silence(0.5, speech.rate)
+    path.write_bytes(to_wav(concat([pause, speech, pause])))
 
 
 async def synthesize(household: Household, text: str) -> Audio:
