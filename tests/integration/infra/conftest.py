@@ -61,6 +61,20 @@ async def wait_until(condition: Callable[[], object], within_s: float = 60.0) ->
             await asyncio.sleep(0.02)
 
 
+async def flushed(client: Client) -> None:
+    """Return once the server has processed everything ``client`` sent before.
+
+    Twice, because nats-py's flush sends its PING ahead of what is still in its buffer.
+    """
+    await client.flush()
+    await client.flush()
+
+
+@pytest.fixture
+def settle() -> Callable[[Client], Awaitable[None]]:
+    return flushed
+
+
 def listening_addresses(pid: int) -> list[str]:
     """Hexadecimal ``address:port`` of every TCP socket process ``pid`` listens on (proc(5), /proc/net/tcp)."""
     links = (os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))

@@ -107,13 +107,13 @@ async def test_a_revocation_missed_while_away_is_learned_on_return(mainpc, event
             beta.verifier.verify(alpha.identity.token(PEER), PEER)
 
 
-async def test_nobody_but_the_authority_can_revoke(mainpc, eventually) -> None:
+async def test_nobody_but_the_authority_can_revoke(mainpc, eventually, settle) -> None:
     """A forged announcement, even from the node's own connection, revokes nothing; a true one after it does."""
     async with running(mainpc, "Alpha", "Beta") as (desk, (alpha, beta)):
         node = await mainpc.nats()
         await node.publish("epoch.mainpc", mainpc.machine.issue("x").credential.encode())
         await node.publish("epoch.mainpc", b"\xff junk")
-        await node.flush()
+        await settle(node)
         await desk.revoke("Other@mainpc")
         await eventually(lambda: beta.revoked)
         assert beta.revoked == ["Other@mainpc"]

@@ -43,7 +43,7 @@ async def test_events_reach_the_other_machine_in_both_directions(pair, eventuall
     assert await stored(leaf, "EVENTS_LOCAL") == [b"p%d" % n for n in range(20)]
 
 
-async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually) -> None:
+async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually, settle) -> None:
     """Even pc2's node, which may say anything at home, cannot put words in mainpc's mouth across the link."""
     speaking, listening = await pair.leaf.nats(), await pair.hub.nats()
     heard: list[str] = []
@@ -53,7 +53,7 @@ async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually) -> None
 
     for subjects in ("event.>", "errors.>", "presence.>", "epoch.*", "$KV.>"):
         await listening.subscribe(subjects, cb=note)
-    await listening.flush()
+    await settle(listening)
     true = ["event.pc2.x", "errors.pc2.A.info", "epoch.pc2"]
     forged = ["event.mainpc.x", "errors.mainpc.A.info", "epoch.mainpc", "$KV.leases_mainpc.A"]
 
@@ -61,7 +61,7 @@ async def test_a_leaf_cannot_speak_for_another_machine(pair, eventually) -> None
         # Interest in a subject crosses the link on its own time, hence again and again.
         for subject in (*forged, *true):
             await speaking.publish(subject, b"")
-        await speaking.flush()
+        await settle(speaking)
         return set(true) <= set(heard)
 
     await eventually(all_true_ones_came)
@@ -86,7 +86,7 @@ async def test_a_leaf_cannot_change_the_hubs_streams(pair) -> None:
     assert (await hub.jetstream().account_info()).streams == 1
 
 
-async def test_a_revocation_crosses_the_link_both_ways(pair, eventually) -> None:
+async def test_a_revocation_crosses_the_link_both_ways(pair, eventually, settle) -> None:
     """What a node announces on its epoch subject is heard by agents of the other machine."""
     for here, there in ((pair.hub, pair.leaf), (pair.leaf, pair.hub)):
         node, agent = await here.nats(), await there.nats("Alpha")
@@ -96,11 +96,11 @@ async def test_a_revocation_crosses_the_link_both_ways(pair, eventually) -> None
             heard.append(message.data)
 
         await agent.subscribe("epoch.*", cb=note)
-        await agent.flush()
+        await settle(agent)
 
         async def arrived(here=here, node=node, heard: list[bytes] = heard) -> bool:
             await node.publish(f"epoch.{here.name}", b"A@mainpc 1")
-            await node.flush()
+            await settle(node)
             return bool(heard)
 
         await eventually(arrived)

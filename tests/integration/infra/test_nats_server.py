@@ -90,7 +90,7 @@ async def test_nothing_listens_in_the_clear_or_beyond_loopback(mainpc, listeners
         "$SYS.REQ.SERVER.PING",
     ],
 )
-async def test_an_agent_cannot_say_what_is_not_its_own(mainpc, eventually, subject: str) -> None:
+async def test_an_agent_cannot_say_what_is_not_its_own(mainpc, eventually, subject: str, settle) -> None:
     """Publishing in another's name, or what belongs to the node, is a permissions violation and reaches nobody."""
     node, alpha = await mainpc.nats(), await mainpc.nats("Alpha")
     heard: list[str] = []
@@ -100,7 +100,7 @@ async def test_an_agent_cannot_say_what_is_not_its_own(mainpc, eventually, subje
 
     await node.subscribe(subject, cb=listen)
     await node.subscribe("event.mainpc.after", cb=listen)
-    await node.flush()
+    await settle(node)
     await alpha.publish(subject, b"x")
     await alpha.publish("event.mainpc.after", b"x")
     await eventually(lambda: "event.mainpc.after" in heard and mainpc.errors)
@@ -173,7 +173,7 @@ async def test_acknowledged_messages_survive_sigkill(mainpc, eventually) -> None
     assert found[: len(acknowledged)] == acknowledged
 
 
-async def test_an_agent_is_added_without_a_restart(mainpc) -> None:
+async def test_an_agent_is_added_without_a_restart(mainpc, settle) -> None:
     """A reload lets a new agent in and an abandoned one out, while a connected one keeps its connection."""
     alpha = await mainpc.nats("Alpha")
     started = (await nats_state(mainpc.specs()["nats"].probe)).start
@@ -189,7 +189,7 @@ async def test_an_agent_is_added_without_a_restart(mainpc) -> None:
     await reload(mainpc.specs()["nats"], pid)
     gamma = await mainpc.nats("Gamma")
     await gamma.publish("errors.mainpc.Gamma.info", b"")
-    await gamma.flush()
+    await settle(gamma)
     assert alpha.is_connected and not mainpc.errors
     access = nats_access(mainpc.machine, mainpc.ports, "Beta")
     with pytest.raises(nats.errors.Error):
