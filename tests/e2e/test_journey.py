@@ -89,9 +89,10 @@ def test_sums(household: Household, question: str, answer: str) -> None:
 
 
 def test_facts(household: Household) -> None:
-    """What is to be remembered is recalled in another conversation."""
+    """What is to be remembered is recalled in another conversation; what was never said is not made up."""
     household.ask("remember that the boiler code is 4711")
     assert "4711" in household.ask("what is the boiler code?", "--session", "another")
+    assert "4711" not in household.ask("what is the alarm code?", "--session", "third")
 
 
 def test_timers(household: Household) -> None:
