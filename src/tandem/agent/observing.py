@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tandem.core.errors import PermissionDenied
 from tandem.core.health import Issue
-from tandem.errors import ErrorReport
+from tandem.errors import ErrorReport, Receipt
 
 
 class ErrorSource(Protocol):
@@ -23,12 +23,19 @@ class ErrorSource(Protocol):
 class Observation:
     """Every error report of the fleet, and who leans on whom.
 
-    ``needs`` is identity to identities, as the fleet file said when this agent started.
+    ``needs`` is identity to identities, as the fleet file said when this agent started. ``relay`` puts a report about
+    somebody else on the bus, as it came from a bus of another kind.
     """
 
-    def __init__(self, needs: Mapping[str, list[str]], errors: ErrorSource):
+    def __init__(
+        self,
+        needs: Mapping[str, list[str]],
+        errors: ErrorSource,
+        relay: Callable[[ErrorReport], Receipt],
+    ):
         self.needs = needs
         self.errors = errors
+        self.relay = relay
 
 
 def not_an_observer() -> Observation:

@@ -31,6 +31,7 @@ from tandem.core.health import Issue
 from tandem.core.ids import AgentId
 from tandem.core.paths import private_dir
 from tandem.errors import ErrorClient
+from tandem.errors.legacy import BRIDGE
 from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
 from tandem.security import Identity, Verifier, forbid_dumps
@@ -42,6 +43,9 @@ DRAIN_S = 5.0
 
 ERROR_SPOOL = ".errors"
 """Where an agent's reports wait, within its state directory."""
+
+RELAY_SPOOL = ".relayed"
+"""Where reports wait that an observer passes on for others."""
 
 log = logging.getLogger("tandem.agent")
 
@@ -87,6 +91,7 @@ class AgentProcess:
         events, cache = EventLink(spec.nats, spec.name), CacheLink(spec.cache)
         state_dir = private_dir(Path(spec.state_dir))
         errors = ErrorClient(self._id, state_dir / ERROR_SPOOL, None if spec.nats is None else events.publisher)
+        relay = ErrorClient(AgentId.of(BRIDGE, spec.machine), state_dir / RELAY_SPOOL, events.publisher)
         observer = CallObserver(metrics, spec.name, spec.machine, errors.report)
         peers = self._peers(registry, observer)
         own_log = logging.getLogger(f"agent.{spec.name}")
@@ -102,7 +107,9 @@ class AgentProcess:
             cache=cache.client,
             directory=_no_directory if registry is None else registry.list,
             report=errors.report,
-            observe=not_an_observer if spec.dependencies is None else partial(_observe, spec.dependencies, events),
+            observe=not_an_observer
+            if spec.dependencies is None
+            else partial(_observe, spec.dependencies, events, relay),
         )
         issues = partial(_issues_of, events, errors)
         runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
@@ -111,6 +118,8 @@ class AgentProcess:
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:
             errors.start()
+            if spec.dependencies is not None:
+                relay.start()
             await self._listen(server)
             if await self._start_unless_stopped(runtime, events):
                 self._notifier.health(await runtime.health())
@@ -127,6 +136,7 @@ class AgentProcess:
             await server.close()
             await peers.close()
             await errors.close()
+            await relay.close()
             await events.close()
             await cache.close()
             if registry is not None:
@@ -178,8 +188,8 @@ def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
     return [issue for link in links for issue in link.issues()]
 
 
-def _observe(dependencies: dict[str, list[str]], events: EventLink) -> Observation:
-    return Observation(dependencies, events.feed())
+def _observe(dependencies: dict[str, list[str]], events: EventLink, relay: ErrorClient) -> Observation:
+    return Observation(dependencies, events.feed(), relay.submit)
 
 
 async def _no_directory() -> list[Lease]:

@@ -200,6 +200,7 @@ class Fleet:
             observe=lambda: Observation(
                 self._needs,
                 _ReportedErrors(self._reported, functools.partial(self._followers.__setitem__, member.name)),
+                self._accept,
             ),
         )
         runtime = Runtime(agent, context, make_settings(member.cls, member.settings))
@@ -222,8 +223,10 @@ class Fleet:
         *,
         durable: bool = False,
     ) -> Receipt:
+        return self._accept(make_report(origin, understand(error_type, message, severity, context)))
+
+    def _accept(self, report: ErrorReport) -> Receipt:
         # Through the wire's form, so that a test sees what a consumer would see.
-        report = make_report(origin, understand(error_type, message, severity, context))
         received = msgspec.json.decode(msgspec.json.encode(report), type=ErrorReport)
         self._reported.append(received)
         for name, handle in self._followers.items():

@@ -134,6 +134,30 @@ def replay(since: Since = "7d", json: JsonFlag = False) -> None:
 
 
 @app.command()
+def migrate(
+    phase: Annotated[str, typer.Option("--phase", help="dual, nats-only or off.")],
+    json: JsonFlag = False,
+) -> None:
+    """Move an old ZeroMQ error bus out, phase by phase: dual serves it, nats-only still hears it, off closes its port.
+
+    An error that comes on both buses counts once.
+
+    Example: tandem errors migrate --phase nats-only
+    """
+    from tandem.cli.fleet_file import print_json
+    from tandem.core.errors import InvalidArguments
+    from tandem.errors.legacy import Phase
+
+    if phase not in set(Phase):
+        raise InvalidArguments(f"{phase!r} is no phase", hint="dual, nats-only or off")
+    before = _ask(lambda hub: hub.migrate_errors(Phase(phase)))
+    if json:
+        print_json({"before": before, "now": phase})
+    else:
+        typer.echo(f"The old error bus was in phase {before} and is now in {phase}.")
+
+
+@app.command()
 def tail(
     since: Since = "15m",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes.")] = False,

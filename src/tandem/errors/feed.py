@@ -15,13 +15,14 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
+from tandem.errors.legacy import BRIDGE
 from tandem.errors.report import ErrorReport
 from tandem.events import ERRORS, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.streams import dead_letter_subject
 
 ALL = f"{ERRORS.prefix}.>"
 NODE = "node"
-"""The one reporter that may speak of others on its machine."""
+"""A reporter that may speak of others on its machine; the other one is the bridge to an old bus."""
 
 FETCH = 64
 FETCH_TIMEOUT_S = 5.0
@@ -45,7 +46,7 @@ def reports_in(subject: str, data: bytes) -> list[ErrorReport]:
     except msgspec.MsgspecError as error:
         raise Rejected(f"not a list of error reports: {error}") from error
     for report in reports:
-        if report.machine != machine or agent not in (report.agent, NODE):
+        if report.machine != machine or agent not in (report.agent, NODE, BRIDGE):
             raise Rejected(f"{agent}@{machine} reports in the name of {report.origin}")
     return reports
 

@@ -2,6 +2,7 @@
 
 contract   what its agents answer
 incidents  the agent class that runs the incident desk
+bridge     an old ZeroMQ error bus
 routes     addresses of alerts, with their secrets filled in
 """
 

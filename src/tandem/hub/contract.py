@@ -6,6 +6,7 @@ from typing import Protocol
 
 from tandem.agent import action, contract
 from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.errors.legacy import Phase
 
 HUB = "ObservabilityHub"
 
@@ -52,4 +53,9 @@ class Incidents(Protocol):
     @action(idempotent=True)
     async def replay_errors(self, seconds: float = 604_800.0) -> int:
         """Count reports of the last ``seconds`` that are stored in the stream and were not counted; returns how many."""
+        ...
+
+    @action(idempotent=True)
+    async def migrate_errors(self, phase: Phase) -> Phase:
+        """Let the old error bus enter this phase; returns the one it was in."""
         ...

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from tandem.agent import Agent, Event, Issue, action, current_principal, every, on
 from tandem.core import clock
-from tandem.core.errors import InvalidArguments, TandemError, Unreachable
+from tandem.core.errors import InvalidArguments, TandemError, Unavailable, Unreachable
 from tandem.errors.desk import (
     QUIET_S,
     ErrorStats,
@@ -23,8 +23,10 @@ from tandem.errors.desk import (
 )
 from tandem.errors.escalate import Policy
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
+from tandem.errors.legacy import Phase
 from tandem.errors.notify import send
 from tandem.errors.report import ErrorReport
+from tandem.hub.bridge import LegacyBridge, LegacyBus
 from tandem.hub.routes import with_secrets
 
 TICK_S = 5.0
@@ -45,10 +47,14 @@ class IncidentHub(Agent):
     """
 
     class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-        """``rules`` replace the default flood rules. An incident without an error for ``quiet_minutes`` is over."""
+        """``rules`` replace the default flood rules. An incident without an error for ``quiet_minutes`` is over.
+
+        ``legacy`` is an old ZeroMQ error bus that is still in use.
+        """
 
         rules: tuple[FloodRule, ...] = DEFAULT_RULES
         alerts: Policy = Policy()
+        legacy: LegacyBus | None = None
         quiet_minutes: Annotated[float, Meta(gt=0, le=10_080)] = QUIET_S / 60
 
     settings: Settings
@@ -65,9 +71,17 @@ class IncidentHub(Agent):
             self.settings.quiet_minutes * 60,
         )
         await self._desk.open()
+        legacy = self.settings.legacy
+        self._bridge = (
+            None if legacy is None else LegacyBridge(legacy, self.machine, self.state_dir, seen.relay)
+        )
+        if self._bridge is not None:
+            await self._bridge.start()
         await self._feed.follow(self._count)
 
     async def stop(self) -> None:
+        if self._bridge is not None:
+            await self._bridge.close()
         await self._desk.close()
 
     async def check(self) -> Iterable[Issue]:
@@ -140,7 +154,20 @@ class IncidentHub(Agent):
             fresh += await self._desk.take(reports)
         return fresh
 
+    @action(idempotent=True)
+    async def migrate_errors(self, phase: Phase) -> Phase:
+        """Let the old error bus enter this phase; returns the one it was in."""
+        if self._bridge is None:
+            raise Unavailable(
+                "this hub knows no old error bus", hint="give it `legacy: {port: …}` in its settings"
+            )
+        before = self._bridge.phase
+        await self._bridge.migrate(phase)
+        return before
+
     async def _count(self, reports: list[ErrorReport]) -> None:
+        if self._bridge is not None:
+            await self._bridge.on_new(reports)
         await self._desk.take(reports)
 
     async def _decide(self, name: str, verb: Verb, note: str, until: float | None = None) -> IncidentView:

@@ -15,6 +15,8 @@ from tandem.core.errors import ConfigError
 
 EVENT_STREAM = "EVENTS_ALL"
 HUB_BUCKET = "hub"
+BRIDGE = "bridge"
+"""In whose name a hub passes on what an old error bus says of others."""
 EPOCH_SUBJECTS = "epoch.*"
 """The node of ``<machine>`` announces revocations on ``epoch.<machine>``."""
 MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch", "renew")
@@ -71,7 +73,7 @@ def observer_subjects(agent: str, machine: str) -> SubjectRules:
         "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>", "CONSUMER.INFO.>", "CONSUMER.MSG.NEXT.>",
     )  # fmt: skip
     return SubjectRules(
-        publish=(*own.publish, *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", f"$KV.{HUB_BUCKET}.>"),
+        publish=(*own.publish, f"errors.{machine}.{BRIDGE}.>", *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", f"$KV.{HUB_BUCKET}.>"),
         subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "$KV.>"),
     )
 
