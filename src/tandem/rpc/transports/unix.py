@@ -21,8 +21,13 @@ from tandem.rpc.envelope import FRAME_LIMIT
 _HEADER = Layout("<I")
 _HEADER_SIZE = _HEADER.size
 _CREDENTIALS = Layout("3i")  # struct ucred: pid, uid, gid (unix(7))
-WRITE_HIGH_WATER = 1024 * 1024
-"""Unsent bytes above which a channel counts as congested; sixteen chunks of a bulk stream."""
+WRITE_HIGH_WATER = 1024
+"""Bytes that may wait on top of what the kernel has taken; more, and the channel is congested. uvloop also writes at
+once, instead of at the end of its turn, only what exceeds this."""
+
+BURST_FRAMES = 24
+"""Frames gathered into one system call at most: the other side should begin with the first answers of a large batch
+while we work on the last."""
 
 LINGER_S = 2.0
 """Time for last frames to leave towards somebody who does not read."""
@@ -74,6 +79,8 @@ class UnixChannel(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._outgoing.append(_HEADER.pack(len(frame)))
         self._outgoing.append(frame)
+        if len(self._outgoing) >= 2 * BURST_FRAMES:
+            self._flush()
 
     async def wait(self) -> None:
         await self._gate.wait()
