@@ -30,7 +30,7 @@ from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
 from tandem.core.paths import private_dir
-from tandem.errors import ErrorClient
+from tandem.errors import ErrorClient, Receipt
 from tandem.errors.legacy import BRIDGE
 from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
@@ -92,7 +92,8 @@ class AgentProcess:
         state_dir = private_dir(Path(spec.state_dir))
         errors = ErrorClient(self._id, state_dir / ERROR_SPOOL, None if spec.nats is None else events.publisher)
         relay = ErrorClient(AgentId.of(BRIDGE, spec.machine), state_dir / RELAY_SPOOL, events.publisher)
-        observer = CallObserver(metrics, spec.name, spec.machine, errors.report)
+        report = errors.report if spec.error_bus else _unreported
+        observer = CallObserver(metrics, spec.name, spec.machine, report)
         peers = self._peers(registry, observer)
         own_log = logging.getLogger(f"agent.{spec.name}")
         context = AgentContext(
@@ -102,11 +103,11 @@ class AgentProcess:
             state_dir=state_dir,
             log=own_log,
             peers=PeerProxies(peers),
-            background=Background(own_log, errors.report),
+            background=Background(own_log, report),
             publish=events.publish,
             cache=cache.client,
             directory=_no_directory if registry is None else registry.list,
-            report=errors.report,
+            report=report,
             observe=not_an_observer
             if spec.dependencies is None
             else partial(_observe, spec.dependencies, events, relay),
@@ -186,6 +187,10 @@ class AgentProcess:
 
 def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
     return [issue for link in links for issue in link.issues()]
+
+
+def _unreported(*_error: object, **_more: object) -> Receipt:
+    return Receipt("", False)
 
 
 def _observe(dependencies: dict[str, list[str]], events: EventLink, relay: ErrorClient) -> Observation:

@@ -44,6 +44,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Agent name to the machines that run one."""
     dependencies: dict[str, list[str]] | None = None
     """Identity of every agent to those it needs and wants; only an observer is told."""
+    error_bus: bool = True
+    """Whether its errors are reported; otherwise they are in its log only."""
     log_level: str = "INFO"
     environment: dict[str, str] = {}
     """Set in the agent's process, from the fleet file's ``env:``."""

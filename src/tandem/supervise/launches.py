@@ -122,6 +122,7 @@ class Launches:
             control=valkey_access(self._machine, self._dirs, "control", config.name),
             cache=valkey_access(self._machine, self._dirs, "cache", config.name),
             directory=self.fleet.directory(),
+            error_bus=config.error_bus,
             dependencies=self._dependencies() if config.observer else None,
             environment=config.env,
         )
