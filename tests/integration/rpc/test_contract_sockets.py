@@ -12,7 +12,11 @@ from rpc_contract import RpcContract
 from rpc_contract_failures import RpcFailureContract
 from rpc_rig import Rig, UnixTransport, ZmqTransport
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # Its successor is a hook that would apply to every other test of the session as well.
+    pytest.mark.filterwarnings('ignore:Overriding the "event_loop_policy" fixture:DeprecationWarning'),
+]
 
 
 @pytest.fixture(params=[asyncio.DefaultEventLoopPolicy, uvloop.EventLoopPolicy], ids=["asyncio", "uvloop"])
