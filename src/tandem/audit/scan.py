@@ -58,8 +58,11 @@ class Audit(Struct):
     seconds: float
 
 
-def audit(options: Options) -> Audit:
-    """Audit a tree. Raises :class:`ConfigError` when there is no such tree or its settings are wrong."""
+def audit(options: Options, memory: caching.Cache | None = None) -> Audit:
+    """Audit a tree. With ``memory`` what is known is taken from there and kept there, and nothing is kept on disk.
+
+    Raises :class:`ConfigError` when there is no such tree or its settings are wrong.
+    """
     started, started_ns = time.monotonic(), time.time_ns()
     if not options.root.exists():
         raise ConfigError(f"there is no {options.root}")
@@ -67,7 +70,8 @@ def audit(options: Options) -> Audit:
     settings = read_settings(base)
     found = walk(options.root, (*settings.exclude, *options.exclude))
     file = caching.cache_file(options.root)
-    known = caching.load(file) if options.cache else caching.Cache(caching.code_version())
+    on_disk = options.cache and memory is None
+    known = memory or (caching.load(file) if on_disk else caching.Cache(caching.code_version()))
     records = {entry.path: record for entry in found.entries if (record := known.lookup(entry)) is not None}
     reused = len(records)
     notices: list[str] = []
@@ -76,8 +80,10 @@ def audit(options: Options) -> Audit:
     unlinted = any(record.kind is Kind.PYTHON and not record.linted for record in records.values())
     with _paused_collector():
         _examine_all(base, changed, records, found.skipped, notices, options)
-        if options.cache and (changed or unlinted or len(records) != len(known.records)):
+        if on_disk and (changed or unlinted or len(records) != len(known.records)):
             caching.store(file, records, started_ns)
+        if memory is not None:
+            memory.records = records
         project = _project(base, found.others, records, settings, options.configs)
         findings = sorted(_findings(project, records, options.rules), key=lambda item: item.order)
     lines = sum(record.module.lines for record in records.values() if record.module is not None)

@@ -280,6 +280,29 @@ def test_health_answer_by_condition(tmp_path: Path) -> None:
     assert agent.health_check()["status"] == "unhealthy"
 
 
+def test_health_answer_of_a_web_route_is_only_suggested(tmp_path: Path) -> None:
+    """What a load balancer may look for is not changed without asking."""
+    put(tmp_path, a='def make(app):\n    @app.get("/health")\n    def health():\n        return {"status": "ok"}\n')
+    found = mend(tmp_path, "health-dialect")
+    assert found.changes == []
+    assert '"status": "healthy"' in proposed(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'from time import time\nclass A:\n    def health_check(self):\n        return {"status": "ok", "at": time()}\n',
+        'class A:\n    def health_check(self, time):\n        return {"status": "ok", "at": time}\n',
+        'import my_clock as time\nclass A:\n    def health_check(self):\n        return {"status": "ok"}\n',
+    ],
+    ids=["function", "parameter", "alias"],
+)
+def test_needed_import_never_hides_another_meaning(tmp_path: Path, text: str) -> None:
+    """Where a name is taken, the change that would need it is left out."""
+    put(tmp_path, a=text)
+    assert mend(tmp_path, "health-dialect").changes == []
+
+
 # --- errors ---
 
 BUS = """

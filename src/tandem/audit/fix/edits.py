@@ -5,6 +5,7 @@ Built on libcst, which keeps every space and comment that a change does not touc
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,6 +69,41 @@ def followed_by(*statements: str) -> Edit:
     return lambda updated: cst.FlattenSentinel([updated, *added])
 
 
+class NameTaken(Exception):
+    """The import a change needs would hide, or be hidden by, another meaning of the same name."""
+
+
+def bound_otherwise(text: str, module: str, name: str | None) -> str:
+    """The name that ``import module`` or ``from module import name`` binds, if ``text`` binds it to anything else."""
+    local = name or module.partition(".")[0]
+    for node in ast.walk(ast.parse(text)):
+        found: list[str] = []
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found = [node.id]
+        elif isinstance(node, ast.arg):
+            found = [node.arg]
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found = [node.name]
+        elif isinstance(node, ast.Import):
+            found = [alias.asname for alias in node.names if alias.asname]
+            found += [
+                local
+                for alias in node.names
+                if name and alias.name.partition(".")[0] == local and not alias.asname
+            ]
+        elif isinstance(node, ast.ImportFrom):
+            found = [
+                alias.asname or alias.name
+                for alias in node.names
+                if (node.module, alias.name) != (module, name)
+            ]
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found = [node.name]
+        if local in found:
+            return local
+    return ""
+
+
 class Tree:
     """A parsed file with the place of every node."""
 
@@ -90,8 +126,14 @@ class Tree:
         return end.line, end.column
 
     def need(self, module: str, name: str | None = None) -> None:
-        """Import ``module``, or ``name`` from it, unless the file does so already."""
+        """Import ``module``, or ``name`` from it, unless the file does so already.
+
+        Raises :class:`NameTaken` when the file uses that name for something else anywhere.
+        """
         if (module, name) not in self.imports:
+            taken = bound_otherwise(self.module.code, module, name)
+            if taken:
+                raise NameTaken(taken)
             self.imports.append((module, name))
 
     def code(self, node: cst.CSTNode) -> str:

@@ -39,11 +39,27 @@ def mend(patient: Patient, suggest: bool) -> str:
     seen = collect(tree, cst.Dict)
     edits: dict[cst.CSTNode, Edit] = {}
     for node in seen.found:
-        if isinstance(node, cst.Dict) and tree.place(node) in patient.places:
+        if (
+            isinstance(node, cst.Dict)
+            and tree.place(node) in patient.places
+            and (suggest or not _for_the_web(seen, node))
+        ):
             new = _form(tree, seen, node, patient, suggest)
             if new is not None:
                 edits[node] = becomes(new)
     return tree.apply(edits)
+
+
+def _for_the_web(seen: Collector, node: cst.Dict) -> bool:
+    """The answer of a route: load balancers and the like, outside the tree, may look for its very words."""
+    function = seen.above(node, cst.FunctionDef)
+    return isinstance(function, cst.FunctionDef) and any(
+        isinstance(item.decorator, cst.Call)
+        and item.decorator.args
+        and isinstance(item.decorator.args[0].value, cst.SimpleString)
+        and item.decorator.args[0].value.raw_value.startswith("/")
+        for item in function.decorators
+    )
 
 
 def _form(tree: Tree, seen: Collector, node: cst.Dict, patient: Patient, suggest: bool) -> cst.Dict | None:

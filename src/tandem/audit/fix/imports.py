@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import libcst as cst
 import msgspec
@@ -10,17 +12,25 @@ from msgspec import Struct
 
 from tandem.audit.fix.edits import Edit, Patient, Tree, collect
 from tandem.audit.linter import find_ruff
+from tandem.audit.model import Finding, Severity
+from tandem.audit.scan import Audit
+from tandem.audit.source import is_test_path
 from tandem.core.errors import Unavailable
 
 
+class _Fix(Struct):
+    applicability: str
+
+
 class _Hit(Struct):
+    filename: str
     message: str
     location: dict[str, int]
-    fix: dict[str, object] | None = None
+    fix: _Fix | None = None
 
 
-def unused(text: str, path: str) -> set[tuple[int, str]]:
-    """(line, imported name) of every import that nothing uses and whose removal ruff calls safe.
+def find(result: Audit) -> Iterator[Finding]:
+    """Every import of the tree that nothing uses and whose removal ruff calls safe; the message is the imported name.
 
     Raises :class:`Unavailable` without a ruff.
     """
@@ -31,24 +41,26 @@ def unused(text: str, path: str) -> set[tuple[int, str]]:
             hint="pip install 'tandem-fleet[audit]'",
         )
     done = subprocess.run(
-        [ruff, "check", "--isolated", "--no-cache", "--select", "F401", "--output-format", "json", "--quiet", "--stdin-filename", path, "-"],
-        input=text.encode(), capture_output=True, check=False,
+        [ruff, "check", "--isolated", "--no-cache", "--select", "F401", "--output-format", "json", "--quiet", "."],
+        cwd=result.root, capture_output=True, check=False,
     )  # fmt: skip
     if done.returncode not in (0, 1):
-        return set()
-    hits = msgspec.json.decode(done.stdout or b"[]", type=list[_Hit])
-    return {
-        (hit.location["row"], hit.message.partition("`")[2].partition("`")[0])
-        for hit in hits
-        if hit.fix is not None and hit.fix.get("applicability") == "safe"
-    }
+        raise Unavailable(f"unused imports are not looked for: ruff ended with status {done.returncode}")
+    for hit in msgspec.json.decode(done.stdout or b"[]", type=list[_Hit]):
+        path = Path(hit.filename).relative_to(result.root.absolute()).as_posix()
+        facts = result.project.modules.get(path)
+        usual = hit.fix is not None and hit.fix.applicability == "safe" and not path.endswith("__init__.py")
+        if usual and facts is not None and facts.compiles and not is_test_path(path):
+            name = hit.message.partition("`")[2].partition("`")[0]
+            yield Finding(
+                rule="unused-import", path=path, line=hit.location["row"], column=hit.location["column"], message=name,
+                severity=Severity.NOTE, fixable=True,
+            )  # fmt: skip
 
 
 def mend(patient: Patient, suggest: bool) -> str:
     """Remove the unused imports of ``patient``; those with effects of their own only as a suggestion."""
-    if patient.path.endswith("__init__.py"):
-        return patient.text
-    hits = unused(patient.text, patient.path)
+    hits = {(finding.line, finding.message) for finding in patient.findings}
     tree = Tree(patient.text)
     wanted = _used_elsewhere(patient)
     edits: dict[cst.CSTNode, Edit] = {}

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import libcst as cst
 from msgspec import Struct
 
+from tandem.audit.cache import Cache, code_version
 from tandem.audit.fix import addresses, errors, health, imports, logs, sockets, syntax, timeouts
-from tandem.audit.fix.edits import Mend, Patient
+from tandem.audit.fix.edits import Mend, NameTaken, Patient
 from tandem.audit.fix.patch import Change
 from tandem.audit.fix.workspace import Text, copy_tree, read
 from tandem.audit.model import Finding
+from tandem.audit.rules.catalogue import BY_ID
 from tandem.audit.scan import Audit, Options, audit, read_settings
-from tandem.audit.source import is_test_path
 from tandem.audit.walk import walk
 from tandem.core.errors import ConfigError, Unavailable
 
 
 class Fixer(Struct, frozen=True):
-    """A mend and the rule whose findings it answers; ``everywhere``: it looks at every file, finding or not."""
+    """A mend and the rule whose findings it answers; ``find`` looks for them where no rule of the audit does."""
 
     rule: str
     mend: Mend
-    everywhere: bool = False
+    find: Callable[[Audit], Iterable[Finding]] | None = None
 
 
 def fixers(*, bus_only: bool = False) -> tuple[Fixer, ...]:
@@ -39,7 +40,7 @@ def fixers(*, bus_only: bool = False) -> tuple[Fixer, ...]:
         Fixer("health-dialect", health.mend),
         Fixer("log-without-rotation", logs.mend),
         Fixer("hardcoded-address", addresses.mend),
-        Fixer("unused-import", imports.mend, everywhere=True),
+        Fixer("unused-import", imports.mend, imports.find),
     )
 
 
@@ -92,31 +93,33 @@ def _changes(done: dict[str, list[str]], before: dict[str, Text], copy: Path) ->
     return found
 
 
+_ROUNDS = 5
+"""One mend can make room for another (an import that only served what is gone); more rounds than this find nothing."""
+
+
 def _work(copy: Path, chosen: list[Fixer], notices: list[str], *, suggest: bool) -> dict[str, list[str]]:
-    """Apply the fixers to the copy; returns path → rules that changed it."""
+    """Apply the fixers to the copy until nothing changes; returns path → rules that changed it."""
     done: dict[str, list[str]] = defaultdict(list)
-    for fixer in chosen:
-        result = audit(Options(root=copy, rules=frozenset({fixer.rule}) - {"unused-import"}, cache=False))
-        for path, findings in _patients(result, fixer).items():
+    memory = Cache(code_version())
+    for _ in range(1 if suggest else _ROUNDS):
+        before = sum(map(len, done.values()))
+        for fixer in chosen:
+            result = audit(Options(root=copy, rules=frozenset({fixer.rule} & BY_ID.keys())), memory)
             try:
-                if _mend(copy, path, findings, result, fixer, suggest):
-                    done[path].append(fixer.rule)
+                for path, findings in _patients(result, fixer).items():
+                    if _mend(copy, path, findings, result, fixer, suggest):
+                        done[path].append(fixer.rule)
             except Unavailable as error:
                 notices.append(str(error))
-                break
+        if sum(map(len, done.values())) == before:
+            break
     return done
 
 
 def _patients(result: Audit, fixer: Fixer) -> dict[str, list[Finding]]:
-    if fixer.everywhere:
-        compiling = [
-            path
-            for path, facts in result.project.modules.items()
-            if facts.compiles and not is_test_path(path)
-        ]
-        return {path: [] for path in compiling}
+    """Path → the findings a fixer may act on."""
     by_path: dict[str, list[Finding]] = defaultdict(list)
-    for finding in result.findings:
+    for finding in fixer.find(result) if fixer.find is not None else result.findings:
         if finding.path in result.project.modules and (finding.fixable or finding.rule == "syntax-error"):
             by_path[finding.path].append(finding)
     return by_path
@@ -128,7 +131,7 @@ def _mend(copy: Path, path: str, findings: list[Finding], result: Audit, fixer: 
     try:
         after = fixer.mend(Patient(path, before.text, tuple(findings), result.project), suggest)
         encoded = before.encode(after)
-    except (cst.ParserSyntaxError, cst.CSTValidationError, UnicodeEncodeError, RecursionError):
+    except (NameTaken, cst.ParserSyntaxError, cst.CSTValidationError, UnicodeEncodeError, RecursionError):
         return False
     if after == before.text or syntax.failure(after) is not None:
         return False
