@@ -7,18 +7,15 @@ copies of other machines' leases.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import msgspec
-from redis import exceptions
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from tandem.core.access import ValkeyAccess
-from tandem.core.errors import PermissionDenied, TandemError, Unavailable, Unreachable
+from tandem.core.errors import TandemError
 from tandem.registry.lease import KEY_PREFIX, LEASE_TTL_S, Change, Lease, mirrored_key, own_key
+from tandem.registry.resp import Client
 
 ANSWER_S = 2.0
 """How long one command may take: a local server answers in well under a millisecond or is in trouble."""
@@ -32,12 +29,9 @@ if held and ok and lease.instance ~= ARGV[1] then return 0 end
 _REFRESH = _IS_OURS + "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
 _DELETE = _IS_OURS + "return redis.call('DEL', KEYS[1])"
 
-_LOGIN_REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError)
-
 # Spelled once, because inside the class ``list`` is the method.
 Leases = list[Lease]
 _Names = list[str]
-_T = TypeVar("_T")
 _decoder = msgspec.json.Decoder(Lease)
 
 
@@ -49,26 +43,15 @@ class Registry:
     """
 
     def __init__(self, access: ValkeyAccess, *, ttl_s: float = LEASE_TTL_S) -> None:
-        self._access = access
         self._ttl_ms = int(ttl_s * 1000)
-        self._redis = Redis(
-            unix_socket_path=access.socket,
-            username=access.username or None,
-            password=access.password or None,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=ANSWER_S,
-            # One repetition finds a connection that a restarted server closed; waiting is the caller's business.
-            retry=Retry(NoBackoff(), 1),
-            # Naming the library to the server would make every process look its version up in package metadata.
-            driver_info=None,
-        )
+        self._valkey = Client(access, ANSWER_S)
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._valkey.close()
 
     async def put(self, lease: Lease) -> None:
         """Give the name to this instance, whoever held it."""
-        await self._ask(lambda: self._redis.set(own_key(lease.agent), _encode(lease), px=self._ttl_ms))
+        await self._valkey.ask("SET", own_key(lease.agent), _encode(lease), "PX", self._ttl_ms)
 
     async def refresh(self, lease: Lease) -> bool:
         """Prolong the lease unless another instance holds the name by now; whether it was prolonged."""
@@ -104,9 +87,9 @@ class Registry:
         wanted = {mirrored_key(lease.agent, machine): _encode(lease) for lease in leases}
         stale = [key for key in await self._keys(mirrored_key("*", _escape(machine))) if key not in wanted]
         if wanted:
-            await self._ask(lambda: self._redis.mset(wanted))
+            await self._valkey.ask("MSET", *(word for pair in wanted.items() for word in pair))
         if stale:
-            await self._ask(lambda: self._redis.delete(*stale))
+            await self._valkey.ask("DEL", *stale)
 
     async def watch(self, every_s: float = 0.5) -> AsyncIterator[Change]:
         """Changes from now on, first everything there is; refreshes alone are none. While the server is away: none.
@@ -127,41 +110,23 @@ class Registry:
             await asyncio.sleep(every_s)
 
     async def _keys(self, pattern: str) -> _Names:
-        async def scan() -> _Names:
-            found = {key.decode() async for key in self._redis.scan_iter(match=pattern, count=1000)}
-            return sorted(found)
-
-        return await self._ask(scan)
+        found: set[bytes] = set()
+        cursor: bytes = b"0"
+        while True:
+            cursor, keys = await self._valkey.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            found.update(keys)
+            if cursor == b"0":
+                return sorted(key.decode() for key in found)
 
     async def _read(self, keys: Iterable[str]) -> Leases:
         listed = [*keys]
         if not listed:
             return []
-        values = await self._ask(lambda: self._redis.mget(listed))
+        values = await self._valkey.ask("MGET", *listed)
         return [lease for lease in map(_decode, values) if lease is not None]
 
-    async def _run(self, script: str, agent: str, *arguments: Any) -> Any:
-        return await self._ask(lambda: self._redis.eval(script, 1, own_key(agent), *arguments))
-
-    async def _ask(self, command: Callable[[], Awaitable[_T]]) -> _T:
-        try:
-            async with asyncio.timeout(2 * ANSWER_S):
-                return await command()
-        except exceptions.NoPermissionError as error:
-            raise self._denied(error) from error
-        except (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError, OSError) as error:
-            # While connecting, redis-py wraps a refused login in a ConnectionError.
-            if isinstance(error, _LOGIN_REFUSED) or isinstance(error.__cause__, _LOGIN_REFUSED):
-                raise self._denied(error) from error
-            raise Unreachable(
-                f"no answer from the registry at {self._access.socket}: {error}",
-                hint="tandem status shows whether the machine's control Valkey runs",
-            ) from error
-        except exceptions.RedisError as error:
-            raise Unavailable(f"the registry refuses: {error}") from error
-
-    def _denied(self, error: Exception) -> PermissionDenied:
-        return PermissionDenied(f"the registry refuses {self._access.username}: {error}")
+    async def _run(self, script: str, agent: str, *arguments: str | bytes | int) -> Any:
+        return await self._valkey.ask("EVAL", script, 1, own_key(agent), *arguments)
 
 
 def _encode(lease: Lease) -> bytes:

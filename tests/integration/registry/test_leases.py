@@ -28,7 +28,7 @@ async def registry(valkey):
 
 async def on_disk(registry: Registry) -> None:
     """Wait for the append-only file: while it is being synced the server answers before it writes."""
-    await registry._redis.execute_command("WAITAOF", 1, 0, 0)
+    await registry._valkey.ask("WAITAOF", 1, 0, 0)
 
 
 async def test_a_lease_is_found_by_either_name_until_it_is_deleted(registry):
@@ -74,7 +74,7 @@ async def test_a_refresh_restores_a_lost_lease(registry):
     """An agent whose lease vanished, or was overwritten with rubbish, puts it back by its next refresh."""
     assert await registry.refresh(lease(status="healthy"))
     assert [held.status for held in await registry.lookup("Agent")] == ["healthy"]
-    await registry._redis.set("agent:ready:Agent", b"rubbish")
+    await registry._valkey.ask("SET", "agent:ready:Agent", b"rubbish")
     assert await registry.lookup("Agent") == []
     assert await registry.refresh(lease())
     assert await registry.lookup("Agent") == [lease()]

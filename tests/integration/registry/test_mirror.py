@@ -129,7 +129,7 @@ async def test_a_restarted_node_and_a_lost_valkey_are_caught_up_with(sides, even
     await again.registry.delete("A", "i1")
     again.start()
     await eventually(lambda: pc2.knows("B@mainpc"))
-    await pc2.registry._redis.flushall()
+    await pc2.registry._valkey.ask("FLUSHALL")
     await eventually(lambda: pc2.knows("B@mainpc"))
     await again.close()
 
