@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -100,15 +101,15 @@ def audit(options: Options, memory: caching.Cache | None = None) -> Audit:
     )
 
 
-class _paused_collector:  # noqa: N801  # reads as the statement it is
+@contextmanager
+def _paused_collector() -> Iterator[None]:
     """Syntax trees are millions of objects without cycles worth finding; collecting among them doubles the time."""
-
-    def __enter__(self) -> None:
-        self._was = gc.isenabled()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
-        if self._was:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
             gc.enable()
 
 

@@ -125,7 +125,12 @@ RULE = Rule(
     id="agent-without-base",
     title="An agent that bypasses the common base",
     severity=Severity.WARNING,
-    why="What the base gives (health, registration, error reports, orderly stop) is missing or copied, each time a little differently.",
-    how="Derive it from the common base and call `super().__init__`; under Tandem, from `tandem.agent.Agent`.",
+    why=(
+        "What the base gives (health, registration, error reports, orderly stop) is missing or copied, "
+        "each time a little differently."
+    ),
+    how=(
+        "Derive it from the common base and call `super().__init__`; under Tandem, from `tandem.agent.Agent`."
+    ),
     project=_project,
 )

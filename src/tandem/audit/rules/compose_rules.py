@@ -92,7 +92,10 @@ def _dependency(project: Project) -> Iterator[Finding]:
                     condition in ("", "service_started")
                     and services[name].value.get("healthcheck") is not None
                 ):
-                    message = f"{service.name} starts as soon as {name} is started, not when it is healthy: add `condition: service_healthy`"
+                    message = (
+                        f"{service.name} starts as soon as {name} is started, not when it is healthy: add "
+                        "`condition: service_healthy`"
+                    )
                     yield DEPENDENCY.at(file.path, spot.line, spot.column, message)
                 elif condition == "service_healthy" and services[name].value.get("healthcheck") is None:
                     image = file.dockerfile(services[name])
@@ -166,7 +169,10 @@ def _networks(project: Project) -> Iterator[Finding]:
                 re.search(r"cross|multi|inter.?(host|machine)|between|shared|cluster|overlay", name, re.I)
                 and not claims
             ):
-                message = f"network {name} is a bridge: it ends at this host, services on another machine cannot be reached through it"
+                message = (
+                    f"network {name} is a bridge: it ends at this host, services on another machine "
+                    "cannot be reached through it"
+                )
                 yield NETWORK.at(file.path, spot.line, spot.column, message)
     for name, places in joined.items():
         machines = {_machine(file.path) for file, _ in places}
@@ -176,7 +182,10 @@ def _networks(project: Project) -> Iterator[Finding]:
                     r"cross|multi|inter.?(host|machine)|between|shared|cluster|overlay", name, re.I
                 ):
                     others = ", ".join(sorted(other.path for other, _ in places if other is not file))
-                    message = f"bridge network {name} is also declared for another machine ({others}): they are two networks, not one"
+                    message = (
+                        f"bridge network {name} is also declared for another machine ({others}): they are "
+                        "two networks, not one"
+                    )
                     yield NETWORK.at(file.path, spot.line, spot.column, message, confidence=Confidence.MEDIUM)
 
 
@@ -190,7 +199,10 @@ HEALTH = Rule(
     title="A service without health check",
     severity=Severity.WARNING,
     why="Docker calls it running while it hangs; nothing waits for it to be ready and nothing restarts it.",
-    how="Add `healthcheck:` (interval 60s, timeout 30s, retries 5, start_period 120s suit model servers) or a HEALTHCHECK in the image.",
+    how=(
+        "Add `healthcheck:` (interval 60s, timeout 30s, retries 5, start_period 120s suit model servers) "
+        "or a HEALTHCHECK in the image."
+    ),
     project=_health,
 )
 LIMITS = Rule(
@@ -230,7 +242,10 @@ NETWORK = Rule(
     title="A network that cannot span hosts",
     severity=Severity.ERROR,
     why="A bridge network ends at its host: containers on two computers never see each other through it.",
-    how="Publish ports or use host networking and encrypt between the machines yourself, or use an overlay network.",
+    how=(
+        "Publish ports or use host networking and encrypt between the machines yourself, or use an "
+        "overlay network."
+    ),
     project=_networks,
 )
 RULES = (HEALTH, LIMITS, RESTART, DEPENDENCY, SECRET, NETWORK)

@@ -32,7 +32,10 @@ def _unreadable(project: Project) -> Iterator[Finding]:
 def _duplicates(project: Project) -> Iterator[Finding]:
     for file in project.fleet_files:
         for key, second, first in file.duplicates:
-            message = f"`{key}` stands twice in one mapping (first on line {first.line}); the first is silently lost"
+            message = (
+                f"`{key}` stands twice in one mapping (first on line {first.line}); the first is silently "
+                "lost"
+            )
             yield DUPLICATE.at(file.path, second.line, second.column, message)
         seen: dict[str, Declared] = {}
         for agent in file.agents:
@@ -170,7 +173,10 @@ def _disagreements(project: Project) -> Iterator[Finding]:
             ("port", known.port, agent.port), ("health port", known.health_port, agent.health_port), ("script", known.script, agent.script),
         ):  # fmt: skip
             if one is not None and other is not None and _worth(one) != _worth(other):
-                message = f"{what} of {agent.name} is {other.text} here and {one.text} in {known.path}:{one.spot.line}"
+                message = (
+                    f"{what} of {agent.name} is {other.text} here and {one.text} in "
+                    f"{known.path}:{one.spot.line}"
+                )
                 yield DISAGREEMENT.at(agent.path, other.spot.line, other.spot.column, message)
         mine, theirs = {need.text for need in agent.needs}, {need.text for need in known.needs}
         if mine != theirs and agent.needs and known.needs:
@@ -210,7 +216,10 @@ def _differing(agent: Declared, path: str, default: PortDefault) -> Iterator[Fin
     field = agent.port if default.role == "port" else agent.health_port
     if field is not None and field.port is not None and field.port != default.port:
         what = "port" if default.role == "port" else "health port"
-        message = f"the code falls back to {what} {default.port}, the configuration says {field.port} ({agent.path}:{field.spot.line})"
+        message = (
+            f"the code falls back to {what} {default.port}, the configuration says {field.port} "
+            f"({agent.path}:{field.spot.line})"
+        )
         yield DEFAULT.at(path, default.line, default.column, message, confidence=Confidence.MEDIUM)
 
 

@@ -116,7 +116,10 @@ def _ranges(project: Project) -> Iterator[Finding]:
                 )
             elif file.ranges and not any(low <= claim.port <= high for low, high in file.ranges):
                 allowed = ", ".join(f"{low} to {high}" for low, high in file.ranges)
-                message = f"{claim.role} {claim.port} of {claim.agent.name} lies outside the file's own range ({allowed})"
+                message = (
+                    f"{claim.role} {claim.port} of {claim.agent.name} lies outside the file's own range "
+                    f"({allowed})"
+                )
                 yield RANGE.at(file.path, claim.field.spot.line, claim.field.spot.column, message)
         for agent in file.agents:
             for role, field in (("port", agent.port), ("health port", agent.health_port)):
@@ -131,7 +134,10 @@ CONFLICT = Rule(
     id="config-port-conflict",
     title="Two agents of one machine want the same port",
     severity=Severity.ERROR,
-    why="Whoever starts second fails with 'Address already in use', and which one that is changes from start to start.",
+    why=(
+        "Whoever starts second fails with 'Address already in use', and which one that is changes from "
+        "start to start."
+    ),
     how="Give one of them a free port.",
     project=_conflicts,
 )
@@ -140,14 +146,20 @@ HEALTH = Rule(
     title="A health or side port meets another port",
     severity=Severity.ERROR,
     why="The health server of one agent cannot bind, or answers in the name of another.",
-    how="Use one health convention that leaves the ranges apart, or none: Tandem answers health on the agent's own port.",
+    how=(
+        "Use one health convention that leaves the ranges apart, or none: Tandem answers health on the "
+        "agent's own port."
+    ),
     project=_health,
 )
 RANGE = Rule(
     id="config-port-range",
     title="A port outside the allowed range",
     severity=Severity.WARNING,
-    why="Below 1024 it needs root, above 65535 it does not exist, and outside the agreed range firewalls drop it.",
+    why=(
+        "Below 1024 it needs root, above 65535 it does not exist, and outside the agreed range firewalls "
+        "drop it."
+    ),
     how="Choose a port within the range, or widen the range on purpose.",
     project=_ranges,
 )

@@ -221,8 +221,14 @@ RULE = Rule(
     id="hardcoded-address",
     title="An address is written into the tree",
     severity=Severity.WARNING,
-    why="The program only works on the network it was written on; moving one computer means editing every such line.",
-    how="Name the machine and look it up: from the registry by the peer's name, or from an environment variable.",
+    why=(
+        "The program only works on the network it was written on; moving one computer means editing "
+        "every such line."
+    ),
+    how=(
+        "Name the machine and look it up: from the registry by the peer's name, or from an environment "
+        "variable."
+    ),
     module=_module,
     text=_text,
 )

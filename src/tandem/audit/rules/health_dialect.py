@@ -277,7 +277,13 @@ RULE = Rule(
     id="health-dialect",
     title="Health told in a dialect of its own",
     severity=Severity.WARNING,
-    why="Whoever watches the fleet must know every dialect; the one it does not know shows as 'unknown', or as healthy for ever.",
-    how="Let the base answer `health_check` in the one form: status, service, machine, timestamp, issues; delete the loop.",
+    why=(
+        "Whoever watches the fleet must know every dialect; the one it does not know shows as 'unknown', "
+        "or as healthy for ever."
+    ),
+    how=(
+        "Let the base answer `health_check` in the one form: status, service, machine, timestamp, "
+        "issues; delete the loop."
+    ),
     module=_module,
 )

@@ -24,7 +24,10 @@ def _module(module: PyModule) -> Iterator[Finding]:
             yield RULE.at(module.path, call.lineno, call.col_offset + 1, message, fixable=fixable)
     for node in module.nodes(ast.Constant):
         if node.value in ("logging.FileHandler", "logging.handlers.FileHandler") and _in_dict(module, node):
-            message = "`logging.FileHandler` in this configuration never rotates: the file grows until the disk is full"
+            message = (
+                "`logging.FileHandler` in this configuration never rotates: the file grows until the "
+                "disk is full"
+            )
             yield RULE.at(module.path, node.lineno, node.col_offset + 1, message, fixable=True)
 
 
@@ -84,7 +87,10 @@ RULE = Rule(
     title="A log file that grows for ever or is shared by processes",
     severity=Severity.WARNING,
     why="One noisy night fills the disk, and then every agent on the machine fails at once.",
-    how="Log to stderr and let the supervisor rotate, or use `RotatingFileHandler(maxBytes=..., backupCount=...)`, one file a process.",
+    how=(
+        "Log to stderr and let the supervisor rotate, or use `RotatingFileHandler(maxBytes=..., "
+        "backupCount=...)`, one file a process."
+    ),
     module=_module,
     project=_project,
 )

@@ -128,6 +128,9 @@ RULE = Rule(
     title="Imports or files depend on where the program was started",
     severity=Severity.WARNING,
     why="It works from one folder and fails from another: in a container, under a supervisor, in a test.",
-    how="Install the tree as a package and import it by name; build file paths from `Path(__file__)` or a setting.",
+    how=(
+        "Install the tree as a package and import it by name; build file paths from `Path(__file__)` or "
+        "a setting."
+    ),
     module=_module,
 )

@@ -306,8 +306,14 @@ RULE = Rule(
     id="plain-credential",
     title="A secret in plain sight",
     severity=Severity.WARNING,
-    why="Everyone who can read the tree, its history, a backup or a process list has it; it cannot be withdrawn without changing it.",
-    how="Change the secret, then keep it in a file only its user may read, or in the secret store, and refer to it by name.",
+    why=(
+        "Everyone who can read the tree, its history, a backup or a process list has it; it cannot be "
+        "withdrawn without changing it."
+    ),
+    how=(
+        "Change the secret, then keep it in a file only its user may read, or in the secret store, and "
+        "refer to it by name."
+    ),
     module=_module,
     text=_text,
 )

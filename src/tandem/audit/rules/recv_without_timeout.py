@@ -20,7 +20,10 @@ def _finding(read: Read) -> Finding:
     origin = read.endless[0]
     kind = f"{origin.site.detail} socket" if origin.site.detail.isupper() else "socket"
     where = f"line {origin.site.line}" if origin.path == read.path else f"{origin.path}:{origin.site.line}"
-    message = f"`{read.receive.method}` waits for ever: the {kind} opened on {where} has no RCVTIMEO and is never polled"
+    message = (
+        f"`{read.receive.method}` waits for ever: the {kind} opened on {where} has no RCVTIMEO and is "
+        "never polled"
+    )
     fixable = origin.path == read.path and len(read.endless) == 1
     return RULE.at(read.path, read.receive.line, read.receive.column, message, fixable=fixable)
 
@@ -29,7 +32,13 @@ RULE = Rule(
     id="recv-without-timeout",
     title="A ZeroMQ receive without a time limit",
     severity=Severity.WARNING,
-    why="When the other side dies or a reply is lost the thread hangs for ever, cannot be stopped, and its health stays green.",
-    how="Set `RCVTIMEO` where the socket is made, or poll with a time-out before receiving; then handle `zmq.Again`.",
+    why=(
+        "When the other side dies or a reply is lost the thread hangs for ever, cannot be stopped, and "
+        "its health stays green."
+    ),
+    how=(
+        "Set `RCVTIMEO` where the socket is made, or poll with a time-out before receiving; then handle "
+        "`zmq.Again`."
+    ),
     project=_project,
 )

@@ -33,7 +33,13 @@ RULE = Rule(
     id="shared-sqlite-writer",
     title="A database file written by several processes",
     severity=Severity.WARNING,
-    why="SQLite lets one writer in at a time; without a write-ahead log readers block it too: 'database is locked' under load.",
-    how="Give the file one owner and ask that agent; at least set `PRAGMA journal_mode=WAL` and a busy timeout everywhere.",
+    why=(
+        "SQLite lets one writer in at a time; without a write-ahead log readers block it too: 'database "
+        "is locked' under load."
+    ),
+    how=(
+        "Give the file one owner and ask that agent; at least set `PRAGMA journal_mode=WAL` and a busy "
+        "timeout everywhere."
+    ),
     project=_project,
 )

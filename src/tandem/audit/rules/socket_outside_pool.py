@@ -50,7 +50,10 @@ RULE = Rule(
     id="socket-outside-pool",
     title="A ZeroMQ socket opened by hand",
     severity=Severity.NOTE,
-    why="Every context brings its own I/O thread and every socket its own options: leaks, no time limits, no reuse.",
+    why=(
+        "Every context brings its own I/O thread and every socket its own options: leaks, no time "
+        "limits, no reuse."
+    ),
     how="Ask the pool for a socket, or better call the peer by name through the platform's client.",
     project=_project,
 )

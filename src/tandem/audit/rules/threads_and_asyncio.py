@@ -43,7 +43,10 @@ def _blocking(module: PyModule) -> Iterator[Finding]:
             message = f"`{name}` blocks the event loop: nothing else in this process runs meanwhile"
             yield RULE.at(module.path, call.lineno, call.col_offset + 1, message)
         elif name == "asyncio.run" or name.endswith(".run_until_complete"):
-            message = f"`{name.rpartition('.')[2]}` inside a coroutine: a loop is running already, this raises RuntimeError"
+            message = (
+                f"`{name.rpartition('.')[2]}` inside a coroutine: a loop is running already, this raises "
+                "RuntimeError"
+            )
             yield RULE.at(module.path, call.lineno, call.col_offset + 1, message, severity=Severity.ERROR)
         elif name.endswith(".result") or (
             isinstance(call.func, ast.Attribute) and call.func.attr == "result"
@@ -64,7 +67,10 @@ def _loops_in_threads(module: PyModule) -> Iterator[Finding]:
             continue
         target = keyword(call, "target", 1)
         if target is not None and _runs_loop(module, target):
-            message = "starts an event loop in a thread: its objects must not be touched from the other loop or thread"
+            message = (
+                "starts an event loop in a thread: its objects must not be touched from the other loop "
+                "or thread"
+            )
             yield RULE.at(module.path, call.lineno, call.col_offset + 1, message)
 
 
@@ -259,7 +265,10 @@ RULE = Rule(
     title="Threads and event loops mixed",
     severity=Severity.WARNING,
     why="A blocking call in a coroutine stops every other task of the process, its health answers first.",
-    how="Await an asynchronous equivalent, or move the call away with `asyncio.to_thread`; start one loop, in the main thread.",
+    how=(
+        "Await an asynchronous equivalent, or move the call away with `asyncio.to_thread`; start one "
+        "loop, in the main thread."
+    ),
     module=_module,
     project=_project,
 )

@@ -58,7 +58,10 @@ RULE = Rule(
     id="undefined-name",
     title="A name is used that nothing defines",
     severity=Severity.ERROR,
-    why="The file compiles, then stops with NameError when the line is reached; often an import was lost in a clean-up.",
+    why=(
+        "The file compiles, then stops with NameError when the line is reached; often an import was lost "
+        "in a clean-up."
+    ),
     how="Import or define the name, or correct its spelling.",
     project=_project,
 )

@@ -50,6 +50,9 @@ RULE = Rule(
     title="A module nothing imports",
     severity=Severity.NOTE,
     why="It is read, searched, migrated and repaired like the rest, and does nothing.",
-    how="Delete it (the history keeps it); if something outside starts it, name it under `entry_points` in `[tool.tandem.audit]`.",
+    how=(
+        "Delete it (the history keeps it); if something outside starts it, name it under `entry_points` "
+        "in `[tool.tandem.audit]`."
+    ),
     project=_project,
 )

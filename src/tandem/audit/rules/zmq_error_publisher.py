@@ -172,7 +172,13 @@ RULE = Rule(
     id="zmq-error-publisher",
     title="Errors published over ZeroMQ",
     severity=Severity.WARNING,
-    why="PUB drops what nobody listens to at that moment: the errors of a crash are the first to be lost; with both, they count twice.",
-    how="Call `report_error(...)`: the error bus keeps what it accepted. Run both for a while, then drop the socket.",
+    why=(
+        "PUB drops what nobody listens to at that moment: the errors of a crash are the first to be "
+        "lost; with both, they count twice."
+    ),
+    how=(
+        "Call `report_error(...)`: the error bus keeps what it accepted. Run both for a while, then drop "
+        "the socket."
+    ),
     module=_module,
 )
