@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 from msgspec import Struct
@@ -106,6 +107,11 @@ def declarations(cls: type) -> Declarations:
 
     Raises :class:`ConfigError` when an action takes the place of a method the platform calls.
     """
+    return _declared_by(cls)
+
+
+@lru_cache(maxsize=1024)
+def _declared_by(cls: type[Any]) -> Declarations:
     found = Declarations({}, [], [])
     for name, member in inspect.getmembers(cls, callable):
         for mark in getattr(member, _MARK, ()):

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,10 @@ class AgentProcess:
     def _peers(self, registry: Registry | None, observer: CallObserver) -> Peers:
         spec = self.spec
         resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
-        token = None if spec.identity is None else Identity(spec.identity).token
+        material = spec.identity
+        # Most agents call nobody for a long while, so the keys are loaded with the first call.
+        identity = None if material is None else lru_cache(lambda: Identity(material))
+        token = None if identity is None else lambda audience: identity().token(audience)
         return Peers(resolver, token=token, curve=spec.curve, observer=observer)
 
     def _server(self, runtime: Runtime, observer: CallObserver) -> Server:

@@ -8,6 +8,7 @@ import resource
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 _PR_GET_DUMPABLE = 3
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid_dumps() -> None:
@@ -17,12 +18,11 @@ def forbid_dumps() -> None:
     ``smaps``, no ``fd``). Not inherited through exec. Raises ``OSError`` when the kernel refuses.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def is_dumpable() -> bool:
     """Whether this process's memory can be dumped or traced by its own uid."""
-    return bool(ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0))
+    return bool(_libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0))

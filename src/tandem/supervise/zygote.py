@@ -126,7 +126,8 @@ def _live(order: ForkOrder, fds: list[int]) -> None:
             os._exit(0)
         os.close(GATE_FD)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.environ.update(order.env)
+        for name, value in order.env.items():
+            os.environ[name] = value
         random.seed()
         if order.title:
             setproctitle.setproctitle(order.title)

@@ -93,6 +93,7 @@ class JsonHandler(logging.Handler):
         super().__init__()
         self.setFormatter(JsonFormatter())
         self.dropped = 0
+        self.fd = fd
         self._writer = LineWriter(fd)
         self._reported = 0
 
@@ -128,14 +129,20 @@ class JsonHandler(logging.Handler):
 def configure(agent: str, machine: str, level: str | int = "INFO", fd: int = 2) -> JsonHandler:
     """Make the root logger of this process write JSON lines to ``fd``, replacing its handlers.
 
-    Python warnings are logged as well. Returns the handler, whose ``dropped`` counts lost lines.
+    Python warnings are logged as well. Returns the handler, whose ``dropped`` counts lost lines. What a zygote has
+    configured is kept where it fits: every change would touch each logger there is, in every one of its children.
     """
     set_process_resource(Resource(agent, machine))
-    handler = JsonHandler(fd)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    logging.captureWarnings(True)
+    match root.handlers:
+        case [JsonHandler(fd=present) as handler] if present == fd:
+            pass
+        case _:
+            handler = JsonHandler(fd)
+            root.handlers[:] = [handler]
+            logging.captureWarnings(True)
+    if logging.getLevelName(root.level) != level and root.level != level:
+        root.setLevel(level)
     return handler
 
 
