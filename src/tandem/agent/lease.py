@@ -25,11 +25,12 @@ class LeaseHolder:
         if self._registry is None:
             return
         try:
-            await self._registry.refresh(self._lease(report))
+            await self._registry.refresh(self.lease(report))
         except TandemError:
             return
 
-    def _lease(self, report: HealthReport) -> Lease:
+    def lease(self, report: HealthReport) -> Lease:
+        """The claim as it is written."""
         spec = self._spec
         dirs = MachineDirs(Path(spec.state_dir), Path(spec.run_dir))
         return Lease(

@@ -19,18 +19,40 @@ from tandem.agent import Agent
 from tandem.agent.background import Background
 from tandem.agent.context import AgentContext
 from tandem.agent.declare import declarations
+from tandem.agent.lease import LeaseHolder
+from tandem.agent.links import CacheLink, EventLink
+from tandem.agent.observer import CallObserver
+from tandem.agent.peers import PeerProxies
 from tandem.agent.runtime import Runtime, make_settings
+from tandem.agent.spec import AgentSpec
 from tandem.core import clock
-from tandem.rpc import Server
+from tandem.core.access import ValkeyAccess
+from tandem.core.health import HealthReport, Status
+from tandem.core.ids import AgentId
+from tandem.registry import Registry, RegistryResolver
+from tandem.rpc import Peers, Server
 from tandem.rpc.signatures import shape_of
 from tandem.security import Identity, IdentityMaterial
 from tandem.security.tokens import SEPARATOR, CredentialClaims, encode_key, sign
 from tandem.telemetry import logs
+from tandem.telemetry.metrics import Metrics
 
 ROUNDS = 10
 """Python 3.11 rewrites a function's bytecode for speed in its eighth call; better here than in every child."""
 
 _NOT_FOR_AGENTS = ("tandem.supervise", "tandem.fleet", "tandem.infra")
+
+_SPEC = msgspec.msgpack.encode(
+    AgentSpec(
+        name="Warm",
+        machine="up",
+        instance="",
+        class_path="",
+        state_dir="/",
+        run_dir="/",
+        directory={"Warm": ["up"]},
+    )
+)
 
 
 def warm_up() -> None:
@@ -69,21 +91,32 @@ def _resolve(agent: type[Agent]) -> None:
 
 def _rehearse() -> None:
     """What an agent's start computes before it touches the outside world."""
+    spec = msgspec.msgpack.decode(_SPEC, type=AgentSpec)
+    registry = Registry(ValkeyAccess("", "", ""))
+    resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
+    observer = CallObserver(Metrics(), spec.name, spec.machine, _nothing)
+    peers = Peers(resolver, observer=observer)
+    events, cache = EventLink(None, spec.name), CacheLink(None)
     context = AgentContext(
-        name="",
-        machine="",
-        instance="",
-        state_dir=Path("/"),
+        name=spec.name,
+        machine=spec.machine,
+        instance=spec.instance,
+        state_dir=Path(spec.state_dir),
         log=logging.getLogger("agent"),
-        peers=_Nobody(),
+        peers=PeerProxies(peers),
         background=Background(logging.getLogger("agent")),
-        publish=_nothing,
-        cache=_nothing,
-        directory=_nothing,
+        publish=events.publish,
+        cache=cache.client,
+        directory=registry.list,
         report=_nothing,
     )
     runtime = Runtime(Agent(), context, make_settings(Agent, {}))
-    Server("warm@up", runtime.handlers)
+    Server(AgentId.of(spec.name, spec.machine), runtime.handlers, observer=observer)
+    report = HealthReport(
+        status=Status.HEALTHY, service=spec.name, machine=spec.machine, timestamp=clock.wall()
+    )
+    msgspec.json.encode(report)
+    LeaseHolder(registry, spec).lease(report)
     _identity().token("warm@up")
 
 
@@ -95,11 +128,6 @@ def _identity() -> Identity:
     claims = CredentialClaims("warm@up", "agent", encode_key(public), (), 0, now, now + 60)
     credential = SEPARATOR.join(("", sign(claims, key)))
     return Identity(IdentityMaterial("warm@up", key.private_bytes_raw(), credential, public))
-
-
-class _Nobody:
-    def proxy(self, who: type | str, at: str | None) -> Any:
-        raise NotImplementedError
 
 
 def _nothing(*_arguments: Any) -> Any:
