@@ -25,22 +25,29 @@ class Owner(Struct, frozen=True):
     home: str = ""
 
 
+UNSEEN = Owner("a process this user may not look into")
+
+
 def judge_ports(wanted: Iterable[Listener]) -> list[Finding]:
     """A problem for each port of ``wanted`` that cannot be had; one for all that the same other fleet has."""
     found: list[Finding] = []
-    fleets: dict[str, list[str]] = {}
+    taken: dict[Owner, list[str]] = {}
     for listener in wanted:
         error = refusal(listener.port)
         if error is None:
             continue
-        if error.errno != errno.EADDRINUSE:
-            found.append(problem(CHECK, f"{_name(listener)}: {error.strerror}", MOVE))
-            continue
-        owner = owner_of(listener.port)
-        if owner.home:
-            fleets.setdefault(owner.home, []).append(_name(listener))
+        if error.errno == errno.EADDRINUSE:
+            taken.setdefault(owner_of(listener.port), []).append(_name(listener))
         else:
-            found.append(problem(CHECK, f"{_name(listener)} is taken by {owner.words}", MOVE))
+            found.append(problem(CHECK, f"{_name(listener)}: {error.strerror}", MOVE))
+    fleets = {owner.home: names for owner, names in taken.items() if owner.home}
+    if len(fleets) == 1:
+        # Agents hide what they have open; beside a fleet's servers, what nobody may look into are its agents.
+        (names,) = fleets.values()
+        names += taken.pop(UNSEEN, [])
+    for owner, names in taken.items():
+        if not owner.home:
+            found += [problem(CHECK, f"{name} is taken by {owner.words}", MOVE) for name in names]
     found += [problem(CHECK, _of_fleet(home, names), MOVE) for home, names in fleets.items()]
     return found
 
@@ -63,10 +70,11 @@ def owner_of(port: int) -> Owner:
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
             if connection.pid is None:
-                return Owner("a process this user may not look into")
+                return UNSEEN
             try:
                 process = psutil.Process(connection.pid)
-                return Owner(f"{process.name()} (pid {process.pid})", _home_of(process))
+                home = _home_of(process)
+                return Owner("a fleet", home) if home else Owner(f"{process.name()} (pid {process.pid})")
             except psutil.NoSuchProcess:
                 break
     return Owner("a program that has just left or hides itself")
