@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from tandem.agent.peers import PeerProxies
@@ -71,11 +72,11 @@ class Connection:
 async def connect(fleet_file: str | None = None, *, budget_s: float = 60.0) -> AsyncIterator[Connection]:
     """Connect to the fleet of this computer as its operator, which takes the right to read its keys.
 
-    ``fleet_file`` as for ``--fleet``. Calls made within the block share a time budget of ``budget_s`` seconds.
+    ``fleet_file`` as for ``--fleet``; without any, the file of the fleet that runs. Calls made within the block share a time budget of ``budget_s`` seconds.
     Raises :class:`~tandem.fleet.FleetInvalid` for a wrong fleet file; an agent that does not run shows at the first call.
     """
-    fleet = load(find_fleet_file(fleet_file)).require()
     home = Home.from_environment()
+    fleet = load(_fleet_file(fleet_file, home)).require()
     local = next((machine.name for machine in fleet.machines.values() if machine.is_here), None)
     if local is None:
         raise ConfigError("no machine of this fleet runs on this computer", hint="tandem machine join")
@@ -86,3 +87,12 @@ async def connect(fleet_file: str | None = None, *, budget_s: float = 60.0) -> A
             yield Connection(fleet, peers)
     finally:
         await peers.close()
+
+
+def _fleet_file(explicit: str | None, home: Home) -> Path:
+    path = find_fleet_file(explicit)
+    if explicit is None and not path.exists():
+        from tandem.supervise.node_client import running_fleet_file
+
+        return running_fleet_file(home) or path
+    return path

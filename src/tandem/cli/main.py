@@ -118,8 +118,14 @@ def _call(target: str, verb: str, rest: list[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except TandemError as error:
-        hint = f"\n  {error.hint}" if error.hint else ""
-        print(f"Error: {error.message}{hint}", file=sys.stderr)
+        # A wrong fleet file brings everything that is wrong with it; only then are those modules imported.
+        if diagnostics := getattr(error, "diagnostics", None):
+            from tandem.cli.fleet_file import show_problems
+
+            show_problems(diagnostics)
+        else:
+            hint = f"\n  {error.hint}" if error.hint else ""
+            print(f"Error: {error.message}{hint}", file=sys.stderr)
         return EX_CONFIG if isinstance(error, ConfigError) else 1
     return status if isinstance(status, int) else 0
 

@@ -13,7 +13,7 @@ import msgspec
 
 from tandem.core.errors import PermissionDenied, TandemError, Unreachable
 from tandem.core.paths import Home, MachineDirs
-from tandem.supervise.api import AnyAnswer, AnyQuestion, Done, MachineStatus, Refused
+from tandem.supervise.api import AnyAnswer, AnyQuestion, AskStatus, Done, MachineStatus, Refused
 from tandem.supervise.wire import Frames, encode_frame
 
 RUN_DIR_FILE = "run-dir"
@@ -150,6 +150,18 @@ def why_unreachable(dirs: MachineDirs, machine: str, error: OSError) -> TandemEr
     if isinstance(error, FileNotFoundError):
         return NotRunning(f"{machine} is not running under {dirs.root.parent.parent}", hint="tandem up")
     return Unreachable(f"{machine} cannot be reached: {error}")
+
+
+def running_fleet_file(home: Home) -> Path | None:
+    """The fleet file a running node of this home was given; None when none answers."""
+    for machine in known_machines(home):
+        try:
+            answer = ask(home.machine(machine), machine, AskStatus(), 5.0)
+        except TandemError:
+            continue
+        if isinstance(answer, MachineStatus) and answer.fleet_file:
+            return Path(answer.fleet_file)
+    return None
 
 
 def recorded_run_dir(dirs: MachineDirs) -> Path | None:
