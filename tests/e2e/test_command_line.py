@@ -255,6 +255,25 @@ def test_killed_up(make_household: MakeHousehold) -> None:
     household.down()
 
 
+def test_question_from_anywhere(make_household: MakeHousehold) -> None:
+    """A question needs no fleet file beside it while a fleet runs; without both, the missing file is named."""
+    household = make_household(f"front_door: Greeter\n{PAIR}")
+    missing = household.directory / "nowhere"
+    missing.mkdir()
+    lost = household.tandem("ask", "--fleet", str(missing), "hello")
+    assert lost.status == 78
+    assert str(missing / "fleet.yaml") in lost.err
+    household.up()
+    moved = household.directory / "moved.yaml"
+    household.fleet.rename(moved)
+    household.tandem("up", "--fleet", str(moved))
+    del household.environment["TANDEM_FLEET"]
+    said = household.tandem("ask", "hello")
+    assert "unknown" in said.err or "no action" in said.err, (
+        said.text
+    )  # the Greeter is no front door, but it was asked
+
+
 def test_nothing_runs(make_household: MakeHousehold) -> None:
     """Without a fleet, ``status`` exits with 3 and says how to start, ``down`` is content, other verbs say what is missing."""
     household = make_household(PAIR)
