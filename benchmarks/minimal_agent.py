@@ -15,10 +15,20 @@ import sys
 from tandem.agent import Agent
 
 IMPORTS = (
-    "asyncio", "logging", "uvloop", "msgspec", "zmq", "zmq.asyncio", "nats", "redis.asyncio", "cryptography.x509",
-    "tandem.agent.run", "tandem.rpc", "tandem.events", "tandem.registry", "tandem.security",
+    "argparse", "asyncio", "concurrent.futures", "csv", "ctypes", "dataclasses", "decimal", "difflib", "email.message",
+    "gzip", "hashlib", "html", "http.client", "http.server", "inspect", "ipaddress", "json", "logging.handlers",
+    "mimetypes", "multiprocessing", "pathlib", "pickle", "platform", "queue", "random", "secrets", "shutil", "sqlite3",
+    "ssl", "statistics", "subprocess", "tempfile", "textwrap", "threading", "traceback", "typing", "unicodedata",
+    "urllib.request", "uuid", "wave", "xml.etree.ElementTree", "zipfile", "zoneinfo",
+    "cryptography.x509", "jwt", "msgspec", "nats", "psutil", "redis.asyncio", "rich.console", "uvloop", "yaml",
+    "zmq.asyncio", "tandem.agent.run", "tandem.events", "tandem.registry", "tandem.rpc.transports.unix",
+    "tandem.rpc.transports.zmq", "tandem.security",
 )  # fmt: skip
-"""What every process imports, whoever starts it."""
+"""What every process imports, whoever starts it: the standard library's usual suspects, and the libraries of the
+platform's own dependencies that agents use."""
+
+for _name in IMPORTS:
+    importlib.import_module(_name)
 
 
 class MinimalAgent(Agent):
@@ -27,8 +37,6 @@ class MinimalAgent(Agent):
 
 def main(name: str, path: str) -> int:
     """Serve ``MinimalAgent`` as ``name`` on a unix socket at ``path`` until TERM."""
-    for module in IMPORTS:
-        importlib.import_module(module)
     from tandem.agent.run import main as run
     from tandem.agent.spec import AgentSpec
 

@@ -19,6 +19,7 @@ from tandem.agent.context import AgentContext
 from tandem.agent.lease import LeaseHolder
 from tandem.agent.links import CacheLink, EventLink
 from tandem.agent.load import load_agent_class
+from tandem.agent.loop import new_event_loop
 from tandem.agent.notify import Notifier
 from tandem.agent.observer import CallObserver
 from tandem.agent.observing import Observation, not_an_observer
@@ -59,7 +60,7 @@ def main(spec: AgentSpec) -> int:
             forbid_dumps()
         agent_class = load_agent_class(spec.class_path)
         settings = make_settings(agent_class, spec.settings)
-        uvloop.run(AgentProcess(spec, agent_class, settings).run())
+        uvloop.run(AgentProcess(spec, agent_class, settings).run(), loop_factory=new_event_loop)
     except ConfigError as error:
         log.critical("configuration: %s", error)
         return EX_CONFIG

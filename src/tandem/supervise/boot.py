@@ -13,24 +13,26 @@ from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
 from tandem.fleet.model import Fleet
 from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 
-ZYGOTE_MODULES = [
+NODE_MODULE = "tandem.supervise.node_main"
+AGENT_MODULES = [
     "tandem.supervise.agent_main",
     "tandem.rpc.transports.unix",
-    "tandem.supervise.node_main",
     "encodings.idna",
     "zmq.asyncio",
+    "redis.asyncio",
 ]
-"""What every agent (and the node, which is forked from the zygote too) needs; nothing here may start a thread."""
+"""What every agent needs or may need; nothing here may start a thread."""
 
 
 class NodeBoot(Struct, frozen=True, kw_only=True):
-    """What a node is told at birth. ``env`` is the whole environment for programs it executes."""
+    """What a node is told at birth. ``env`` is the whole environment for programs it executes, ``zygote`` how to make
+    another zygote.
+    """
 
     machine: str
     home: str
     fleet: Fleet
     env: dict[str, str]
-    preload: Preload
     zygote: Exec
 
 
@@ -47,11 +49,12 @@ def fleet_directory(fleet: Fleet) -> Path:
     return Path(fleet.file).absolute().parent
 
 
-def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload, Exec]:
+def zygote_of(machine: str, fleet: Fleet, env: dict[str, str], *, bears_node: bool) -> Exec:
     """The zygote of one machine: the platform's modules, then those of the agents that will be forked from it."""
     classes = [agent.class_path for agent in fleet.on(machine) if agent.class_path and agent.launch == "fork"]
     preload = Preload(
-        modules=ZYGOTE_MODULES,
+        modules=AGENT_MODULES,
+        first=[NODE_MODULE] if bears_node else [],
         optional=sorted({path.partition(":")[0] for path in classes}),
         path=[str(fleet_directory(fleet))],
         title=f"tandem: zygote {machine}",
@@ -59,7 +62,7 @@ def zygote_of(machine: str, fleet: Fleet, env: dict[str, str]) -> tuple[Preload,
     )
     # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.
     argv = [sys.executable, "-m", "tandem.supervise.zygote"]
-    return preload, Exec(argv=argv, env=env, cwd="/", payload=msgspec.msgpack.encode(preload))
+    return Exec(argv=argv, env=env, cwd="/", payload=msgspec.msgpack.encode(preload))
 
 
 def prepare(home: Home, machine: str) -> MachineDirs:
@@ -75,12 +78,10 @@ def keeper_config(home: Home, machine: str, fleet: Fleet, limits: LogLimits | No
     """Everything the keeper of ``machine`` needs to know."""
     dirs = home.machine(machine)
     env = environment(home)
-    preload, zygote = zygote_of(machine, fleet, env)
-    boot = NodeBoot(
-        machine=machine, home=str(home.root), fleet=fleet, env=env, preload=preload, zygote=zygote
-    )
+    another = zygote_of(machine, fleet, env, bears_node=False)
+    boot = NodeBoot(machine=machine, home=str(home.root), fleet=fleet, env=env, zygote=another)
     node = Exec(
-        argv=[sys.executable, "-m", "tandem.supervise.node_main"],
+        argv=[sys.executable, "-m", NODE_MODULE],
         env=env,
         cwd="/",
         payload=msgspec.msgpack.encode(boot),
@@ -90,9 +91,9 @@ def keeper_config(home: Home, machine: str, fleet: Fleet, limits: LogLimits | No
         run_dir=str(dirs.run),
         log_dir=str(dirs.logs),
         state_dir=str(dirs.state),
-        zygote=zygote,
+        zygote=zygote_of(machine, fleet, env, bears_node=True),
         node=node,
-        node_entry="tandem.supervise.node_main:main",
+        node_entry=f"{NODE_MODULE}:main",
         node_socket=str(dirs.node_socket),
         logs=limits or LogLimits(),
     )

@@ -226,11 +226,13 @@ class Preload(Struct, frozen=True):
     """
 
     modules: list[str]
+    first: list[str] = []
+    """When not empty: what the node needs. It is forked when these are there, and starts the servers meanwhile."""
     optional: list[str] = []
     path: list[str] = []
     title: str = "tandem: zygote"
     warm_up: str = ""
-    """A function (``module:function``) to call before the first fork."""
+    """A function (``module:function``) to call when everything is imported."""
 
 
 class ForkOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):

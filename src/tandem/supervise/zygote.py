@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import setproctitle
@@ -28,18 +28,14 @@ from tandem.supervise.wire import GATE_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, 
 _PACKET = 1 << 20
 
 
-def import_all(preload: Preload) -> dict[str, str]:
+def import_all(modules: Iterable[str]) -> dict[str, str]:
     """Import everything; module to error for what could not be."""
-    for entry in reversed(preload.path):
-        if entry not in sys.path:
-            sys.path.insert(0, entry)
     failed = {}
-    for module in [*preload.modules, *preload.optional]:
+    for module in modules:
         try:
             importlib.import_module(module)
         except Exception as error:  # a module may raise anything at all while it is imported
-            if module in preload.modules:
-                failed[module] = f"{type(error).__name__}: {error}"
+            failed[module] = f"{type(error).__name__}: {error}"
     return failed
 
 
@@ -61,16 +57,25 @@ class Zygote:
         self._link.send(self._encode(Hello(pid=os.getpid(), seconds=seconds, failed=failed)))
 
     def serve(self) -> None:
-        """Take every order that is there, fork them all through one short-lived process, and answer."""
-        while orders := self._receive():
-            if threads() > 1:
-                # Forking now could copy a lock that nobody in the child will ever release.
-                self._refuse(orders, f"the zygote has {threads()} threads; an import started one")
-            else:
-                self._fork_all(orders)
-            for _order, fds in orders:
-                for fd in fds:
-                    os.close(fd)
+        """Serve until the keeper is gone."""
+        while self.serve_once():
+            continue
+
+    def serve_once(self) -> bool:
+        """Take every order that is there, fork them all through one short-lived process, and answer.
+
+        False when the keeper is gone.
+        """
+        orders = self._receive()
+        if threads() > 1:
+            # Forking now could copy a lock that nobody in the child will ever release.
+            self._refuse(orders, f"the zygote has {threads()} threads; an import started one")
+        elif orders:
+            self._fork_all(orders)
+        for _order, fds in orders:
+            for fd in fds:
+                os.close(fd)
+        return bool(orders)
 
     def _receive(self) -> list[tuple[ForkOrder, list[int]]]:
         orders: list[tuple[ForkOrder, list[int]]] = []
@@ -161,17 +166,30 @@ def main() -> None:
     with os.fdopen(SPEC_FD, "rb") as file:
         preload = msgspec.msgpack.decode(file.read(), type=Preload)
     setproctitle.setproctitle(preload.title)
-    link = socket.socket(fileno=UNIX_FD)
-    failed = import_all(preload)
+    sys.path[:0] = [entry for entry in preload.path if entry not in sys.path]
+    # Ours alone: a child must not inherit an armed handler.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    zygote = Zygote(socket.socket(fileno=UNIX_FD))
+    if preload.first:
+        failed = import_all(preload.first)
+        _freeze()
+        zygote.greet(failed, time.perf_counter() - begun)
+        if not zygote.serve_once():
+            return
+    failed = import_all(preload.modules)
+    import_all(preload.optional)
     if preload.warm_up:
         _entry(preload.warm_up)()
-    # Ours alone: a child must not inherit an armed handler or a half-read buffer.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _freeze()
+    if failed or not preload.first:
+        zygote.greet(failed, time.perf_counter() - begun)
+    zygote.serve()
+
+
+def _freeze() -> None:
+    """Take what exists out of the collector's sight: looking at it would copy its pages in every child."""
     gc.collect()
     gc.freeze()
-    zygote = Zygote(link)
-    zygote.greet(failed, time.perf_counter() - begun)
-    zygote.serve()
 
 
 if __name__ == "__main__":
