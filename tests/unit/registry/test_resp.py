@@ -51,7 +51,7 @@ def test_an_error_is_an_answer() -> None:
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 200 OK\r\n", b":x\r\n", b"$y\r\n"])
 def test_what_is_no_resp_is_told_apart(nonsense: bytes) -> None:
     """Another protocol on the socket is an error, not a wait."""
-    with pytest.raises(ValueError, match="begins with|invalid literal"):
+    with pytest.raises(ValueError, match=r"begins with|invalid literal"):
         parse(nonsense, 0)
 
 

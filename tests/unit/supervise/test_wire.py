@@ -5,7 +5,16 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from tandem.supervise.wire import MAX_FRAME, AnyRequest, Exec, Fork, Frames, SignalUnit, SpawnUnit, encode_frame
+from tandem.supervise.wire import (
+    MAX_FRAME,
+    AnyRequest,
+    Exec,
+    Fork,
+    Frames,
+    SignalUnit,
+    SpawnUnit,
+    encode_frame,
+)
 
 
 @given(messages=st.lists(st.binary(max_size=300)), cuts=st.lists(st.integers(1, 50)))
