@@ -276,6 +276,7 @@ class Units:
         )
         if link is not None:
             link.close("the zygote ended")
+        unit.lingering = not empty  # who was told "not empty" must hear of the end, even if it comes right now
         self._settle(unit)
 
     def _settle(self, unit: Unit) -> None:

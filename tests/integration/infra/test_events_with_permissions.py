@@ -91,8 +91,12 @@ async def test_agents_may_do_what_the_bus_needs(alpha, beta, node, eventually):
     for number in (1, 13, 2):
         await alpha.publish(FactLearned(number=number))
     await eventually(lambda: got == [1, 2] and consumer.dead == 1)
-    info = await consumer.measure()
-    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+    async def all_acknowledged() -> bool:
+        info = await consumer.measure()
+        return (info.num_pending, info.num_ack_pending) == (0, 0)
+
+    await eventually(all_acknowledged)
     letters = (await (await node.connection.client()).jetstream().stream_info("DEAD_LETTERS")).state
     assert letters.messages == 1
     assert alpha.health() == beta.health() == []
