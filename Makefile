@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.dev ## lint, formatting, types, import rules
-	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff check --no-cache src tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/tandem audit .
