@@ -1,10 +1,14 @@
-"""What every test may rely on: a terminal of one width, whatever the tests are started from."""
+"""What every test may rely on, whatever the tests are started from."""
 
 from __future__ import annotations
 
 import os
 
+SETTINGS = ("TANDEM_HOME", "TANDEM_FLEET", "PORT_OFFSET", "MAINPC_IP", "MAIN_PC_IP", "PC2_IP", "OPENAI_BASE_URL")
+
 
 def pytest_configure() -> None:
-    """Tables fold and shorten by the width of the terminal, so tests that read them need one."""
+    """A terminal of one width, as tables fold by it, and nothing of the fleet somebody may have running."""
     os.environ["COLUMNS"] = "120"
+    for name in SETTINGS:
+        os.environ.pop(name, None)

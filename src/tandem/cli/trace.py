@@ -22,7 +22,11 @@ app = typer.Typer(add_completion=False, help="Where the time of a turn went, hop
 
 CONNECT_S = 5.0
 BAR_WIDTH = 32
+MIN_BAR_WIDTH = 8
 LAST = "last"
+_COLOURS = {"ok": "cyan", "error": "red", "cancelled": "dim"}
+NARROW_WIDTH = 100
+"""Below it an agent's own time is left out."""
 
 
 @app.command()
@@ -158,32 +162,41 @@ def _show_waterfall(summary: TurnSummary, rows: list[Row]) -> None:
     console = make_console()
     console.print(
         f"[bold]{summary.turn}[/] {escape(summary.name)}: {summary.duration_s:.3f} s, {summary.spans} hops, "
-        f"{summary.agents} agents, {summary.errors} errors (trace {summary.trace_id})"
+        f"{summary.agents} agents, {summary.errors} errors (trace {summary.trace_id})",
+        soft_wrap=True,
     )
-    table = Table(box=None, pad_edge=False)
-    for heading in ("HOP", "AGENT", "MACHINE"):
-        table.add_column(heading)
-    for heading in ("AT", "SECONDS", "OWN"):
-        table.add_column(heading, justify="right")
-    table.add_column("", no_wrap=True)
+    is_narrow = console.width < NARROW_WIDTH
+    machines = max(len("MACHINE"), *(len(row.span.machine) for row in rows))
+    numbers = ("AT", "SECONDS") if is_narrow else ("AT", "SECONDS", "OWN")
+    names = max(2 * row.depth + len(row.span.name) + len(_outcome(row.span)) for row in rows)
+    agents = min(20 if is_narrow else 40, max(len(row.span.agent) for row in rows))
+    rest = console.width - names - agents - machines - len(numbers) * 8 - 4
+    width = min(BAR_WIDTH, max(MIN_BAR_WIDTH, rest))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("HOP", no_wrap=True)
+    table.add_column("AGENT", no_wrap=True, max_width=agents)
+    table.add_column("MACHINE", no_wrap=True, min_width=machines)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=7)
+    table.add_column("", no_wrap=True, min_width=width)
     for row in rows:
         span = row.span
-        colour = "red" if span.status == "error" else "cyan"
-        problem = (
-            f" [red]{escape(str(span.attributes.get('error.type', 'error')))}[/]"
-            if span.status == "error"
-            else ""
-        )
+        colour = _COLOURS[span.status]
         table.add_row(
-            f"{'  ' * row.depth}{escape(span.name)}{problem}",
+            f"{'  ' * row.depth}{escape(span.name)}[{colour}]{escape(_outcome(span))}[/]",
             span.agent,
             span.machine,
-            f"{row.offset_s:.4f}",
-            f"{span.duration_s:.4f}",
-            f"{row.self_s:.4f}",
-            f"[{colour}]{bar(row.offset_s, span.duration_s, summary.duration_s)}[/]",
+            *(f"{value:.4f}" for value in (row.offset_s, span.duration_s, row.self_s)[: len(numbers)]),
+            f"[{colour}]{bar(row.offset_s, span.duration_s, summary.duration_s, width)}[/]",
         )
     console.print(table)
+
+
+def _outcome(span: Span) -> str:
+    """What is said behind the name of a hop that did not simply succeed."""
+    if span.status == "error":
+        return f" {span.attributes.get('error.type', 'error')}"
+    return " withdrawn" if span.status == "cancelled" else ""
 
 
 def bar(offset_s: float, duration_s: float, total_s: float, width: int = BAR_WIDTH) -> str:

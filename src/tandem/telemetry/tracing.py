@@ -5,11 +5,12 @@ of that ULID *are* the trace id, so every process that receives a ``traceparent`
 Only sampled turns are recorded; outside of one, :func:`span` returns a shared object that does nothing.
 
 Span names, kinds, statuses and attribute keys follow OpenTelemetry's semantic conventions, so that an OTLP
-exporter is a pure mapping of :class:`Span`.
+exporter is a pure mapping of :class:`Span` (``cancelled`` is theirs unset: the caller withdrew, nothing failed).
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,13 +23,15 @@ from typing import Literal, Self
 from msgspec import Struct
 
 from tandem.core import clock
-from tandem.core.errors import TandemError
+from tandem.core.errors import Cancelled, TandemError
 from tandem.core.ids import new_id
 from tandem.telemetry.resource import current_resource
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
-SpanStatus = Literal["ok", "error"]
+SpanStatus = Literal["ok", "error", "cancelled"]
 Attribute = str | int | float
+_WITHDRAWN = (asyncio.CancelledError, Cancelled)
+"""Work its caller no longer wanted has not failed."""
 
 TURN_SPAN = "turn"
 """Name of a turn's root span."""
@@ -244,7 +247,11 @@ def _finish(
 ) -> None:
     """Hand the span to the sink; ``start`` is Unix seconds."""
     resource = current_resource()
-    if error is not None:
+    status: SpanStatus = "ok"
+    if isinstance(error, _WITHDRAWN):
+        status = "cancelled"
+    elif error is not None:
+        status = "error"
         attributes = {**attributes, "error.type": _error_type(error)}
     _sink(
         Span(
@@ -257,7 +264,7 @@ def _finish(
             machine=resource.machine,
             start=start,
             duration_s=duration_s,
-            status="ok" if error is None else "error",
+            status=status,
             attributes=attributes,
         )
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem.core.errors import Unreachable
+from tandem.core.errors import Cancelled, Unreachable
 from tandem.core.ids import new_id
 from tandem.telemetry import tracing
 from tandem.telemetry.resource import Resource, resource_scope
@@ -131,6 +132,24 @@ def test_closing_a_stream_is_no_error(spans):
         next(generator)
         generator.close()
     assert [s.status for s in spans] == ["ok", "ok"]
+
+
+async def test_withdrawn_work_has_not_failed(spans):
+    """A cancelled task and a call its caller gave up are marked as such and count as no error."""
+
+    async def wait():
+        with tracing.span("wait"):
+            await asyncio.Event().wait()
+
+    with tracing.start_turn():
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        with suppress(Cancelled), tracing.span("call"):
+            raise Cancelled("withdrawn by the caller")
+    assert [s.status for s in spans] == ["cancelled", "cancelled", "ok"]
+    assert all("error.type" not in s.attributes for s in spans)
 
 
 async def test_a_generator_closed_by_another_task_keeps_that_tasks_context(spans):
