@@ -1,0 +1,85 @@
+"""The same agent on both machines: it answers, calls its twin, keeps notes, and tells and hears events."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from tandem.agent import Agent, Event, action, contract, on
+from tandem.core.errors import TandemError
+
+
+class Told(Event, topic="link.told"):
+    text: str
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a call to the twin ended, after how many seconds."""
+
+    result: Any = None
+    error: str = ""
+    message: str = ""
+    seconds: float
+
+
+@contract("Talker")
+class Twin(Protocol):
+    """What one of them knows of the other."""
+
+    @action(idempotent=True)
+    async def echo(self, text: str) -> str: ...
+    async def note(self, text: str) -> int: ...
+
+
+class Talker(Agent):
+    """Talks with its twin on the other machine."""
+
+    async def start(self) -> None:
+        self._heard: list[str] = []
+
+    @action(idempotent=True)
+    async def echo(self, text: str) -> str:
+        return text
+
+    @action
+    async def note(self, text: str) -> int:
+        """Append a line; on disk when this returns."""
+        with (self.state_dir / "notes").open("a") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return len(await self.notes())
+
+    @action(idempotent=True)
+    async def notes(self) -> list[str]:
+        book = self.state_dir / "notes"
+        return book.read_text().splitlines() if book.exists() else []
+
+    @action
+    async def call_twin(self, peer: str, text: str, method: str = "echo") -> Outcome:
+        """Call the twin as any agent calls another, and tell how it ended."""
+        started = time.monotonic()
+        try:
+            result = await getattr(self.peer(Twin, peer), method)(text)
+        except TandemError as error:
+            return Outcome(error=error.code, message=error.message, seconds=time.monotonic() - started)
+        return Outcome(result=result, seconds=time.monotonic() - started)
+
+    @action
+    async def tell(self, text: str, count: int = 1) -> int:
+        """Publish ``count`` events, ``text`` and a running number; all are on this machine's disk when this returns."""
+        for number in range(count):
+            await self.publish(Told(text=f"{text}-{number}"))
+        return count
+
+    @action(idempotent=True)
+    async def heard(self, prefix: str = "") -> list[str]:
+        """Every event of any machine in the order of its delivery, as often as it was delivered."""
+        return [text for text in self._heard if text.startswith(prefix)]
+
+    @on(Told)
+    async def hear(self, event: Told) -> None:
+        self._heard.append(event.text)
