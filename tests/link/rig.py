@@ -21,7 +21,6 @@ from typing import Any
 from household import TANDEM, Household, Running
 from wire import enter
 
-from tandem.core.paths import Home
 from tandem.security import Authority, Guest, Host
 
 HERE = Path(__file__).parent

@@ -138,7 +138,8 @@ class Wire:
     def _obey(self, words: list[str]) -> None:
         match words:
             case ["set", delay, jitter, loss]:
-                self._delay_s, self._jitter_s, self._loss = float(delay) / 1e3, float(jitter) / 1e3, float(loss)
+                self._delay_s, self._jitter_s = float(delay) / 1e3, float(jitter) / 1e3
+                self._loss = float(loss)
             case ["cut"]:
                 self._dropped = self._sides["both"]
                 self._queue.clear()
