@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 
 from tandem.agent.background import Report
+from tandem.agent.trust import Denials
 from tandem.core.errors import TandemError
+from tandem.core.ids import AgentId
 from tandem.errors.report import PEER
 from tandem.errors.severity import Severity
 from tandem.rpc import BreakerState, Silent
+from tandem.security import Trail
 from tandem.telemetry.metrics import Metrics, RequestMetrics
 
 log = logging.getLogger("tandem.rpc")
@@ -17,9 +20,10 @@ log = logging.getLogger("tandem.rpc")
 class CallObserver(Silent):
     """Feeds ``agent_requests_total`` and ``agent_request_duration_seconds``, the log and the error bus."""
 
-    def __init__(self, metrics: Metrics, agent: str, machine: str, report: Report):
-        self._requests = RequestMetrics(metrics, agent, machine)
+    def __init__(self, metrics: Metrics, agent: AgentId, report: Report, trail: Trail | None = None):
+        self._requests = RequestMetrics(metrics, agent.name, agent.machine)
         self._report = report
+        self._denied = Denials(metrics, agent, trail)
 
     def on_server_call(self, action: str, started: float, ended: float, error: BaseException | None) -> None:
         self._requests.observe(action, ended - started, _outcome(error))
@@ -27,6 +31,9 @@ class CallObserver(Silent):
     def on_unhandled_error(self, action: str, error: BaseException) -> None:
         log.error("%s raised %s: %s", action, type(error).__name__, error, exc_info=error)
         self._report(error, context={"action": action})
+
+    def on_denied(self, who: str, action: str, error: TandemError) -> None:
+        self._denied(who, action, error)
 
     def on_breaker(self, peer: str, state: BreakerState) -> None:
         log.warning("circuit breaker to %s is %s", peer, state.value)

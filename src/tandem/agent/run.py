@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tandem.agent.peers import PeerProxies
 from tandem.agent.pulse import keep_lease, report_health
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.agent.spec import AgentSpec
+from tandem.agent.trust import Trust
 from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
@@ -35,7 +36,7 @@ from tandem.errors import ErrorClient, Receipt
 from tandem.errors.legacy import BRIDGE
 from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
-from tandem.security import Identity, Verifier, forbid_dumps
+from tandem.security import Trail, forbid_dumps
 from tandem.telemetry import logs
 from tandem.telemetry.metrics import Metrics
 
@@ -94,8 +95,9 @@ class AgentProcess:
         errors = ErrorClient(self._id, state_dir / ERROR_SPOOL, None if spec.nats is None else events.publisher)
         relay = ErrorClient(AgentId.of(BRIDGE, spec.machine), state_dir / RELAY_SPOOL, events.publisher)
         report = errors.report if spec.error_bus else _unreported
-        observer = CallObserver(metrics, spec.name, spec.machine, report)
-        peers = self._peers(registry, observer)
+        observer = CallObserver(metrics, self._id, report, Trail(Path(spec.trail_file)) if spec.trail_file else None)
+        trust = None if spec.identity is None else Trust(spec, spec.identity, registry)
+        peers = self._peers(registry, observer, trust)
         own_log = logging.getLogger(f"agent.{spec.name}")
         context = AgentContext(
             name=spec.name,
@@ -115,14 +117,16 @@ class AgentProcess:
         )
         issues = partial(_issues_of, events, errors)
         runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
-        server = self._server(runtime, observer)
+        server = self._server(runtime, observer, trust)
         lease = LeaseHolder(registry, spec)
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:
             errors.start()
             if spec.dependencies is not None:
                 relay.start()
-            await self._listen(server)
+            await self._listen(server, trust)
+            if trust is not None:
+                trust.start(server)
             if await self._start_unless_stopped(runtime, events):
                 self._notifier.health(await runtime.health())
                 self._notifier.ready()
@@ -135,6 +139,8 @@ class AgentProcess:
             for sign in signs:
                 sign.cancel()
             await asyncio.gather(*signs, return_exceptions=True)
+            if trust is not None:
+                await trust.close()
             await server.close()
             await peers.close()
             await errors.close()
@@ -159,34 +165,30 @@ class AgentProcess:
                 task.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
-    def _peers(self, registry: Registry | None, observer: CallObserver) -> Peers:
+    def _peers(self, registry: Registry | None, observer: CallObserver, trust: Trust | None) -> Peers:
         spec = self.spec
         resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
-        material = spec.identity
-        # Most agents call nobody for a long while, so the keys are loaded with the first call.
-        identity = None if material is None else lru_cache(lambda: Identity(material))
-        token = None if identity is None else lambda audience: identity().token(audience)
+        token = None if trust is None else trust.token
         return Peers(resolver, token=token, curve=spec.curve, observer=observer)
 
-    def _server(self, runtime: Runtime, observer: CallObserver) -> Server:
-        identity = self.spec.identity
-        if identity is None:
+    def _server(self, runtime: Runtime, observer: CallObserver, trust: Trust | None) -> Server:
+        if trust is None:
             return Server(self._id, runtime.handlers, observer=observer)
-        verifier = Verifier(identity.ca_public, identity.epochs)
-        audience = str(self._id)
         return Server(
             self._id,
             runtime.handlers,
-            authenticate=lambda token: verifier.verify(token, audience),
+            authenticate=trust.authenticate,
+            permit=trust.permit,
             observer=observer,
         )
 
-    async def _listen(self, server: Server) -> None:
+    async def _listen(self, server: Server, trust: Trust | None) -> None:
         spec = self.spec
         if spec.unix_fd is not None:
             await server.listen_unix(socket.socket(fileno=spec.unix_fd))
         if spec.tcp_fd is not None and spec.tcp_endpoint is not None:
-            await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve)
+            allow = None if trust is None else trust.key_owner
+            await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve, allow=allow)
 
 
 def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:

@@ -46,6 +46,12 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Identity of every agent to those it needs and wants; only an observer is told."""
     error_bus: bool = True
     """Whether its errors are reported; otherwise they are in its log only."""
+    allow: list[str] = []
+    """Who may call it: identities, ``operator``, ``user``; empty: the whole fleet."""
+    epochs_file: str = ""
+    """Where revocations appear on this computer; empty: nowhere."""
+    trail_file: str = ""
+    """The machine's audit trail of security; empty: none."""
     log_level: str = "INFO"
     environment: dict[str, str] = {}
     """Set in the agent's process, from the fleet file's ``env:``."""

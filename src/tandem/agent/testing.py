@@ -183,7 +183,7 @@ class Fleet:
         log = logging.getLogger(f"agent.{member.name}")
         agent = member.cls()
         report = functools.partial(self._report, AgentId.of(member.name, member.machine))
-        observer = CallObserver(Metrics(), member.name, member.machine, report)
+        observer = CallObserver(Metrics(), AgentId.of(member.name, member.machine), report)
         peers = Peers(self._network, network=self._network, observer=observer)
         context = AgentContext(
             name=member.name,

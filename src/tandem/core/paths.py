@@ -84,6 +84,11 @@ class MachineDirs(Struct, frozen=True):
     def node_socket(self) -> Path:
         return self.run / "node.sock"
 
+    @property
+    def trail(self) -> Path:
+        """The audit trail of security."""
+        return self.root / "security.jsonl"
+
     def agent_socket(self, agent: str) -> Path:
         return self.run / "a" / f"{agent}.sock"
 

@@ -241,6 +241,20 @@ class Fleet(Struct, frozen=True, kw_only=True):
         """The usable agents of one machine, in the order of the file."""
         return [agent for agent in self.agents.values() if agent.machine == machine]
 
+    def callers_of(self, agent: AgentConfig) -> list[str]:
+        """Its ``allow``, with groups and bare names as identities; empty when the whole fleet may call it."""
+        directory = self.directory()
+        callers: list[str] = []
+        for name in agent.allow:
+            said = AgentId(name)
+            if name.startswith("@"):
+                callers += self.groups[name[1:]].agents
+            elif said.name in directory:
+                callers += [name] if said.machine else [AgentId.of(name, at) for at in directory[name]]
+            else:
+                callers.append(name)
+        return callers
+
     def shares_host(self, machine: str) -> bool:
         """Whether another machine of the fleet runs on the same computer as ``machine``."""
         own = self.machines[machine].host_key if machine in self.machines else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct
 
 from tandem.core.deadline import Deadline
+from tandem.core.errors import TandemError
 
 if TYPE_CHECKING:
     from tandem.rpc.breaker import BreakerState
@@ -49,6 +50,11 @@ class Observer(Protocol):
         """An action raised something that is not a :class:`~tandem.core.errors.TandemError`."""
         ...
 
+    def on_denied(self, who: str, action: str, error: TandemError) -> None:
+        """Somebody was refused: a connection (``action`` is ``CONNECT`` or ``HELLO``) or one call. ``who`` is empty
+        where nothing is proven."""
+        ...
+
     def on_breaker(self, peer: str, state: BreakerState) -> None:
         """A peer's circuit breaker changed its state."""
         ...
@@ -61,6 +67,9 @@ class Silent:
         """Nothing to tell."""
 
     def on_unhandled_error(self, action: str, error: BaseException) -> None:
+        """Nothing to tell."""
+
+    def on_denied(self, who: str, action: str, error: TandemError) -> None:
         """Nothing to tell."""
 
     def on_breaker(self, peer: str, state: BreakerState) -> None:

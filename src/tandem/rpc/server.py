@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tandem.core.errors import PermissionDenied
 from tandem.core.ids import new_id
@@ -15,9 +15,12 @@ from tandem.rpc.channel import Channel
 from tandem.rpc.handlers import Handler, prepare
 from tandem.rpc.interfaces import Limits, Observer, Silent
 from tandem.rpc.remembered import CallMemory
-from tandem.rpc.session import Authenticate, Session, Shared
+from tandem.rpc.session import Authenticate, Permit, Session, Shared
 from tandem.rpc.transports.memory import MemoryNetwork
 from tandem.security.model import CurveKeys, Principal
+
+if TYPE_CHECKING:
+    from tandem.rpc.transports.zap import Allow
 
 
 class Listener(Protocol):
@@ -38,7 +41,8 @@ class Server:
     A task per call; the caller's remaining budget becomes the handler's deadline and cancels it when it passes.
     ``authenticate`` turns the token of a HELLO into a principal or raises ``PermissionDenied``; without it callers
     are anonymous, which suits tests only. ``local`` does the same for a caller on a unix socket that has no token,
-    from the user id the kernel reports (SO_PEERCRED), and raises likewise. Handlers may find the caller with
+    from the user id the kernel reports (SO_PEERCRED), and raises likewise. ``permit`` is asked before each call and
+    raises ``PermissionDenied`` when the principal it is made for may not. Handlers may find the caller with
     :func:`tandem.rpc.current_principal`.
     """
 
@@ -49,6 +53,7 @@ class Server:
         *,
         authenticate: Authenticate | None = None,
         local: Callable[[int], Principal] | None = None,
+        permit: Permit | None = None,
         observer: Observer | None = None,
         limits: Limits | None = None,
     ):
@@ -60,6 +65,7 @@ class Server:
             actions={name: prepare(handler) for name, handler in handlers.items()},
             authenticate=authenticate,
             local=local,
+            permit=permit,
             observer=observer or Silent(),
             limits=limits,
             context=base_context(),
@@ -98,19 +104,20 @@ class Server:
         endpoint: str,
         fd: int | None = None,
         keys: CurveKeys | None,
-        allow: Callable[[bytes], str | None] | None = None,
+        allow: Allow | None = None,
     ) -> str:
         """Answer on a ROUTER socket at ``endpoint`` (``tcp://host:port``) and return the endpoint bound.
 
         A listening descriptor ``fd`` of that address becomes ours and is used instead of binding anew.
 
-        ``allow`` maps a caller's Z85 public key to the principal it belongs to (empty: any), or to None to refuse it;
+        ``allow`` finds the principal a caller's Z85 public key belongs to (empty: any), or None to refuse it;
         without ``allow`` every holder of our public key is let in and only its token counts. Raises
         :class:`~tandem.core.errors.ConfigError` without ``keys`` on anything but loopback, or when the port is taken.
         """
         from tandem.rpc.transports.zmq import ZmqListener
 
-        listener = await ZmqListener.open(endpoint, self._accept, fd=fd, keys=keys, allow=allow)
+        denied = self._shared.observer.on_denied
+        listener = await ZmqListener.open(endpoint, self._accept, fd=fd, keys=keys, allow=allow, denied=denied)
         self._listeners.append(listener)
         return listener.endpoint
 

@@ -54,6 +54,8 @@ DELEGATE_SCOPE = "delegate"
 """A principal with this scope may make calls on behalf of another, as doors do for their users."""
 
 Authenticate = Callable[[str], Principal]
+Permit = Callable[[Principal, str], None]
+"""Raises ``PermissionDenied`` when that principal may not call that action."""
 
 
 class Shared(msgspec.Struct, kw_only=True):
@@ -64,6 +66,7 @@ class Shared(msgspec.Struct, kw_only=True):
     actions: Mapping[str, Decoded]
     authenticate: Authenticate | None
     local: Callable[[int], Principal] | None
+    permit: Permit | None
     observer: Observer
     limits: Limits
     memory: CallMemory
@@ -184,6 +187,8 @@ class Session:
         try:
             self.principal = self._identify(frame.token)
         except TandemError as error:
+            if isinstance(error, PermissionDenied):
+                shared.observer.on_denied(self.channel.identity, "HELLO", error)
             self._refuse(error)
             return
         self._client = frame.client
@@ -241,6 +246,7 @@ class Session:
             self._admit(request)
             args = action.decode(request.args)
             principal = self._principal_of(request)
+            self._permit(principal, request.action)
         except TandemError as refusal:
             self.channel.send(encode_failure(request.id, refusal, refused=True))
             return
@@ -255,6 +261,16 @@ class Session:
             kind = "a stream" if action.handler.stream else "a call"
             raise InvalidArguments(f"{request.action} is {kind}")
         return action
+
+    def _permit(self, caller: Principal | None, action: str) -> None:
+        shared = self._shared
+        if shared.permit is None or caller is None:
+            return
+        try:
+            shared.permit(caller, action)
+        except PermissionDenied as error:
+            shared.observer.on_denied(caller.name, action, error)
+            raise
 
     def _admit(self, request: Request) -> None:
         shared = self._shared
@@ -275,7 +291,9 @@ class Session:
         if request.principal is None or own is None:
             return own
         if DELEGATE_SCOPE not in own.scopes:
-            raise PermissionDenied(f"{own.name} may not call on behalf of {request.principal.name}")
+            error = PermissionDenied(f"{own.name} may not call on behalf of {request.principal.name}")
+            self._shared.observer.on_denied(own.name, request.action, error)
+            raise error
         return request.principal
 
     def _remembered(self, request: Request) -> bool:

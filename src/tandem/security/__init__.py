@@ -4,20 +4,25 @@ The chain: a private CA certifies machines, a machine certifies its agents for 2
 five-minute tokens; anybody who knows the CA's public key verifies the whole of it alone.
 """
 
+from tandem.core.process import forbid_dumps, is_dumpable
 from tandem.security.authority import Authority
+from tandem.security.epochs import EpochFile, concerns
+from tandem.security.guard import Guard
 from tandem.security.identity import Identity
 from tandem.security.joining import Guest, Host
 from tandem.security.machine import Machine, MachineGrant, MachineRequest
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, Principal, TlsFiles
-from tandem.security.process import forbid_dumps, is_dumpable
 from tandem.security.redaction import REDACTED, Redactor, Secret, redact
 from tandem.security.secrets import SecretStore, is_reference, resolve_secret
+from tandem.security.trail import Throttle, Trail
 from tandem.security.verifier import Verifier
 
 __all__ = [
     "REDACTED",
     "Authority",
     "CurveKeys",
+    "EpochFile",
+    "Guard",
     "Guest",
     "Host",
     "Identity",
@@ -31,8 +36,11 @@ __all__ = [
     "Redactor",
     "Secret",
     "SecretStore",
+    "Throttle",
     "TlsFiles",
+    "Trail",
     "Verifier",
+    "concerns",
     "forbid_dumps",
     "is_dumpable",
     "is_reference",

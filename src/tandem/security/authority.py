@@ -35,6 +35,7 @@ from tandem.security.machine import (
 from tandem.security.tokens import EpochClaims, MachineClaims, decode_key, sign, unverified, verify
 
 PUBLIC_MODE = 0o444
+EPOCHS_FILE = "epochs.jwt"
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 
 
@@ -151,6 +152,15 @@ class Authority:
         return self._epochs[subject]
 
     @property
+    def epochs_file(self) -> Path:
+        """Where :attr:`announcement` is on disk; public, and absent until something is revoked."""
+        return self._root / EPOCHS_FILE
+
+    def refresh(self) -> None:
+        """Take over what another process of this computer revoked."""
+        self._read_epochs()
+
+    @property
     def announcement(self) -> str:
         """All revocations as signed by the CA; empty when nothing was ever revoked."""
         return self._announcement
@@ -207,13 +217,13 @@ class Authority:
 
     def _read_epochs(self) -> None:
         try:
-            self._announcement = (self._root / "epochs.jwt").read_text()
+            self._announcement = self.epochs_file.read_text()
         except FileNotFoundError:
             return
         self._epochs.update(verify(self._announcement, self._public, EpochClaims).epochs)
 
     def _store(self, announcement: str) -> None:
-        write_atomic(self._root / "epochs.jwt", announcement.encode(), PUBLIC_MODE)
+        write_atomic(self.epochs_file, announcement.encode(), PUBLIC_MODE)
         self._announcement = announcement
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tandem.core.process import forbid_dumps
 from tandem.supervise import proc
 from tandem.supervise.keeper_clients import Clients
 from tandem.supervise.keeper_journal import Journal
@@ -182,7 +183,7 @@ def _detach(log_dir: str) -> None:
 def main() -> None:
     """Read the configuration from standard input, then keep."""
     proc.become_subreaper()
-    proc.forbid_dumps()
+    forbid_dumps()
     data = next(_frames(0), None)
     if data is None:
         return  # whoever started us thought better of it

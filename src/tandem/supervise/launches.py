@@ -13,6 +13,7 @@ from tandem.core.paths import Home, MachineDirs, check_socket_path
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, install, nats_access, valkey_access
 from tandem.security import Machine
+from tandem.security.authority import EPOCHS_FILE
 from tandem.supervise.boot import fleet_directory
 from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Doors, Exec, Fork, SpawnUnit
 
@@ -27,6 +28,7 @@ class Launches:
     def __init__(self, home: Home, machine: Machine, fleet: Fleet, env: dict[str, str]):
         self.fleet = fleet
         self._machine = machine
+        self._home = home
         self._dirs: MachineDirs = home.machine(machine.name)
         self._env = env
 
@@ -125,4 +127,7 @@ class Launches:
             error_bus=config.error_bus,
             dependencies=self._dependencies() if config.observer else None,
             environment=config.env,
+            allow=self.fleet.callers_of(config),
+            epochs_file=str(self._home.ca / EPOCHS_FILE),
+            trail_file=str(self._dirs.trail),
         )

@@ -16,15 +16,15 @@ class Links:
     def __init__(self, access: NatsAccess, control: ValkeyAccess, machine: str, peers: list[str], host: str):
         self._machine = machine
         self._peers = peers
-        self._connection = Connection(access, f"node@{machine}")
-        self.publisher = Publisher(self._connection)
+        self.connection = Connection(access, f"node@{machine}")
+        self.publisher = Publisher(self.connection)
         self._registry = Registry(control)
-        self._mirror = Mirror(self._registry, self._connection, machine, peers, host)
+        self._mirror = Mirror(self._registry, self.connection, machine, peers, host)
         self._streams: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._connection.start()
-        work = keep_streams(self._connection, self._machine, self._peers)
+        self.connection.start()
+        work = keep_streams(self.connection, self._machine, self._peers)
         self._streams = asyncio.create_task(work, name="streams")
         if self._peers:
             self._mirror.start()
@@ -32,5 +32,5 @@ class Links:
     async def close(self) -> None:
         await end(self._streams)
         await self._mirror.close()
-        await self._connection.close()
+        await self.connection.close()
         await self._registry.close()

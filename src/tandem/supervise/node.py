@@ -25,6 +25,7 @@ from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
 from tandem.supervise.boot import NodeBoot, keeper_config
 from tandem.supervise.deaths import Deaths
+from tandem.supervise.guards import Guards
 from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.keeper_start import KeeperStart
 from tandem.supervise.launches import Launches
@@ -71,6 +72,9 @@ class Node:
         self._links = Links(
             nats_access(self._identity, own.infra, NODE), access, boot.machine, peers, own.host or "127.0.0.1"
         )
+        self._guards = Guards(
+            self._links.connection, self._authority, self._identity, self._dirs, self._reload_servers
+        )
         self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
         self.supervisor.watch(self._deaths.watch)
         self._told_to_end = asyncio.Event()
@@ -94,6 +98,7 @@ class Node:
 
         A keeper that died without telling us to end is replaced; the new one adopts what runs and makes a new node.
         """
+        await self._guards.start()
         self._links.start()
         self._deaths.start()
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
@@ -103,6 +108,7 @@ class Node:
             task.cancel()
         self.supervisor.close()
         await self._deaths.close()
+        await self._guards.close()
         await self._links.close()
         await self._leases.close()
         if not self._told_to_end.is_set():

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-PR_SET_DUMPABLE = 4
 _DEAD = (b"Z", b"X")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -17,12 +16,6 @@ def become_subreaper() -> None:
     """Orphaned descendants become our children from now on (prctl(2)). Raises ``OSError``."""
     if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-
-
-def forbid_dumps() -> None:
-    """No core dumps and no ptrace or /proc/<pid>/mem for other processes of this uid: this one holds keys."""
-    if _libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
 
 
 def boot_id() -> str:

@@ -94,7 +94,7 @@ def _rehearse() -> None:
     spec = msgspec.msgpack.decode(_SPEC, type=AgentSpec)
     registry = Registry(ValkeyAccess("", "", ""))
     resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
-    observer = CallObserver(Metrics(), spec.name, spec.machine, _nothing)
+    observer = CallObserver(Metrics(), AgentId.of(spec.name, spec.machine), _nothing)
     peers = Peers(resolver, observer=observer)
     events, cache = EventLink(None, spec.name), CacheLink(None)
     context = AgentContext(

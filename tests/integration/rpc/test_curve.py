@@ -7,7 +7,7 @@ import socket
 
 import pytest
 import zmq
-from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, until
+from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, Watcher, until
 
 from tandem.core.deadline import Deadline
 from tandem.core.errors import ConfigError, PermissionDenied, Unreachable
@@ -45,8 +45,11 @@ class Guarded:
         self.address = await self.server.listen_zmq(
             endpoint="tcp://127.0.0.1:*",
             keys=self.keys,
-            allow=lambda public: "Friend" if public == self.friend.public else None,
+            allow=self._owner,
         )
+
+    async def _owner(self, public: bytes) -> str | None:
+        return "Friend" if public == self.friend.public else None
 
     def peers(self, curve: CurveKeys | None, public: bytes | None = None, token: str = "") -> Peers:
         at = At(self.address, self.keys.public if public is None else public)
@@ -60,6 +63,56 @@ async def test_known_key_is_served() -> None:
     peers = guarded.peers(guarded.friend)
     assert await peers.call("Echo", "who") == "nobody"
     await peers.close()
+    await guarded.server.close()
+
+
+async def test_a_key_that_becomes_known_while_it_is_judged_is_let_in() -> None:
+    """A caller whose key arrives a moment after its connection is served, and nobody waits behind it meanwhile."""
+    guarded, known = Guarded(), asyncio.Event()
+    newcomer = keys()
+
+    async def owner(public: bytes) -> str | None:
+        if public == newcomer.public:
+            await known.wait()
+            return "Newcomer"
+        return "Friend" if public == guarded.friend.public else None
+
+    guarded._owner = owner  # type: ignore[method-assign]
+    await guarded.open()
+    late, friend = guarded.peers(newcomer), guarded.peers(guarded.friend)
+    waiting = asyncio.create_task(late.call("Echo", "who", timeout=BOUND_S))
+    for _ in range(5):
+        assert await friend.call("Echo", "who", timeout=BOUND_S) == "nobody"
+    assert not waiting.done()
+    known.set()
+    assert await waiting == "nobody"
+    await late.close()
+    await friend.close()
+    await guarded.server.close()
+
+
+async def test_refused_callers_are_told_of() -> None:
+    """An unknown key, a token that is not its owner's, and a call not permitted each reach the observer once."""
+
+    def permit(principal: Principal, action: str) -> None:
+        if action == "add":
+            raise PermissionDenied("not for you")
+
+    watcher = Watcher()
+    guarded = Guarded(authenticate=lambda token: Principal(token, "agent"), permit=permit, observer=watcher)
+    await guarded.open()
+    stranger, honest, thief = guarded.peers(keys()), *(guarded.peers(guarded.friend, token=t) for t in ("Friend", "Boss"))
+    with pytest.raises(Unreachable):
+        await stranger.call("Echo", "who", timeout=2)
+    with pytest.raises(PermissionDenied):
+        await thief.call("Echo", "who")
+    with pytest.raises(PermissionDenied, match="not for you"):
+        await honest.call("Echo", "add", {"name": "x"})
+    assert await honest.call("Echo", "who") == "Friend"
+    assert set(watcher.denied) == {("", "CONNECT"), ("Friend", "HELLO"), ("Friend", "add")}
+    assert guarded.echo.seen == []
+    for peers in (stranger, honest, thief):
+        await peers.close()
     await guarded.server.close()
 
 

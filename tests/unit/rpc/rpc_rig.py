@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from tandem.core.deadline import Deadline, current_deadline
-from tandem.core.errors import NotFound, Overloaded, PermissionDenied, Unavailable
+from tandem.core.errors import NotFound, Overloaded, PermissionDenied, TandemError, Unavailable
 from tandem.rpc import (
     Endpoint,
     Limits,
@@ -148,6 +148,7 @@ class Watcher(Silent):
         self.calls: list[tuple[str, BaseException | None]] = []
         self.unhandled: list[tuple[str, BaseException]] = []
         self.breakers: list[str] = []
+        self.denied: list[tuple[str, str]] = []
 
     def on_server_call(self, action: str, started: float, ended: float, error: BaseException | None) -> None:
         assert ended >= started
@@ -155,6 +156,9 @@ class Watcher(Silent):
 
     def on_unhandled_error(self, action: str, error: BaseException) -> None:
         self.unhandled.append((action, error))
+
+    def on_denied(self, who: str, action: str, error: TandemError) -> None:
+        self.denied.append((who, action))
 
     def on_breaker(self, peer: str, state: Any) -> None:
         self.breakers.append(state.value)
@@ -228,7 +232,7 @@ class ZmqTransport:
         self.keys = CurveKeys(*zmq.curve_keypair()) if encrypted else None
         self.owner = ""
 
-    def allow(self, public: bytes) -> str | None:
+    async def allow(self, public: bytes) -> str | None:
         return self.owner if self.keys is not None and public == self.keys.public else None
 
     async def listen(self, server: Server) -> None:

@@ -17,7 +17,7 @@ import zmq
 from tandem.core.errors import ConfigError, TandemError, Unreachable
 from tandem.rpc.channel import Acceptor, Gate, Receiver
 from tandem.rpc.interfaces import Endpoint
-from tandem.rpc.transports.zap import DOMAIN, Allow, Gatekeeper
+from tandem.rpc.transports.zap import DOMAIN, Allow, Denied, Gatekeeper
 from tandem.rpc.transports.zmq_socket import LoopSocket, Monitor, RawSocket, configure
 from tandem.security.model import CurveKeys
 
@@ -88,12 +88,12 @@ class RouterChannel:
 class ZmqListener:
     """A ROUTER, its monitor and its gatekeeper, in a context of their own."""
 
-    def __init__(self, accept: Acceptor, keys: CurveKeys | None, allow: Allow | None):
+    def __init__(self, accept: Acceptor, keys: CurveKeys | None, allow: Allow | None, denied: Denied):
         self._loop = asyncio.get_running_loop()
         self._accept = accept
         self._context: zmq.Context[RawSocket] = zmq.Context()
         self._gatekeeper = (
-            Gatekeeper(self._context, allow) if keys is not None and allow is not None else None
+            Gatekeeper(self._context, allow, denied) if keys is not None and allow is not None else None
         )
         socket: RawSocket = self._context.socket(zmq.ROUTER)
         configure(socket)
@@ -114,11 +114,18 @@ class ZmqListener:
 
     @classmethod
     async def open(
-        cls, endpoint: str, accept: Acceptor, *, fd: int | None, keys: CurveKeys | None, allow: Allow | None
+        cls,
+        endpoint: str,
+        accept: Acceptor,
+        *,
+        fd: int | None,
+        keys: CurveKeys | None,
+        allow: Allow | None,
+        denied: Denied,
     ) -> ZmqListener:
         if keys is None and not is_loopback(endpoint):
             raise ConfigError(f"{endpoint} would be open to the network without CURVE keys")
-        listener = cls(accept, keys, allow)
+        listener = cls(accept, keys, allow, denied)
         socket = listener._router.socket
         try:
             if fd is not None:
