@@ -15,7 +15,8 @@ from household import TANDEM, can_listen, eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 STATUS_KEYS = {"machines", "services", "agents"}
-AGENT_KEYS = {"name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues"}
+AGENT_KEYS = {"name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues",
+              "note", "exit", "breaker", "usage"}  # fmt: skip
 
 
 def test_up_status_and_down(make_household: MakeHousehold) -> None:

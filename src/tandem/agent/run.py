@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -56,6 +57,8 @@ def main(spec: AgentSpec) -> int:
     """Run the agent until it is told to stop. Returns the exit status: 0, 78 (configuration) or 1 (crash)."""
     os.environ.update(spec.environment)
     logs.configure(spec.name, spec.machine, spec.log_level)
+    # A supervisor that finds us hanging aborts us: then every thread's stack goes to the log.
+    faulthandler.enable(file=2, all_threads=True)
     try:
         if spec.identity is not None:
             forbid_dumps()

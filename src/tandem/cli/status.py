@@ -103,9 +103,11 @@ def _as_json(
             machines.append({"name": name, "host": None, "state": "unreachable", "pid": None})
     return {
         "machines": machines + elsewhere,
-        "services": [_row(service, "name", "machine", "state", "pid", "port", "ready_after_s", "restarts", "issues")
+        "services": [_row(service, "name", "machine", "state", "pid", "port", "ready_after_s", "restarts", "issues",
+                          "usage")
                      for status in found for service in status.services],
-        "agents": [_row(view, "name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues")
+        "agents": [_row(view, "name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues",
+                        "note", "exit", "breaker", "usage")
                    for view in views],
     }  # fmt: skip
 

@@ -62,9 +62,14 @@ class Probe(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Resource bounds of one agent; null means unbounded. ``cpu_percent`` counts 100 per core."""
+    """Resource bounds of one agent; null means unbounded. ``cpu_percent`` counts 100 per core.
+
+    Above ``memory_mb`` (MiB, its children included) it is killed; above ``restart_above_mb`` it is asked to finish,
+    and a fresh one follows.
+    """
 
     memory_mb: Count | None = None
+    restart_above_mb: Count | None = None
     cpu_percent: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     processes: Count | None = None
     open_files: Count | None = None

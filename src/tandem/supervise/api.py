@@ -42,6 +42,23 @@ class TakeDown(Struct, frozen=True, tag=True):
 AnyQuestion = AskStatus | BringUp | Order | TakeDown
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """What the processes of one session use, measured every two seconds by the node.
+
+    ``cpu_fraction``: of one core, over the time between the last two looks. ``cpu_s``: CPU seconds of those that live.
+    ``rss_bytes`` counts shared pages for each process, ``pss_bytes`` their share only (None: not measured yet, or
+    forbidden, as for processes that hold keys unless this runs as root). ``fds``: open descriptors, None as above.
+    """
+
+    cpu_fraction: float = 0.0
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+    pss_bytes: int | None = None
+    fds: int | None = None
+    processes: int = 0
+    threads: int = 0
+
+
 class AgentView(Struct, frozen=True, kw_only=True):
     """One agent as people see it.
 
@@ -62,6 +79,10 @@ class AgentView(Struct, frozen=True, kw_only=True):
     exit: str = ""
     tail: list[str] = []
     required: bool = True
+    breaker: Literal["closed", "open", "half-open"] = "closed"
+    """Open: it died too often, callers fail at once, and it is tried again after the longest delay."""
+    usage: Usage | None = None
+    """None while it has no process, or for its first seconds."""
     verdict: Literal["up", "pending", "trouble", "off"] = "pending"
     """``off``: not wanted. ``trouble``: will not come up without help, or only after a long wait."""
 
@@ -80,6 +101,7 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     note: str = ""
     exit: str = ""
     tail: list[str] = []
+    usage: Usage | None = None
 
 
 class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
@@ -94,6 +116,8 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     services: list[ServiceView]
     agents: list[AgentView]
     up_s: float = 0.0
+    parts: dict[str, Usage] = {}
+    """What ``node``, ``keeper`` and ``zygote`` themselves use."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag=True):

@@ -18,16 +18,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tandem.core.health import Status
+from tandem.supervise.aftermath import Moment, after_the_end, forgiven, wait_for_needs
 from tandem.supervise.lifecycle import (
-    Action,
+    Abort,
     AgentState,
-    CheckNeeds,
+    Breaker,
     CloseSockets,
     DeadlinePassed,
     Decision,
     Emptied,
     Ending,
-    Escalate,
     Event,
     Exit,
     Exited,
@@ -35,7 +35,11 @@ from tandem.supervise.lifecycle import (
     Goal,
     Kill,
     Leaving,
+    NeedBack,
+    NeedLost,
     NeedsMet,
+    Outgrew,
+    Overran,
     Phase,
     ProcessEvent,
     Ready,
@@ -47,18 +51,13 @@ from tandem.supervise.lifecycle import (
     Stop,
     Terminate,
     Unresponsive,
-    Withdraw,
 )  # fmt: skip
+
+LAST_WORDS_S = 0.3
+"""How long a process that hangs has to write down where, before KILL."""
 
 KILL_AGAIN_S = 5.0
 """A process may sit in uninterruptible sleep; KILL is repeated this often until its group is empty."""
-
-
-class Moment(Struct, frozen=True):
-    """``now`` in monotonic seconds and a random number in [0, 1)."""
-
-    now: float
-    jitter: float
 
 
 Apply = Callable[[AgentState, Any, Moment], Decision]
@@ -104,19 +103,14 @@ def _is_stale(state: AgentState, event: Event) -> bool:
 @rule(Phase.WAITING)
 def want(state: AgentState, event: Event, at: Moment) -> Decision:
     """Forget earlier deaths and wait for what it needs."""
-    fresh = replace(state, goal=Goal.RUN, quick_deaths=0, deaths=(), restarts=0)
-    return _wait(fresh)
-
-
-def _wait(state: AgentState, *actions: Action) -> Decision:
-    waiting = replace(state, phase=Phase.WAITING, deadline=None, ending=Ending.NONE, issues=(), note="")
-    return Decision(waiting, (*actions, CheckNeeds()))
+    return wait_for_needs(forgiven(replace(state, goal=Goal.RUN)))
 
 
 @rule(Phase.WAITING)
 def try_again(state: AgentState, event: Event, at: Moment) -> Decision:
-    """The delay is over: wait for what it needs, then start."""
-    return _wait(state)
+    """The delay is over: wait for what it needs, then start; an open breaker is half-open from now on."""
+    breaker = Breaker.CLOSED if state.breaker is Breaker.CLOSED else Breaker.HALF_OPEN
+    return wait_for_needs(replace(state, breaker=breaker))
 
 
 @rule(Phase.STARTING)
@@ -176,6 +170,8 @@ def _end(state: AgentState, event: Event, at: Moment, phase: Phase) -> Decision:
         phase=phase,
         goal=Goal.STOP if isinstance(event, Stop) else Goal.RUN,
         ending=Ending.OPERATOR,
+        reason="",
+        note="",
         deadline=at.now + state.policy.stop_grace_s,
     )
     return Decision(ending, (Terminate(state.instance),))
@@ -217,8 +213,7 @@ def give_up_on(state: AgentState, event: Stop, at: Moment) -> Decision:
 @rule(Phase.DRAINING, Phase.STOPPING)
 def want_again(state: AgentState, event: Event, at: Moment) -> Decision:
     """When it is gone, start it anew."""
-    again = replace(state, goal=Goal.RUN, ending=Ending.OPERATOR, quick_deaths=0, deaths=(), restarts=0)
-    return Decision(again)
+    return Decision(forgiven(replace(state, goal=Goal.RUN, ending=Ending.OPERATOR)))
 
 
 def _kill(state: AgentState, at: Moment) -> Decision:
@@ -233,9 +228,59 @@ def kill_late(state: AgentState, event: Event, at: Moment) -> Decision:
 
 
 @rule(Phase.STOPPING)
-def kill_unresponsive(state: AgentState, event: Event, at: Moment) -> Decision:
-    """It cannot be asked to finish: KILL at once, which counts as a death."""
-    return _kill(replace(state, ending=Ending.UNRESPONSIVE), at)
+def kill_unresponsive(state: AgentState, event: Unresponsive, at: Moment) -> Decision:
+    """It cannot be asked to finish: it may write down where it hangs, then KILL; counts as a death."""
+    hung = replace(state, ending=Ending.UNRESPONSIVE, phase=Phase.STOPPING, reason=event.why, note=event.why)
+    return Decision(replace(hung, deadline=at.now + LAST_WORDS_S), (Abort(state.instance),))
+
+
+@rule(Phase.STOPPING)
+def kill_overrun(state: AgentState, event: Overran, at: Moment) -> Decision:
+    """It takes what is not its own: KILL at once, which counts as a death."""
+    return _kill(replace(state, ending=Ending.OVERRAN, reason=event.why, note=event.why), at)
+
+
+@rule(Phase.DRAINING)
+def renew(state: AgentState, event: Outgrew, at: Moment) -> Decision:
+    """It has grown too large: TERM, it finishes what it has and a fresh one follows; counts as a death."""
+    return _retire(state, at, Ending.OUTGROWN, event.why)
+
+
+@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY, Phase.DRAINING)
+def lose_need(state: AgentState, event: NeedLost, at: Moment) -> Decision:
+    """Serve on, unless its policy is to wait: then TERM, and start again when what it needs is back. No death."""
+    if state.policy.on_dependency != "wait":
+        return Decision(state)
+    return _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, is gone")
+
+
+@rule(Phase.STOPPING, Phase.STARTING)
+def lose_need_early(state: AgentState, event: NeedLost, at: Moment) -> Decision:
+    """Go on starting, unless its policy is to wait: then TERM, and start again when what it needs is back. No death."""
+    if state.policy.on_dependency != "wait":
+        return Decision(state)
+    leaving = _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, is gone")
+    return Decision(replace(leaving.state, phase=Phase.STOPPING), leaving.actions)
+
+
+@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY, Phase.DRAINING)
+def regain_need(state: AgentState, event: NeedBack, at: Moment) -> Decision:
+    """Serve on, unless its policy is to restart with what it needs: then TERM and start again. No death."""
+    if state.policy.on_dependency != "restart":
+        return Decision(state)
+    return _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, was started again")
+
+
+def _retire(state: AgentState, at: Moment, ending: Ending, why: str) -> Decision:
+    leaving = replace(
+        state,
+        phase=Phase.DRAINING,
+        ending=ending,
+        deadline=at.now + state.policy.stop_grace_s,
+        reason=why,
+        note=why,
+    )
+    return Decision(leaving, (Terminate(state.instance),))
 
 
 @rule(Phase.STOPPING)
@@ -260,94 +305,19 @@ def conclude(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Deci
 @rule(Phase.WAITING, Phase.BACKOFF, Phase.FAILED, Phase.STOPPED)
 def finish(state: AgentState, event: Emptied, at: Moment) -> Decision:
     """Nothing of it is left."""
-    return _after(state, at)
+    return after_the_end(state, at)
 
 
 def _over(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Decision:
     if isinstance(event, SpawnFailed):
-        return _after(replace(state, exit=Exit(at=at.now, error=event.error)), at)
+        return after_the_end(replace(state, exit=Exit(at=at.now, error=event.error)), at)
     state = replace(state, exit=event.exit)
     if event.empty:
-        return _after(state, at)
-    if state.ending is Ending.OPERATOR and state.deadline is not None and at.now < state.deadline:
-        # The operator's grace is for the whole group: a child may still be writing.
+        return after_the_end(state, at)
+    if state.ending in (Ending.OPERATOR, Ending.DEPENDENCY) and state.deadline is not None and at.now < state.deadline:
+        # This grace is for the whole group: a child may still be writing.
         return Decision(replace(state, phase=Phase.STOPPING))
     return _kill(state, at)
-
-
-# ---- what comes after an end ----
-
-
-def _after(state: AgentState, at: Moment) -> Decision:
-    """The group is empty: stopped, restarted for the operator, or treated as a death."""
-    gone = Withdraw(state.instance)
-    if state.goal is Goal.STOP:
-        stopped = replace(
-            state, phase=Phase.STOPPED, deadline=None, issues=(), note="stopped by the operator"
-        )
-        return Decision(stopped, (gone, CloseSockets()))
-    if state.ending is Ending.OPERATOR:
-        return _wait(replace(state, quick_deaths=0, deaths=(), restarts=0), gone)
-    return _after_death(state, gone, at)
-
-
-def _after_death(state: AgentState, gone: Withdraw, at: Moment) -> Decision:
-    ended = state.exit or Exit(at=at.now)
-    why = ended.describe() if state.ending is Ending.CRASH else f"{state.ending}, {ended.describe()}"
-    refusal = _not_retried(state, ended)
-    if refusal:
-        phase = Phase.STOPPED if ended.clean else Phase.FAILED
-        over = replace(state, phase=phase, deadline=None, issues=(), note=f"{why}; {refusal}")
-        return Decision(over, (gone, CloseSockets()))
-    state, alarms = _count(state, ended, at)
-    state = replace(state, restarts=state.restarts + 1)
-    delay = _delay(state, at)
-    if delay == 0.0:
-        return _wait(state, gone, *alarms)
-    resting = replace(
-        state,
-        phase=Phase.BACKOFF,
-        deadline=at.now + delay,
-        issues=(),
-        note=f"{why}; tried again in {delay:.1f} s",
-    )
-    return Decision(resting, (gone, *alarms))
-
-
-def _not_retried(state: AgentState, ended: Exit) -> str:
-    policy = state.policy
-    if ended.configuration:
-        return "not retried: mend the configuration, then start it"
-    if policy.restart == "never":
-        return "not restarted: its policy is never"
-    if policy.restart == "on-failure" and ended.clean and state.ending is Ending.CRASH:
-        return "finished: its policy is on-failure"
-    if policy.give_up_after is not None and state.quick_deaths + 1 >= policy.give_up_after:
-        return f"given up after {policy.give_up_after} quick deaths in a row"
-    return ""
-
-
-def _count(state: AgentState, ended: Exit, at: Moment) -> tuple[AgentState, tuple[Action, ...]]:
-    policy = state.policy
-    stable = state.ready_at is not None and ended.at - state.ready_at >= policy.stable_s
-    quick = 0 if stable else state.quick_deaths + 1
-    recent = tuple(t for t in state.deaths if at.now - t < policy.intensity_window_s)
-    deaths = (*recent, ended.at)
-    if len(deaths) < policy.intensity:
-        return replace(state, quick_deaths=quick, deaths=deaths), ()
-    alarm = Escalate(len(deaths), policy.intensity_window_s)
-    return replace(state, quick_deaths=quick, deaths=()), (alarm, CloseSockets())
-
-
-def _delay(state: AgentState, at: Moment) -> float:
-    """0 after a stable time in service and for the first quick death; then doubling, capped, with jitter."""
-    policy = state.policy
-    if state.quick_deaths < 2:
-        return 0.0
-    # The exponent is capped where every base has long reached the ceiling: floats overflow, agents may die for years.
-    exponent = min(state.quick_deaths - 2, 64)
-    delay = min(policy.first_delay_s * policy.delay_factor**exponent, policy.max_delay_s)
-    return delay * (1 + policy.jitter * (2 * at.jitter - 1))
 
 
 @rule(Phase.STOPPED)
@@ -365,6 +335,10 @@ _SERVING: dict[type[Event], Rule] = {
     Reported: rate,
     Leaving: let_leave,
     Unresponsive: kill_unresponsive,
+    Overran: kill_overrun,
+    Outgrew: renew,
+    NeedLost: lose_need,
+    NeedBack: regain_need,
     Exited: bury,
 }
 
@@ -378,6 +352,8 @@ TABLE: dict[Phase, dict[type[Event], Rule]] = {
         Reported: remark,
         Stop: break_off,
         Restart: break_off,
+        Overran: kill_overrun,
+        NeedLost: lose_need_early,
         SpawnFailed: bury,
         Exited: bury,
         DeadlinePassed: kill_late,

@@ -66,7 +66,22 @@ class Ending(StrEnum):
     CRASH = "crash"
     LATE = "not ready in time"
     UNRESPONSIVE = "unresponsive"
+    OVERRAN = "over its limit"
+    OUTGROWN = "grown too large"
+    DEPENDENCY = "dependency"
     OPERATOR = "operator"
+
+
+class Breaker(StrEnum):
+    """Whether an agent that keeps dying is still tried at the usual pace.
+
+    Closed: as usual. Open: it died too often; callers fail at once, and it is tried again after the longest delay.
+    Half-open: that one try runs; a stable time in service closes the breaker, a quick death opens it again.
+    """
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -91,6 +106,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     """``intensity`` deaths within the window escalate."""
     give_up_after: int | None = None
     """Quick deaths in a row after which it is not retried."""
+    on_dependency: Literal["wait", "restart", "degrade"] = "degrade"
+    """What it does when something it needs stops serving: end and wait, restart once that is back, or serve on."""
 
 
 class Exit(Struct, frozen=True, omit_defaults=True):
@@ -150,6 +167,10 @@ class AgentState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When it died, within the intensity window."""
     restarts: int = 0
     """Launches after a death, since the operator last started it."""
+    breaker: Breaker = Breaker.CLOSED
+    """As of the last death or retry; :meth:`breaker_at` also sees that a half-open one has proven itself."""
+    reason: str = ""
+    """Why the current instance is being ended, in words: what ``ending`` means this time."""
     said: Status = Status.HEALTHY
     """What it last said about itself before it was ready."""
     issues: tuple[str, ...] = ()
@@ -162,6 +183,15 @@ class AgentState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         if self.launched_at is None or self.ready_at is None:
             return None
         return self.ready_at - self.launched_at
+
+    def is_stable(self, now: float) -> bool:
+        """Whether the current instance has served for the stable time."""
+        return self.ready_at is not None and now - self.ready_at >= self.policy.stable_s
+
+    def breaker_at(self, now: float) -> Breaker:
+        """The breaker as it stands at ``now`` (monotonic seconds)."""
+        proven = self.phase in SERVING and self.is_stable(now)
+        return Breaker.CLOSED if proven else self.breaker
 
 
 # What can happen. Events about a process carry its instance; those of an older one are ignored.
@@ -221,7 +251,33 @@ class Leaving(ProcessEvent, frozen=True):
 
 
 class Unresponsive(ProcessEvent, frozen=True):
-    """It stopped giving signs of life."""
+    """It stopped giving signs of life; ``why`` says for how long."""
+
+    why: str = ""
+
+
+class Overran(ProcessEvent, frozen=True):
+    """It was measured above a limit it must not cross."""
+
+    why: str
+
+
+class Outgrew(ProcessEvent, frozen=True):
+    """It was measured above the size at which it wants to be restarted."""
+
+    why: str
+
+
+class NeedLost(Event, frozen=True):
+    """Something it needs stopped serving."""
+
+    name: str
+
+
+class NeedBack(Event, frozen=True):
+    """Something it needs serves again after it had stopped."""
+
+    name: str
 
 
 class Exited(ProcessEvent, frozen=True):
@@ -240,8 +296,8 @@ class DeadlinePassed(Event, frozen=True):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    Start, Stop, Restart, NeedsMet, SpawnFailed, Ready, Extended, Reported, Leaving, Unresponsive, Exited, Emptied,
-    DeadlinePassed,
+    Start, Stop, Restart, NeedsMet, SpawnFailed, Ready, Extended, Reported, Leaving, Unresponsive, Overran, Outgrew,
+    NeedLost, NeedBack, Exited, Emptied, DeadlinePassed,
 )  # fmt: skip
 
 
@@ -264,6 +320,12 @@ class Spawn(Action, frozen=True):
 
 class Terminate(Action, frozen=True):
     """Send TERM to the process group."""
+
+    instance: str
+
+
+class Abort(Action, frozen=True):
+    """Let the main process write down where it hangs (ABRT), if it is one of ours; it is killed a moment later."""
 
     instance: str
 

@@ -25,8 +25,9 @@ _DELAYS = """## When it dies
 A death after {stable_s:g} s or more in service starts it again at once, and so does the first quick death. From the
 second quick death in a row it rests for {first_delay_s:g} s, then twice as long each time, {max_delay_s:g} s at most,
 varied by {jitter:.0%} in both directions. It never gives up unless the fleet file says so. {intensity} deaths within
-{intensity_window_s:g} s escalate: from the agent to its group, then to the operator; its sockets are closed until it
-starts again, so callers fail at once. Exit code 78 says that its configuration is wrong and is not retried. What the
+{intensity_window_s:g} s escalate: from the agent to its group, then to the operator, and open its breaker: its sockets are
+closed, so callers fail at once, and it is tried again after {max_delay_s:g} s (half-open). {stable_s:g} s of good service
+close the breaker, a quick death opens it again. Exit code 78 says that its configuration is wrong and is not retried. What the
 operator stops or restarts counts as no death. A start has its own deadline ({start_timeout_s:g} s, per agent), which
 the agent can extend; it has nothing to do with the signs of life expected later.
 

@@ -34,4 +34,5 @@ async def watch_liveness(supervisor: Supervisor, keeper: KeeperLink) -> None:
         for runner in supervisor.agents():
             beat = beats.get(runner.state.instance)
             if runner.state.phase in SERVING and beat is not None and now - beat > SILENCE_S:
-                runner.feed(Unresponsive(runner.state.instance))
+                why = f"no sign of life for {now - beat:.0f} s: its event loop is blocked, or it was suspended"
+                runner.feed(Unresponsive(runner.state.instance, why))

@@ -33,6 +33,7 @@ from tandem.supervise.leases import Leases
 from tandem.supervise.lifecycle import Goal
 from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
+from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view
@@ -85,6 +86,7 @@ class Node:
         self._keeper.listen(early.append)
         listing = await self._keeper.attach()
         self._keeper_pid = listing.pid
+        self.measuring = Measuring(self.supervisor, {"node": os.getpid(), "keeper": listing.pid})
         log.info(
             "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)
         )
@@ -102,9 +104,10 @@ class Node:
         self._links.start()
         self._deaths.start()
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
+        measuring = asyncio.create_task(self.measuring.run(), name="measuring")
         ends = [asyncio.create_task(end) for end in (self._keeper.closed(), self._told_to_end.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (liveness, *ends):
+        for task in (liveness, measuring, *ends):
             task.cancel()
         self.supervisor.close()
         await self._deaths.close()
@@ -138,6 +141,7 @@ class Node:
                 *(invalid_view(bad) for bad in self.fleet.invalid.values() if bad.machine == self.machine),
             ],
             up_s=clock.monotonic() - self._began_at,
+            parts=self.measuring.parts,
         )
 
     async def bring_up(self, fleet: Fleet, agents: Iterable[str], tell: Tell) -> Done:

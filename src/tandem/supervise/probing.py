@@ -83,7 +83,7 @@ class Probing:
             except TandemError as error:
                 failed += 1
                 if clock.monotonic() - served_at >= prober.give_up_s:
-                    event = Unresponsive(instance)
+                    event = Unresponsive(instance, f"no answer for {prober.give_up_s:g} s: {error.message}")
                 elif failed == prober.failures:
                     event = Reported(instance, Status.UNHEALTHY, (error.message,))
             else:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.core.health import HealthReport, Status, parse_status
+from tandem.supervise.api import Usage
 from tandem.supervise.decide import decide
 from tandem.supervise.lifecycle import (
     Action,
@@ -65,6 +66,7 @@ class Runner:
         """The last STATUS= line."""
         self.tail: list[str] = []
         self.waiting_since = 0.0
+        self.usage: Usage | None = None
         self._shell = shell
         self._timer: asyncio.TimerHandle | None = None
 

@@ -19,6 +19,8 @@ from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.launches import Launches
 from tandem.supervise.leases import Leases
 from tandem.supervise.lifecycle import (
+    SERVING,
+    Abort,
     Action,
     AgentState,
     CheckNeeds,
@@ -28,6 +30,8 @@ from tandem.supervise.lifecycle import (
     Exited,
     Goal,
     Kill,
+    NeedBack,
+    NeedLost,
     Phase,
     Policy,
     Spawn,
@@ -85,6 +89,8 @@ class Supervisor:
         self._logs = logs
         self._probing = Probing()
         self._probers: dict[str, Prober] = {}
+        self._lost: set[str] = set()
+        """Agents that served and do not any more; whoever needs them was told."""
         self._watchers: list[Watcher] = []
 
     # ---- what there is ----
@@ -104,6 +110,11 @@ class Supervisor:
             if runner.pid is not None:
                 self._prepare_probe(runner)
                 self._begin_probing(runner)
+        self._lost = {
+            runner.name
+            for runner in self.agents()
+            if runner.state.goal is Goal.RUN and runner.state.instance and runner.state.phase not in SERVING
+        }
         for name in (ZYGOTE, *self.servers):
             self.runners[name].feed(Start())
 
@@ -209,6 +220,11 @@ class Supervisor:
                 self._keeper.send(self._launch(runner, instance))
             case Terminate(instance=instance):
                 self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGTERM))
+            case Abort(instance=instance):
+                config = self.configs.get(runner.name)
+                ours = config is not None and config.class_path is not None
+                # Ours write every thread's stack down when they are aborted; others may have other habits.
+                self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGABRT if ours else signal.SIGKILL))
             case Kill(instance=instance):
                 self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGKILL))
             case Withdraw(instance=instance):
@@ -236,10 +252,40 @@ class Supervisor:
         """Remember the new state, see who may start now, tell who watches."""
         self._keeper.send(Remember(name=runner.name, data=remembered(runner.state)))
         if runner.state.phase is not before.phase:
-            log.info("%s: %s -> %s %s", runner.name, before.phase, runner.state.phase, runner.state.note)
+            self._tell(runner, before)
             self.order.look()
+            self._tell_dependants(runner, before)
         for watcher in list(self._watchers):
             watcher(runner, before)
+
+    def _tell(self, runner: Runner, before: AgentState) -> None:
+        state = runner.state
+        forced = bool(state.reason) and not before.reason
+        level = logging.WARNING if forced else logging.INFO
+        log.log(level, "%s: %s -> %s %s", runner.name, before.phase, state.phase, state.note)
+
+    def _tell_dependants(self, runner: Runner, before: AgentState) -> None:
+        """Let those that need it know when it stops serving and when it is back."""
+        name, serves = runner.name, runner.state.phase in SERVING
+        if before.phase in SERVING and not serves:
+            self._lost.add(name)
+            event: NeedLost | NeedBack = NeedLost(name)
+        elif serves and name in self._lost:
+            self._lost.discard(name)
+            event = NeedBack(name)
+        else:
+            return
+        for dependant in self._dependants(name):
+            dependant.feed(event)
+
+    def _dependants(self, name: str) -> list[Runner]:
+        return [self.runners[c.name] for c in self.configs.values() if name in map(_bare, c.needs)]
+
+    def lost_needs(self, runner: Runner) -> list[str]:
+        """Agents the fleet file says it needs that do not serve now."""
+        config = self.configs.get(runner.name)
+        declared = {_bare(need) for need in config.needs} if config is not None else set()
+        return [need for need in self.order.missing(runner) if need in declared]
 
     # ---- probes ----
 
@@ -279,7 +325,12 @@ def policy_of(config: AgentConfig) -> Policy:
         intensity=rules.escalate_after,
         intensity_window_s=rules.window_s,
         give_up_after=rules.give_up_after,
+        on_dependency=config.on_dependency,
     )
+
+
+def _bare(identity: str) -> str:
+    return AgentId(identity).name
 
 
 def _newest(units: Iterable[UnitInfo], name: str) -> UnitInfo | None:

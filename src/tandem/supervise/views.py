@@ -7,7 +7,7 @@ from typing import Literal
 from tandem.core import clock
 from tandem.fleet.model import InvalidAgent
 from tandem.supervise.api import AgentView, ServiceView
-from tandem.supervise.lifecycle import SERVING, UP, Goal, Phase
+from tandem.supervise.lifecycle import SERVING, UP, Breaker, Goal, Phase
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 
@@ -64,7 +64,8 @@ def note(supervisor: Supervisor, runner: Runner) -> str:
         case Phase.BACKOFF:
             left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
             why = state.note.partition("; tried again")[0]
-            return f"{why}; tried again in {left:.1f} s"
+            tripped = "; its breaker is open" if state.breaker is Breaker.OPEN else ""
+            return f"{why}; tried again in {left:.1f} s{tripped}"
         case Phase.DRAINING | Phase.STOPPING:
             left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
             return state.note or f"ending; KILL in {left:.0f} s at the latest"
@@ -86,8 +87,10 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
     shown = state.phase
     if state.phase in UP:
         absent = supervisor.order.absent_wants(runner)
+        lost = supervisor.lost_needs(runner)
+        issues += [f"{name}, which it needs, is not up" for name in lost]
         issues += [f"{name}, which it wants, is not up" for name in absent]
-        shown = Phase.DEGRADED if absent else state.phase
+        shown = Phase.DEGRADED if absent or lost else state.phase
     listening = config.port is not None and runner.pid is not None
     return AgentView(
         name=config.name,
@@ -103,6 +106,8 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         exit=state.exit.describe() if state.exit is not None else "",
         tail=runner.tail,
         required=config.required,
+        breaker=state.breaker_at(clock.monotonic()).value,
+        usage=runner.usage,
         verdict=verdict(supervisor, runner),
     )
 
@@ -141,4 +146,5 @@ def service_view(supervisor: Supervisor, machine: str, name: str) -> ServiceView
         note=note(supervisor, runner),
         exit=state.exit.describe() if state.exit is not None else "",
         tail=runner.tail,
+        usage=runner.usage,
     )

@@ -60,7 +60,7 @@ CASES = {
           on fleet.yaml line 6, column 20, in agent A, limits.zzz:
             6 |       A: {limits: {zzz: 1}}
               |                    ^^^
-          Known here: memory_mb, cpu_percent, processes, open_files, log_mb, nice.""",
+          Known here: memory_mb, restart_above_mb, cpu_percent, processes, open_files, log_mb, nice.""",
     ),
     "wrong letter case": (
         agents("A: {Port: 7200}"),

@@ -7,12 +7,14 @@ from msgspec.structs import replace
 
 from tandem.core.health import Status
 from tandem.supervise import lifecycle_doc
-from tandem.supervise.decide import KILL_AGAIN_S, TABLE, decide
+from tandem.supervise.decide import KILL_AGAIN_S, LAST_WORDS_S, TABLE, decide
 from tandem.supervise.lifecycle import (
     EVENTS,
     SERVING,
+    Abort,
     Action,
     AgentState,
+    Breaker,
     CheckNeeds,
     CloseSockets,
     DeadlinePassed,
@@ -26,7 +28,11 @@ from tandem.supervise.lifecycle import (
     Goal,
     Kill,
     Leaving,
+    NeedBack,
+    NeedLost,
     NeedsMet,
+    Outgrew,
+    Overran,
     Phase,
     Policy,
     Ready,
@@ -141,10 +147,12 @@ def test_ten_deaths_in_a_minute_escalate_once_per_ten() -> None:
     story = Story().healthy()
     escalations = []
     for n in range(20):
-        story.state = replace(story.state, quick_deaths=0)
+        story.state = replace(story.state, quick_deaths=0, breaker=Breaker.CLOSED)
         story.dies(after=1.0)
         escalations += [(n, a) for a in story.actions if isinstance(a, Escalate)]
         assert (CloseSockets() in story.actions) == any(isinstance(a, Escalate) for a in story.actions)
+        if story.state.phase is Phase.BACKOFF:
+            story.on(DeadlinePassed(), after=story.state.policy.max_delay_s)
         story.reborn(f"n{n}")
     assert escalations == [(9, Escalate(10, 60.0)), (19, Escalate(10, 60.0))]
 
@@ -266,12 +274,75 @@ def test_start_during_a_stop_starts_anew_afterwards() -> None:
     assert story.dies(code=0).state.phase is Phase.WAITING
 
 
-def test_unresponsive_gets_kill_at_once() -> None:
+def test_unresponsive_writes_its_last_words_and_is_killed() -> None:
     """A process that gives no sign of life is killed without grace, and its death counts."""
-    story = Story().healthy().on(Unresponsive(I))
-    assert story.actions == (Kill(I),) and story.state.phase is Phase.STOPPING
+    story = Story().healthy().on(Unresponsive(I, "silent for 11 s"))
+    assert story.actions == (Abort(I),) and story.state.phase is Phase.STOPPING
+    assert story.state.note == "silent for 11 s"
+    assert story.on(DeadlinePassed(), after=LAST_WORDS_S).actions == (Kill(I),)
     story.dies(code=None, signal=9)
     assert story.state.phase is Phase.WAITING and story.state.quick_deaths == 1
+
+
+def test_the_reason_of_a_forced_end_stays_visible_while_it_rests() -> None:
+    """Why it was killed is in the note of the back-off, with the exit and the delay."""
+    story = Story().healthy().dies().reborn("b").on(Overran("b", "612 MiB of 512 MiB"))
+    story.dies(code=None, signal=9)
+    assert story.state.phase is Phase.BACKOFF
+    assert story.state.note.startswith("over its limit (612 MiB of 512 MiB), killed by SIGKILL; tried again in")
+
+
+def test_an_overrun_is_killed_at_once_and_an_outgrown_agent_may_finish() -> None:
+    """A hard limit means KILL; the size for a restart means TERM with the grace. Both are deaths."""
+    over = Story().healthy().on(Overran(I, "too many"))
+    assert over.actions == (Kill(I),) and over.dies(code=None, signal=9).state.quick_deaths == 1
+    large = Story().healthy().on(Outgrew(I, "600 MiB"))
+    assert large.actions == (Terminate(I),) and large.state.phase is Phase.DRAINING
+    assert large.dies(code=0, after=1.0).state.quick_deaths == 1
+
+
+@pytest.mark.parametrize(
+    ("policy", "lost", "back"),
+    [("degrade", False, False), ("wait", True, False), ("restart", False, True)],
+)
+def test_dependencies_that_come_and_go(policy: str, lost: bool, back: bool) -> None:
+    """``wait`` ends it when a need goes, ``restart`` when it is back, ``degrade`` never; none of it is a death."""
+    for event, ends in ((NeedLost("Db"), lost), (NeedBack("Db"), back)):
+        story = Story(AgentState(policy=Policy(on_dependency=policy))).healthy().on(event)
+        assert (story.actions == (Terminate(I),)) == ends
+        if ends:
+            story.dies(code=0)
+            assert story.state.phase is Phase.WAITING and CheckNeeds() in story.actions
+            assert (story.state.quick_deaths, story.state.restarts, story.state.deaths) == (0, 0, ())
+
+
+def test_waiting_for_a_dependency_pre_empts_a_start() -> None:
+    """``wait`` also ends a start that has not come to READY; an operator's stop during that still wins."""
+    story = Story(AgentState(policy=Policy(on_dependency="wait"))).started().on(NeedLost("Db"))
+    assert story.actions == (Terminate(I),) and story.state.phase is Phase.STOPPING
+    assert story.on(Stop()).dies(code=0).state.phase is Phase.STOPPED
+
+
+def test_the_breaker_opens_half_opens_and_closes() -> None:
+    """Too many deaths open it; one try after the longest delay; a quick death opens it again, stable service closes it."""
+    story = Story(AgentState(policy=Policy(intensity=2, intensity_window_s=5.0))).healthy().dies().reborn("b").dies()
+    assert story.state.breaker is Breaker.OPEN and CloseSockets() in story.actions
+    assert story.state.phase is Phase.BACKOFF and story.state.deadline == story.now + 30.0
+    story.on(DeadlinePassed(), after=30.0).reborn("c")
+    assert story.state.breaker_at(story.now) is Breaker.HALF_OPEN
+    story.dies(after=9.0)
+    assert story.state.breaker is Breaker.OPEN and story.state.deadline == story.now + 30.0
+    story.on(DeadlinePassed(), after=30.0).reborn("d")
+    assert story.state.breaker_at(story.now + 10.0) is Breaker.CLOSED
+    story.dies(after=11.0)
+    assert story.state.breaker is Breaker.CLOSED and story.state.phase is Phase.WAITING
+
+
+def test_the_operator_closes_the_breaker() -> None:
+    """A start by hand forgets the deaths."""
+    story = Story(AgentState(policy=Policy(intensity=1))).healthy().dies()
+    assert story.state.breaker is Breaker.OPEN
+    assert story.on(Start()).state.breaker is Breaker.CLOSED
 
 
 @pytest.mark.parametrize("status", [Status.HEALTHY, Status.DEGRADED, Status.UNHEALTHY])

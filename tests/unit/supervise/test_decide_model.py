@@ -10,12 +10,16 @@ from tandem.core.health import Status
 from tandem.supervise.decide import TABLE, decide
 from tandem.supervise.lifecycle import (
     ALIVE,
+    SERVING,
+    Abort,
     Action,
     AgentState,
+    Breaker,
     CheckNeeds,
     CloseSockets,
     DeadlinePassed,
     Emptied,
+    Ending,
     Event,
     Exit,
     Exited,
@@ -23,7 +27,11 @@ from tandem.supervise.lifecycle import (
     Goal,
     Kill,
     Leaving,
+    NeedBack,
+    NeedLost,
     NeedsMet,
+    Outgrew,
+    Overran,
     Phase,
     Policy,
     Ready,
@@ -42,11 +50,17 @@ class Life(RuleBasedStateMachine):
     """One agent: its processes, its children, a clock, an operator and chance."""
 
     @initialize(
-        give_up=st.none() | st.integers(1, 3), restart=st.sampled_from(["always", "on-failure", "never"])
+        give_up=st.none() | st.integers(1, 3),
+        restart=st.sampled_from(["always", "on-failure", "never"]),
+        on_dependency=st.sampled_from(["wait", "restart", "degrade"]),
+        intensity=st.integers(1, 4),
     )
-    def born(self, give_up: int | None, restart: str) -> None:
+    def born(self, give_up: int | None, restart: str, on_dependency: str, intensity: int) -> None:
         """Begin stopped, with nothing running."""
-        self.state = AgentState(policy=Policy(give_up_after=give_up, restart=restart))
+        policy = Policy(
+            give_up_after=give_up, restart=restart, on_dependency=on_dependency, intensity=intensity
+        )
+        self.state = AgentState(policy=policy)
         self.now = 100.0
         self.leader: str | None = None
         self.children = 0
@@ -73,7 +87,7 @@ class Life(RuleBasedStateMachine):
                 assert self.leader is None and self.children == 0, "two instances at a time"
                 assert self.last_word is Goal.RUN, "started against the operator's will"
                 self.leader, self.spoke = instance, False
-            case Kill() | Terminate():
+            case Kill() | Terminate() | Abort():
                 assert self.leader is not None or self.children > 0 or self.state.instance
             case CloseSockets():
                 assert self.leader is None and self.children == 0, "sockets closed under a live instance"
@@ -118,6 +132,17 @@ class Life(RuleBasedStateMachine):
         """It says READY, STOPPING, or nothing at all any more."""
         self.spoke = True
         self.tell(event(self.leader))
+
+    @precondition(lambda self: self.leader is not None)
+    @rule(event=st.sampled_from([Overran, Outgrew]))
+    def process_grows(self, event: type[Event]) -> None:
+        """It is measured above one of its limits."""
+        self.tell(event(self.leader, "9 of 8"))
+
+    @rule(event=st.sampled_from([NeedLost, NeedBack]))
+    def a_need_comes_or_goes(self, event: type[Event]) -> None:
+        """Something it needs ends, or is back."""
+        self.tell(event("Db"))
 
     @precondition(lambda self: self.leader is not None)
     @rule()
@@ -173,6 +198,16 @@ class Life(RuleBasedStateMachine):
         """Nothing waits for ever but for needs, an operator, or an end of good service."""
         bounded = self.state.phase in {Phase.STARTING, Phase.DRAINING, Phase.STOPPING, Phase.BACKOFF}
         assert (self.state.deadline is not None) == bounded
+
+    @invariant()
+    def every_state_explains_itself(self) -> None:
+        """Who is not served and not on an ordinary way has a note, and a forced end has its reason until it is over."""
+        if self.state.phase in {Phase.BACKOFF, Phase.FAILED}:
+            assert self.state.note
+        if self.state.ending in {Ending.OVERRAN, Ending.OUTGROWN, Ending.DEPENDENCY}:
+            assert self.state.reason or self.state.phase not in ALIVE
+        if self.state.breaker is Breaker.OPEN:
+            assert self.state.phase not in SERVING | {Phase.STARTING, Phase.WAITING}
 
     @invariant()
     def waiting_has_asked(self) -> None:

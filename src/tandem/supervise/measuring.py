@@ -1,0 +1,96 @@
+"""Resource use of everything on this machine, and limits that the kernel does not hold for us."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tandem.core import clock
+from tandem.fleet.model import Limits
+from tandem.supervise.api import Usage
+from tandem.supervise.lifecycle import ALIVE, Event, Outgrew, Overran, Phase
+from tandem.supervise.runner import Runner
+from tandem.supervise.supervisor import ZYGOTE, Supervisor
+from tandem.supervise.usage import Meter, exact_memory
+
+PERIOD_S = 2.0
+STRICT_PERIOD_S = 0.25
+"""While an agent has a limit on memory or processes: a fork bomb is fast."""
+
+_MIB = 1024 * 1024
+
+
+class Measuring:
+    """Looks at every process group every two seconds; four times a second while somebody has a limit to keep."""
+
+    def __init__(self, supervisor: Supervisor, parts: dict[str, int]):
+        """``parts``: pids of what holds the machine together, by name."""
+        self.parts: dict[str, Usage] = {}
+        self._supervisor = supervisor
+        self._pids = parts
+        self._meter = Meter()
+        self._limited: set[str] = set()
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        full_at = 0.0
+        while True:
+            now = clock.monotonic()
+            if now >= full_at:
+                self._look(now)
+                full_at = now + PERIOD_S
+            else:
+                self._look_at_limited()
+            await asyncio.sleep(STRICT_PERIOD_S if self._limited else PERIOD_S)
+
+    def _look(self, now: float) -> None:
+        runners = list(self._supervisor.runners.values())
+        sessions = [runner.pid for runner in runners if runner.pid is not None]
+        used = self._meter.look([*sessions, *self._pids.values()], now)
+        for runner in runners:
+            runner.usage = used.get(runner.pid) if runner.pid is not None else None
+        zygote = self._supervisor.runners[ZYGOTE].pid
+        parts = self._pids | ({ZYGOTE: zygote} if zygote is not None else {})
+        self.parts = {name: used[pid] for name, pid in parts.items() if pid in used}
+        self._limited = {
+            name for name, config in self._supervisor.configs.items() if _is_measured(config.limits)
+        }
+        for runner in runners:
+            if runner.name in self._limited and runner.usage is not None:
+                self._judge(runner, runner.usage)
+
+    def _look_at_limited(self) -> None:
+        runners = [self._supervisor.runners[name] for name in self._limited if name in self._supervisor.runners]
+        pids = {runner.pid: runner for runner in runners if runner.pid is not None}
+        for pid, usage in self._meter.glance(pids).items():
+            if pid is not None:
+                self._judge(pids[pid], usage)
+
+    def _judge(self, runner: Runner, usage: Usage) -> None:
+        config = self._supervisor.configs.get(runner.name)
+        if config is None or runner.pid is None or runner.state.phase not in ALIVE - {Phase.STOPPING}:
+            return
+        event = judge(runner.state.instance, config.limits, usage, runner.pid)
+        if event is not None:
+            runner.feed(event)
+
+
+def _is_measured(limits: Limits) -> bool:
+    return any((limits.memory_mb, limits.restart_above_mb, limits.processes))
+
+
+def judge(instance: str, limits: Limits, usage: Usage, session: int) -> Event | None:
+    """What its use means for an instance with these limits.
+
+    Memory shared between its processes (or with the zygote it was forked from) counts by share when that can be read.
+    """
+    if limits.processes is not None and usage.processes > limits.processes:
+        return Overran(instance, f"{usage.processes} processes, {limits.processes} allowed")
+    bounds = [bound for bound in (limits.memory_mb, limits.restart_above_mb) if bound is not None]
+    if not bounds or usage.rss_bytes <= min(bounds) * _MIB:
+        return None
+    used = exact_memory(session) or usage.rss_bytes
+    if limits.memory_mb is not None and used > limits.memory_mb * _MIB:
+        return Overran(instance, f"{used // _MIB} MiB of memory, {limits.memory_mb} allowed")
+    if limits.restart_above_mb is not None and used > limits.restart_above_mb * _MIB:
+        return Outgrew(instance, f"{used // _MIB} MiB of memory, restarted above {limits.restart_above_mb}")
+    return None
