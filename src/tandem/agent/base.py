@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from msgspec import Struct
@@ -122,6 +123,13 @@ class Agent:
         :class:`~tandem.core.errors.Unavailable` when this fleet runs no event server.
         """
         return self._context.observe()
+
+    def door(self) -> socket | None:
+        """The listening TCP socket of the ``port:`` whose fleet file entry says ``speaks: http``, for the agent to serve.
+
+        It outlives this process, so that clients wait while it restarts. None without such a port; ask once.
+        """
+        return self._context.door()
 
     def cache(self) -> Redis:
         """The machine's cache server: fast, shared, forgetful.

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tandem.agent.background import Background, Report
@@ -40,3 +41,4 @@ class AgentContext:
     directory: Callable[[], Awaitable[list[Lease]]]
     report: Report
     observe: Callable[[], Observation] = not_an_observer
+    door: Callable[[], socket | None] = lambda: None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from tandem.errors.feed import ErrorFeed
-    from tandem.events import Bus, Event, Publisher, SpanExporter
+    from tandem.events import Bus, Connection, Event, Publisher, SpanExporter
 
 
 class EventLink:
@@ -48,6 +48,10 @@ class EventLink:
         bus = self._open()
         bus.connection.start()
         return bus.publisher
+
+    def connection(self) -> Connection:
+        """The one connection all of this goes over. Raises :class:`Unavailable` when this fleet runs no event server."""
+        return self._open().connection
 
     def feed(self) -> ErrorFeed:
         """Every error report of the fleet. Raises :class:`Unavailable` when this fleet runs no event server."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tandem.core.errors import PermissionDenied
 from tandem.core.health import Issue
 from tandem.errors import ErrorReport, Receipt
+
+if TYPE_CHECKING:
+    from tandem.events import Connection, Publisher
+    from tandem.fleet.model import Fleet
+    from tandem.security import Principal
 
 
 class ErrorSource(Protocol):
@@ -20,11 +25,17 @@ class ErrorSource(Protocol):
     def issues(self) -> Iterable[Issue]: ...
 
 
-class Observation:
-    """Every error report of the fleet, and who leans on whom.
+def _nobody(_token: str) -> Principal:
+    raise PermissionDenied("nobody can be recognised here")
 
-    ``needs`` is identity to identities, as the fleet file said when this agent started. ``relay`` puts a report about
-    somebody else on the bus, as it came from a bus of another kind.
+
+class Observation:
+    """Every error report of the fleet, who leans on whom, and the ways to see and hear the rest.
+
+    ``needs`` is identity to identities, as the fleet file said when this agent started; ``fleet`` is all it said.
+    ``relay`` puts a report about somebody else on the bus, as it came from a bus of another kind. ``connection`` and
+    ``publisher`` reach this machine's event server with an observer's rights. ``authenticate`` says whose token it is
+    (audience: this agent), or raises :class:`PermissionDenied`. In a test fleet there are only errors and needs.
     """
 
     def __init__(
@@ -32,10 +43,19 @@ class Observation:
         needs: Mapping[str, list[str]],
         errors: ErrorSource,
         relay: Callable[[ErrorReport], Receipt],
+        *,
+        fleet: Fleet | None = None,
+        connection: Connection | None = None,
+        publisher: Publisher | None = None,
+        authenticate: Callable[[str], Principal] = _nobody,
     ):
         self.needs = needs
         self.errors = errors
         self.relay = relay
+        self.fleet = fleet
+        self.connection = connection
+        self.publisher = publisher
+        self.authenticate = authenticate
 
 
 def not_an_observer() -> Observation:

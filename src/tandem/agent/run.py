@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 from tandem.agent.background import Background
@@ -114,9 +115,8 @@ class AgentProcess:
             cache=cache.client,
             directory=_no_directory if registry is None else registry.list,
             report=report,
-            observe=not_an_observer
-            if spec.dependencies is None
-            else partial(_observe, spec.dependencies, events, relay),
+            observe=partial(self._observe, events, relay, trust) if spec.fleet else not_an_observer,
+            door=self._door,
         )
         issues = partial(_issues_of, events, errors)
         runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
@@ -125,7 +125,7 @@ class AgentProcess:
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:
             errors.start()
-            if spec.dependencies is not None:
+            if spec.fleet:
                 relay.start()
             await self._listen(server, trust)
             if trust is not None:
@@ -168,6 +168,27 @@ class AgentProcess:
                 task.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
+    def _observe(self, events: EventLink, relay: ErrorClient, trust: Trust | None) -> Observation:
+        from tandem.fleet.model import Fleet
+
+        if trust is None:
+            raise Unavailable("an observer needs an identity")
+        fleet = msgspec.msgpack.decode(self.spec.fleet, type=Fleet)
+        return Observation(
+            {identity: [*agent.needs, *agent.wants] for identity, agent in fleet.agents.items()},
+            events.feed(),
+            relay.submit,
+            fleet=fleet,
+            publisher=events.publisher(),
+            connection=events.connection(),
+            authenticate=trust.authenticate,
+        )
+
+    def _door(self) -> socket.socket | None:
+        """The listening socket of a port that is not for calls; see :meth:`tandem.agent.Agent.door`."""
+        spec = self.spec
+        return socket.socket(fileno=spec.tcp_fd) if spec.tcp_fd is not None and spec.tcp_endpoint is None else None
+
     def _peers(self, registry: Registry | None, observer: CallObserver, trust: Trust | None) -> Peers:
         spec = self.spec
         resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
@@ -201,9 +222,6 @@ def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
 def _unreported(*_error: object, **_more: object) -> Receipt:
     return Receipt("", False)
 
-
-def _observe(dependencies: dict[str, list[str]], events: EventLink, relay: ErrorClient) -> Observation:
-    return Observation(dependencies, events.feed(), relay.submit)
 
 
 async def _no_directory() -> list[Lease]:

@@ -32,7 +32,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tcp_fd: int | None = None
     """Listening TCP socket for the zmq transport, also the keeper's."""
     tcp_endpoint: str | None = None
-    """``tcp://host:port`` other machines reach ``tcp_fd`` by."""
+    """``tcp://host:port`` other machines reach ``tcp_fd`` by; without it, ``tcp_fd`` is the agent's own to serve."""
     notify_fd: int | None = None
     """Write end of the pipe that takes READY=1 and its kin."""
     identity: IdentityMaterial | None = None
@@ -42,8 +42,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache: ValkeyAccess | None = None
     directory: dict[str, list[str]] = {}
     """Agent name to the machines that run one."""
-    dependencies: dict[str, list[str]] | None = None
-    """Identity of every agent to those it needs and wants; only an observer is told."""
+    fleet: bytes = b""
+    """The :class:`~tandem.fleet.Fleet` as msgpack; only an observer is told, and only it imports what decodes it."""
     error_bus: bool = True
     """Whether its errors are reported; otherwise they are in its log only."""
     allow: list[str] = []

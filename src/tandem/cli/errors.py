@@ -169,8 +169,8 @@ def tail(
 
     Example: tandem errors tail --agent Responder --at error -f
     """
+    from tandem.cli.nats_link import with_nats
     from tandem.cli.errors_view import report_line
-    from tandem.cli.trace import _with_nats
     from tandem.core import clock
     from tandem.core.errors import InvalidArguments
     from tandem.errors import Severity
@@ -193,7 +193,7 @@ def tail(
         if follow:
             await follow_live(client, write)
 
-    asyncio.run(_with_nats(read))
+    asyncio.run(with_nats(read))
 
 
 def seconds_of(span: str) -> float:
@@ -209,7 +209,7 @@ def seconds_of(span: str) -> float:
 
 
 def _ask(question: Callable[[Incidents], Awaitable[T]]) -> T:
-    from tandem.cli.hub import ask_hub
+    from tandem.cli.asking import ask_hub
 
     return asyncio.run(ask_hub(question, BUDGET_S))
 

@@ -1,61 +1,71 @@
-"""How the command line reaches an observability hub of this computer."""
+"""`tandem hub`: the pages of the running fleet, and the key to them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Annotated
 
-from tandem.agent.peers import PeerProxies
-from tandem.cli.local import require_running, statuses
-from tandem.core.deadline import Deadline, deadline_scope
-from tandem.core.errors import Draining, NotFound, Unreachable
-from tandem.core.ids import AgentId
-from tandem.core.paths import Home
-from tandem.hub.contract import HUB, Incidents
-from tandem.rpc import Endpoint, Peers
-from tandem.security import Authority, Identity
+import typer
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from tandem.supervise.api import AgentView
+
+app = typer.Typer(add_completion=False, help="The pages of the running fleet, and the key to them.")
+
+Machine = Annotated[str, typer.Option("--machine", help="Of this machine's hub.", show_default="the first one here")]
 
 
-class _Neighbours:
-    """Agents of this computer by their sockets."""
+@app.command("open")
+def open_(
+    machine: Machine = "",
+    print_only: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
+) -> None:
+    """Open the hub in a browser, signed in as the operator. The address works for five minutes; the session for twelve hours.
 
-    def __init__(self, home: Home):
-        self._home = home
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        identity = AgentId(peer)
-        socket = self._home.machine(identity.machine).agent_socket(identity.name)
-        if not socket.exists():
-            raise Unreachable(f"{identity} is not running", hint="tandem status")
-        return Endpoint("unix", str(socket), service=identity)
-
-
-async def ask_hub(question: Callable[[Incidents], Awaitable[T]], budget_s: float) -> T:
-    """The answer of the first hub here that can be reached; each knows the errors of all machines.
-
-    Raises :class:`NotFound` when the running fleet has none, and what the hub raises.
+    Example: tandem hub open --print
     """
-    home = Home.from_environment()
-    found, failures = statuses(home)
+    hub = _hub(machine)
+    address = f"http://localhost:{hub.port}/login#{_token(hub)}"
+    if print_only or not _browse(address):
+        typer.echo(address)
+
+
+@app.command()
+def token(machine: Machine = "") -> None:
+    """Print a token for the hub's API, valid for five minutes.
+
+    Example: curl -H "Authorization: Bearer $(tandem hub token)" -X POST localhost:9000/api/v1/agents/NLUAgent/restart
+    """
+    typer.echo(_token(_hub(machine)))
+
+
+def _hub(machine: str) -> AgentView:
+    """Raises :class:`NotFound` when no hub here serves HTTP."""
+    from tandem.cli.local import require_running, statuses
+    from tandem.core.errors import NotFound
+    from tandem.core.paths import Home
+    from tandem.hub.contract import HUB
+
+    found, failures = statuses(Home.from_environment())
     require_running(found, failures)
-    hubs = [
-        AgentId.of(view.name, view.machine) for status in found for view in status.agents if view.name == HUB
-    ]
-    if not hubs:
-        raise NotFound(f"no {HUB} runs here", hint="add one with `observer: true` to the fleet file")
-    identity = Identity(Authority.open(home).machine(found[0].machine).issue("operator", "operator"))
-    peers = Peers(_Neighbours(home), token=identity.token)
-    problem: Exception | None = None
-    try:
-        with deadline_scope(Deadline.after(budget_s)):
-            for hub in hubs:
-                proxy: Incidents = PeerProxies(peers).proxy(Incidents, hub)
-                try:
-                    return await question(proxy)
-                except (Unreachable, Draining) as error:
-                    problem = error
-    finally:
-        await peers.close()
-    raise Unreachable(f"no hub answers: {problem}", hint="tandem status")
+    for status in found:
+        for view in status.agents:
+            if view.name == HUB and view.port is not None and machine in ("", view.machine):
+                return view
+    where = f"on {machine}" if machine else "here"
+    raise NotFound(f"no {HUB} serves pages {where}", hint="give it `port: 9000` and `speaks: http` in the fleet file")
+
+
+def _token(hub: AgentView) -> str:
+    from tandem.core.paths import Home
+    from tandem.security import Authority, Identity
+
+    authority = Authority.open(Home.from_environment())
+    identity = Identity(authority.machine(hub.machine).issue("operator", "operator"))
+    return identity.token(f"{hub.name}@{hub.machine}")
+
+
+def _browse(address: str) -> bool:
+    import os
+    import webbrowser
+
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and webbrowser.open(address)

@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import TypeVar
-
     from nats.aio.client import Client
 
-    from tandem.core.access import NatsAccess
     from tandem.telemetry.tracing import Span
     from tandem.telemetry.waterfall import Row, TurnSummary
 
-    T = TypeVar("T")
-
 app = typer.Typer(add_completion=False, help="Where the time of a turn went, hop by hop.")
 
-CONNECT_S = 5.0
 BAR_WIDTH = 32
 MIN_BAR_WIDTH = 8
 LAST = "last"
@@ -49,10 +42,11 @@ def trace(
 
 async def _recent(limit: int, *, json: bool) -> None:
     from tandem.cli.fleet_file import print_json
+    from tandem.cli.nats_link import with_nats
     from tandem.events.traces import read_traces
     from tandem.telemetry.waterfall import summarise
 
-    traces = await _with_nats(read_traces)
+    traces = await with_nats(read_traces)
     turns = sorted(map(summarise, traces.values()), key=lambda summary: summary.start)[-limit:]
     if json:
         print_json(turns)
@@ -62,6 +56,7 @@ async def _recent(limit: int, *, json: bool) -> None:
 
 async def _one(turn: str, *, json: bool) -> None:
     from tandem.cli.fleet_file import print_json
+    from tandem.cli.nats_link import with_nats
     from tandem.core.errors import NotFound
     from tandem.events.traces import read_traces, read_turn
     from tandem.telemetry.waterfall import summarise, waterfall
@@ -74,58 +69,12 @@ async def _one(turn: str, *, json: bool) -> None:
             raise NotFound("no turns in the last hour")
         return max(traces.values(), key=lambda spans: summarise(spans).start)
 
-    spans = await _with_nats(read)
+    spans = await with_nats(read)
     summary, rows = summarise(spans), waterfall(spans)
     if json:
         print_json({"turn": summary, "spans": rows})
     else:
         _show_waterfall(summary, rows)
-
-
-async def _with_nats(read: Callable[[Client], Awaitable[T]]) -> T:
-    """Let ``read`` ask the first machine of this computer whose NATS answers; each has the traces of all."""
-    import nats.errors
-
-    from tandem.core.errors import Unreachable
-    from tandem.events import Connection
-
-    problem: Exception | None = None
-    for access in _accesses():
-        connection = Connection(access, "trace")
-        connection.start()
-        try:
-            return await read(await connection.client(CONNECT_S))
-        except (nats.errors.Error, Unreachable, TimeoutError) as error:
-            problem = error
-        finally:
-            await connection.close()
-    raise Unreachable(f"no NATS server answers: {problem}", hint="tandem status shows the servers")
-
-
-def _accesses() -> list[NatsAccess]:
-    """How this computer's operator reaches the NATS servers of the machines that run here."""
-    from tandem.cli.local import require_running, statuses
-    from tandem.core.paths import Home
-    from tandem.fleet.model import InfraPorts
-    from tandem.infra import nats_access
-    from tandem.security import Authority
-    from tandem.security.machine import NODE
-
-    home = Home.from_environment()
-    found, failures = statuses(home)
-    require_running(found, failures)
-    authority = Authority.open(home)
-    ports = {
-        status.machine: service.port
-        for status in found
-        for service in status.services
-        if service.name == "nats"
-    }
-    return [
-        nats_access(authority.machine(machine), InfraPorts(nats=port, leaf=0, monitor=0, join=0), NODE)
-        for machine, port in ports.items()
-        if port
-    ]
 
 
 def _show_turns(turns: list[TurnSummary]) -> None:

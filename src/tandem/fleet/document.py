@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from tandem.fleet.model import Count, Launch, Limits, OnDependency, RestartPolicy, Seconds, Update
+from tandem.fleet.model import Count, Launch, Limits, OnDependency, RestartPolicy, Seconds, Speaks, Update
 
 PORT_MARK = {"tandem": "port"}
 HOST_MARK = {"tandem": "host"}
@@ -116,6 +116,9 @@ class AgentDoc(PolicyDoc, frozen=True, kw_only=True, forbid_unknown_fields=True)
     shared_host_port: Annotated[
         Port | None, Meta(description="Used instead of port when another machine runs on the same computer.")
     ] = None
+    speaks: Annotated[
+        Speaks, Meta(description="What the agent serves on its port; http: on loopback only, see docs/observability.md.")
+    ] = "rpc"
     side_ports: Annotated[
         dict[str, Port], Meta(description="What a foreign program opens besides, by purpose.")
     ] = field(default_factory=dict)

@@ -20,6 +20,7 @@ HERE = "here"
 Launch = Literal["fork", "exec"]
 Update = Literal["surge", "handover", "stop-first"]
 OnDependency = Literal["wait", "restart", "degrade"]
+Speaks = Literal["rpc", "http"]
 ProbeKind = Literal["zmq", "http", "exec", "log-line"]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1)]
@@ -172,7 +173,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
     ``needs`` (same machine, must be ready first) and ``wants`` (anywhere, waited for at most 3 s) are
     identities ``Name@machine``. ``port`` is final: PORT_OFFSET is included and ``auto`` is assigned; None
-    means it listens on its unix socket only. ``side_ports`` are what a foreign program opens besides.
+    means it listens on its unix socket only. ``speaks`` says what is served there; an agent that speaks ``http`` gets the
+    listening socket, on loopback, and other machines do not call it. ``side_ports`` are what a foreign program opens besides.
     ``allow`` lists who may call it (agents, ``@group``, ``operator``); empty means the whole fleet.
     ``detached`` children outlive its restart, but not an operator's stop. An ``observer`` may read every machine's
     errors, traces and events.
@@ -186,6 +188,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     cwd: str | None = None
     description: str = ""
     port: int | None = None
+    speaks: Speaks = "rpc"
     side_ports: dict[str, int] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)

@@ -52,6 +52,7 @@ class AgentEntry:
             cwd=doc.cwd,
             description=doc.description,
             port=port,
+            speaks=doc.speaks,
             side_ports=side_ports,
             needs=doc.needs,
             wants=doc.wants,

@@ -84,20 +84,20 @@ class Launches:
         places = [str(fleet_directory(self.fleet)), *([given] if given else [])]
         return {"PYTHONPATH": os.pathsep.join(places)}
 
-    def _dependencies(self) -> dict[str, list[str]]:
-        return {identity: [*agent.needs, *agent.wants] for identity, agent in self.fleet.agents.items()}
-
     def _doors(self, config: AgentConfig) -> Doors:
         path = check_socket_path(self._dirs.agent_socket(config.name))
-        return Doors(unix=str(path), host=self._bind_host(), port=config.port or 0)
+        return Doors(unix=str(path), host=self._bind_host(config), port=config.port or 0)
 
-    def _bind_host(self) -> str:
-        """Loopback while every machine is on this computer; agents' ports speak CURVE only, in any case."""
-        everybody_here = all(machine.is_here for machine in self.fleet.machines.values())
+    def _bind_host(self, config: AgentConfig) -> str:
+        """Loopback for HTTP, and while every machine is on this computer; other ports speak CURVE only."""
+        everybody_here = config.speaks == "http" or self._everybody_here()
         return "127.0.0.1" if everybody_here else "0.0.0.0"
 
+    def _everybody_here(self) -> bool:
+        return all(machine.is_here for machine in self.fleet.machines.values())
+
     def _endpoint(self, config: AgentConfig) -> str | None:
-        if config.port is None:
+        if config.port is None or config.speaks != "rpc":
             return None
         host = self.fleet.machines[config.machine].host or "127.0.0.1"
         return f"tcp://{host}:{config.port}"
@@ -125,7 +125,7 @@ class Launches:
             cache=valkey_access(self._machine, self._dirs, "cache", config.name),
             directory=self.fleet.directory(),
             error_bus=config.error_bus,
-            dependencies=self._dependencies() if config.observer else None,
+            fleet=msgspec.msgpack.encode(self.fleet) if config.observer else b"",
             environment=config.env,
             allow=self.fleet.callers_of(config),
             epochs_file=str(self._home.ca / EPOCHS_FILE),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tandem.api import IncidentHub
+from tandem.api import Hub
 
 
-class ObservabilityHub(IncidentHub):
-    """Keeps the fleet's incidents: what went wrong, why, whom it hits, and who takes care of it. Runs once per machine."""
+class ObservabilityHub(Hub):
+    """Sees every agent of both machines: health, figures, turns and incidents, by HTTP, and lets the operator act. Runs once per machine."""

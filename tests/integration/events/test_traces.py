@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
+from tandem.cli import nats_link
 from tandem.cli import trace as verb
 from tandem.core.errors import NotFound, Unreachable
 from tandem.events import Connection, SpanExporter, ensure_streams
@@ -89,7 +90,7 @@ async def run_verb(*arguments: str) -> str:
 
 async def test_the_verb_lists_turns_and_draws_one(nats_pair, turn, monkeypatch):
     """The list names the turn; its waterfall has every hop with agent, machine and error; JSON has the numbers."""
-    monkeypatch.setattr(verb, "_accesses", lambda: [nats_pair.pc2.access])
+    monkeypatch.setattr(nats_link, "nats_accesses", lambda: [nats_pair.pc2.access])
     monkeypatch.setenv("COLUMNS", "200")
     assert turn in await run_verb()
     drawn = await run_verb("last")
@@ -110,9 +111,9 @@ async def test_the_verb_tries_the_next_machine(nats_pair, turn, monkeypatch):
     """One server that is away hides nothing; when all are, the error says so."""
     gone, here = nats_pair.mainpc, nats_pair.pc2
     gone.kill()
-    monkeypatch.setattr(verb, "CONNECT_S", 1.0)
-    monkeypatch.setattr(verb, "_accesses", lambda: [gone.access, here.access])
+    monkeypatch.setattr(nats_link, "CONNECT_S", 1.0)
+    monkeypatch.setattr(nats_link, "nats_accesses", lambda: [gone.access, here.access])
     assert turn in await run_verb()
-    monkeypatch.setattr(verb, "_accesses", lambda: [gone.access])
+    monkeypatch.setattr(nats_link, "nats_accesses", lambda: [gone.access])
     with pytest.raises(Unreachable, match="no NATS server answers"):
         await run_verb()

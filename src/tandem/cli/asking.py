@@ -1,0 +1,61 @@
+"""How the command line reaches an observability hub of this computer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from tandem.agent.peers import PeerProxies
+from tandem.cli.local import require_running, statuses
+from tandem.core.deadline import Deadline, deadline_scope
+from tandem.core.errors import Draining, NotFound, Unreachable
+from tandem.core.ids import AgentId
+from tandem.core.paths import Home
+from tandem.hub.contract import HUB, Incidents
+from tandem.rpc import Endpoint, Peers
+from tandem.security import Authority, Identity
+
+T = TypeVar("T")
+
+
+class _Neighbours:
+    """Agents of this computer by their sockets."""
+
+    def __init__(self, home: Home):
+        self._home = home
+
+    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
+        identity = AgentId(peer)
+        socket = self._home.machine(identity.machine).agent_socket(identity.name)
+        if not socket.exists():
+            raise Unreachable(f"{identity} is not running", hint="tandem status")
+        return Endpoint("unix", str(socket), service=identity)
+
+
+async def ask_hub(question: Callable[[Incidents], Awaitable[T]], budget_s: float) -> T:
+    """The answer of the first hub here that can be reached; each knows the errors of all machines.
+
+    Raises :class:`NotFound` when the running fleet has none, and what the hub raises.
+    """
+    home = Home.from_environment()
+    found, failures = statuses(home)
+    require_running(found, failures)
+    hubs = [
+        AgentId.of(view.name, view.machine) for status in found for view in status.agents if view.name == HUB
+    ]
+    if not hubs:
+        raise NotFound(f"no {HUB} runs here", hint="add one with `observer: true` to the fleet file")
+    identity = Identity(Authority.open(home).machine(found[0].machine).issue("operator", "operator"))
+    peers = Peers(_Neighbours(home), token=identity.token)
+    problem: Exception | None = None
+    try:
+        with deadline_scope(Deadline.after(budget_s)):
+            for hub in hubs:
+                proxy: Incidents = PeerProxies(peers).proxy(Incidents, hub)
+                try:
+                    return await question(proxy)
+                except (Unreachable, Draining) as error:
+                    problem = error
+    finally:
+        await peers.close()
+    raise Unreachable(f"no hub answers: {problem}", hint="tandem status")

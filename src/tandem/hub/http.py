@@ -1,0 +1,348 @@
+"""A hub's HTTP: health, metrics, the JSON API, the live stream, and the pages.
+
+/health            this hub, 200 or 503           /metrics   Prometheus text of this machine and all its agents
+/health_summary    the fleet in a few numbers     /live      server-sent events
+/api/v1/…          the same as JSON, see the routes below
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tandem.core.errors import (
+    DeadlineExceeded,
+    InvalidArguments,
+    NotFound,
+    PermissionDenied,
+    TandemError,
+    TooLarge,
+    UnknownAction,
+)
+from tandem.core.health import HealthReport, Status
+from tandem.hub.gate import COOKIE, Gate
+from tandem.hub.picture import FleetPicture
+from tandem.hub.view import HubView
+from tandem.rpc.context import principal_var
+from tandem.security import Principal
+from tandem.telemetry.metrics import CONTENT_TYPE
+
+PAGES = "tandem.hub.web.routes"
+MAX_BODY = 64 * 1024
+MAX_LIMIT = 1_000
+
+_STATUS: dict[type[TandemError], int] = {
+    PermissionDenied: 403,
+    NotFound: 404,
+    UnknownAction: 404,
+    InvalidArguments: 400,
+    TooLarge: 413,
+    DeadlineExceeded: 504,
+}
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+Health = Callable[[], Awaitable[HealthReport]]
+MetricsText = Callable[[], Awaitable[str]]
+
+
+def make_app(view: HubView, gate: Gate, health: Health, metrics: MetricsText) -> Starlette:
+    """The application; ``health`` and ``metrics`` are asked for anew with every request."""
+    routes = [
+        Route("/health", _health),
+        Route("/health_summary", _summary),
+        Route("/metrics", _metrics),
+        Route("/live", _live),
+        Route("/api/v1/session", _session, methods=["GET", "POST", "DELETE"]),
+        Route("/api/v1/fleet", _fleet),
+        Route("/api/v1/machines", _machines),
+        Route("/api/v1/agents", _agents),
+        Route("/api/v1/agents/{name}", _agent),
+        Route("/api/v1/agents/{name}/logs", _logs),
+        Route("/api/v1/agents/{name}/{verb}", _control, methods=["POST"]),
+        Route("/api/v1/incidents", _incidents),
+        Route("/api/v1/incidents/{name}", _incident),
+        Route("/api/v1/incidents/{name}/{verb}", _judge, methods=["POST"]),
+        Route("/api/v1/errors", _stats),
+        Route("/api/v1/turns", _turns),
+        Route("/api/v1/turns/{name}", _turn),
+        *_pages(view),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(_Guard, gate=gate)],
+        exception_handlers={TandemError: _told, msgspec.MsgspecError: _told},
+    )
+    app.state.view, app.state.gate, app.state.health, app.state.metrics = view, gate, health, metrics
+    return app
+
+
+def _pages(view: HubView) -> list[BaseRoute]:
+    if find_spec(PAGES.rpartition(".")[0]) is None or find_spec(PAGES) is None:
+        return []
+    found: list[BaseRoute] = importlib.import_module(PAGES).routes(view)
+    return found
+
+
+class _Guard:
+    """Lets nobody past whom the gate does not admit, and adds the headers that keep browsers honest."""
+
+    def __init__(self, app: ASGIApp, gate: Gate):
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.setdefault("headers", [])
+                given = {name.lower() for name, _ in headers}
+                for name, value in SECURITY_HEADERS.items():
+                    if name.encode() not in given:
+                        headers.append((name.encode(), value.encode()))
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            scope.setdefault("state", {})["principal"] = self._gate.admit(request)
+        except PermissionDenied as error:
+            await _error(error)(scope, receive, send_safely)
+            return
+        await self._app(scope, receive, send_safely)
+
+
+# ---- the hub itself ----
+
+
+async def _health(request: Request) -> Response:
+    report: HealthReport = await request.app.state.health()
+    well = report.status in (Status.HEALTHY, Status.DEGRADED)
+    return _json(report, status=200 if well else 503)
+
+
+async def _summary(request: Request) -> Response:
+    return _json(summarise(_view(request).picture()))
+
+
+async def _metrics(request: Request) -> Response:
+    text: str = await request.app.state.metrics()
+    return Response(text, media_type=CONTENT_TYPE)
+
+
+async def _live(request: Request) -> Response:
+    return StreamingResponse(
+        _events(_view(request)),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def _events(view: HubView) -> AsyncIterator[bytes]:
+    """The whole picture, then what changes; a comment now and then tells both ends that the other is there."""
+    changes = view.changes.listen()
+    yield b"retry: 2000\n" + _event("picture", view.picture())
+    async for found in changes:
+        yield _event("change", found) if found else b": still here\n\n"
+
+
+def _event(kind: str, data: Any) -> bytes:
+    return b"event: " + kind.encode() + b"\ndata: " + msgspec.json.encode(data) + b"\n\n"
+
+
+async def _session(request: Request) -> Response:
+    gate: Gate = request.app.state.gate
+    if request.method == "POST":
+        token = str((await _body(request)).get("token", ""))
+        response = Response(media_type="application/json")
+        csrf = gate.begin(token, response)
+        response.body = msgspec.json.encode({"operator": "operator", "csrf": csrf})
+        response.headers["content-length"] = str(len(response.body))
+        return response
+    if request.method == "DELETE":
+        response = _json({"operator": None, "csrf": None})
+        response.delete_cookie(COOKIE)
+        return response
+    principal: Principal | None = request.state.principal
+    return _json({"operator": principal.name if principal else None, "csrf": gate.csrf(request)})
+
+
+# ---- the fleet ----
+
+
+async def _fleet(request: Request) -> Response:
+    return _json(_view(request).picture())
+
+
+async def _machines(request: Request) -> Response:
+    return _json([msgspec.structs.replace(m, agents=[]) for m in _view(request).picture().machines])
+
+
+async def _agents(request: Request) -> Response:
+    return _json(_view(request).picture().agents())
+
+
+async def _agent(request: Request) -> Response:
+    return _json(_view(request).agent(request.path_params["name"]))
+
+
+async def _logs(request: Request) -> Response:
+    lines = _number(request, "lines", 200)
+    return _json(await _view(request).logs(request.path_params["name"], int(lines)))
+
+
+async def _control(request: Request) -> Response:
+    verb = request.path_params["verb"]
+    if verb not in ("start", "stop", "restart"):
+        raise UnknownAction(f"an agent cannot be told to {verb!r}", hint="start, stop or restart")
+    return _json(await _view(request).control(verb, request.path_params["name"], _operator(request)))
+
+
+# ---- incidents and turns ----
+
+
+async def _incidents(request: Request) -> Response:
+    everything = request.query_params.get("all", "") in ("1", "true")
+    limit = _number(request, "limit", 100)
+    return _json(await _view(request).incidents.list_incidents(all_states=everything, limit=int(limit)))
+
+
+async def _incident(request: Request) -> Response:
+    return _json(await _view(request).incidents.show_incident(request.path_params["name"]))
+
+
+async def _judge(request: Request) -> Response:
+    principal_var.set(request.state.principal)
+    incidents, name = _view(request).incidents, request.path_params["name"]
+    body = await _body(request)
+    note = f"{body.get('note', '')}"
+    match request.path_params["verb"]:
+        case "ack":
+            return _json(await incidents.acknowledge_incident(name, note))
+        case "resolve":
+            return _json(await incidents.resolve_incident(name, note))
+        case "reopen":
+            return _json(await incidents.reopen_incident(name, note))
+        case "snooze":
+            seconds = body.get("seconds", 3600)
+            if not isinstance(seconds, int | float):
+                raise InvalidArguments("seconds is a number")
+            return _json(await incidents.snooze_incident(name, float(seconds), note))
+        case verb:
+            raise UnknownAction(f"an incident cannot be told to {verb!r}", hint="ack, snooze, resolve or reopen")
+
+
+async def _stats(request: Request) -> Response:
+    return _json(await _view(request).incidents.error_stats(_number(request, "seconds", 86_400.0, 90 * 86_400.0)))
+
+
+async def _turns(request: Request) -> Response:
+    search = request.query_params.get("search", "")
+    limit = int(_number(request, "limit", 50))
+    return _json(await _view(request).turns.recent(limit, search))
+
+
+async def _turn(request: Request) -> Response:
+    summary, rows = await _view(request).turns.turn(request.path_params["name"])
+    return _json({"turn": summary, "spans": rows})
+
+
+# ---- what they share ----
+
+
+def summarise(picture: FleetPicture) -> dict[str, Any]:
+    """The fleet in a few numbers, for a monitor that knows nothing of us."""
+    required = [agent for agent in picture.agents() if agent.required]
+    healthy = all(agent.verdict in ("up", "off") for agent in required) and all(
+        machine.reach != "lost" for machine in picture.machines
+    )
+    return {
+        "status": "healthy" if healthy else "degraded",
+        "service": AGENT,
+        "machine": picture.seen_by.partition("@")[2],
+        "timestamp": picture.at,
+        "machines": {
+            machine.machine: {
+                "reach": machine.reach,
+                "age_s": round(picture.at - machine.at, 3) if machine.at else None,
+                "agents": len(machine.agents),
+                "up": sum(agent.verdict == "up" for agent in machine.agents),
+                "degraded": [agent.name for agent in machine.agents if agent.state == "degraded"],
+                "trouble": [agent.name for agent in machine.agents if agent.verdict == "trouble"],
+                "off": [agent.name for agent in machine.agents if agent.verdict == "off"],
+            }
+            for machine in picture.machines
+        },
+    }
+
+
+AGENT = "ObservabilityHub"
+
+
+def _view(request: Request) -> HubView:
+    view: HubView = request.app.state.view
+    return view
+
+
+def _operator(request: Request) -> str:
+    principal: Principal = request.state.principal
+    return principal.name
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object a request carries; an empty body is an empty object."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise TooLarge(f"at most {MAX_BODY} bytes")
+    return msgspec.json.decode(body, type=dict[str, Any]) if body.strip() else {}
+
+
+def _number(request: Request, name: str, default: float, most: float = MAX_LIMIT) -> float:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= most:
+        raise InvalidArguments(f"{name} is a number above 0, at most {most:g}")
+    return value
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(
+        msgspec.json.encode(value), status, {"cache-control": "no-store"}, media_type="application/json"
+    )
+
+
+def _error(error: Exception) -> Response:
+    if not isinstance(error, TandemError):
+        error = InvalidArguments(f"not the JSON this takes: {error}")
+    shown = {"error": error.code, "message": error.message, "hint": error.hint}
+    return _json(shown, _STATUS.get(type(error), 503))
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    return _error(error)

@@ -1,0 +1,166 @@
+"""What the JSON API and the pages of a hub are made of: one typed object, :class:`HubView`.
+
+For whoever builds pages (``tandem.hub.web``):
+
+- The hub serves what ``tandem.hub.web.routes:routes(view) -> list[starlette.routing.BaseRoute]`` returns, beside its own
+  addresses (``tandem.hub.http``). A missing module means: no pages, only the API. Requests find the view at
+  ``request.app.state.view`` too.
+- ``view.picture()`` is the whole fleet now (:class:`~tandem.hub.picture.FleetPicture`); ``view.changes.listen()`` yields
+  lists of :class:`~tandem.hub.changes.Change`. A browser gets the same from ``/live``: server-sent events ``picture`` (once,
+  the FleetPicture) and then ``change`` (a list of Changes), all as JSON.
+- Who asks is settled before a route is reached (``tandem.hub.gate``): reading takes a process of the same user on this
+  computer or a session; every method but GET and HEAD takes the operator (session cookie plus header ``X-CSRF-Token``, or
+  ``Authorization: Bearer``). ``request.state.principal`` is the operator, or None for a mere reader.
+  ``GET /api/v1/session`` says ``{"operator": name|null, "csrf": token|null}``, ``POST`` with ``{"token": …}`` begins one
+  (`tandem hub open` makes the token and opens ``/login#<token>``; the part behind # never leaves the browser by itself),
+  ``DELETE`` ends it. ``/login`` and ``/static/*`` are open to everybody on this computer.
+- All values written by others (issues, log lines, error messages) are plain text and may contain markup: escape them.
+- Errors are raised as :class:`~tandem.core.errors.TandemError`; an uncaught one becomes JSON with a fitting status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tandem.core import clock
+from tandem.core.errors import NotFound
+from tandem.core.ids import AgentId
+from tandem.core.paths import MachineDirs
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.fleet.model import Fleet
+from tandem.hub.changes import Changes
+from tandem.hub.nodes import order
+from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, agent_picture
+from tandem.hub.siblings import WORK_S, Answer, OrderAgents, Ping, Question, Siblings, TailLog, Verb
+from tandem.hub.tails import LogLine, tail
+from tandem.hub.watch import FleetWatch
+from tandem.telemetry.waterfall import Row, TurnSummary
+
+MAX_LINES = 2_000
+
+
+class IncidentAnswers(Protocol):
+    """What a hub answers about incidents, see :class:`tandem.hub.contract.Incidents`."""
+
+    async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]: ...
+    async def show_incident(self, name: str) -> IncidentDetail: ...
+    async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView: ...
+    async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView: ...
+    async def resolve_incident(self, name: str, note: str = "") -> IncidentView: ...
+    async def reopen_incident(self, name: str, note: str = "") -> IncidentView: ...
+    async def error_stats(self, seconds: float = 86_400.0) -> ErrorStats: ...
+
+
+class TurnBook(Protocol):
+    """Where a hub keeps turns, see :class:`tandem.hub.turns.TurnStore`."""
+
+    async def recent(self, limit: int = 50, search: str = "", since: float = 0.0) -> list[TurnSummary]:
+        """The latest first; ``search`` matches the id's beginning, a span's name or an agent; ``since``: Unix seconds."""
+        ...
+
+    async def turn(self, name: str) -> tuple[TurnSummary, list[Row]]:
+        """One turn by its id, trace id or enough of their first letters. Raises :class:`NotFound`."""
+        ...
+
+
+class HubView:
+    """The fleet as one hub sees it, and what a person may do about it."""
+
+    def __init__(
+        self,
+        me: AgentId,
+        fleet: Fleet,
+        dirs: MachineDirs,
+        watch: FleetWatch,
+        changes: Changes,
+        incidents: IncidentAnswers,
+        turns: TurnBook,
+        alerting: Callable[[], bool],
+        peer: Callable[..., Any],
+    ):
+        self.me = me
+        self.fleet = fleet
+        self.changes = changes
+        self.incidents = incidents
+        self.turns = turns
+        self.peer = peer
+        """Another agent as an object, see :meth:`tandem.agent.Agent.peer`; the front door for example."""
+        self.siblings: Siblings | None = None
+        self._dirs = dirs
+        self._watch = watch
+        self._alerting = alerting
+        self._needs = {identity: [*agent.needs, *agent.wants] for identity, agent in fleet.agents.items()}
+        self._groups = [
+            GroupPicture(name=g.name, machine=g.machine, description=g.description, agents=g.agents)
+            for g in fleet.groups.values()
+        ]
+
+    def picture(self) -> FleetPicture:
+        """Everything now; cheap, nothing is asked for it."""
+        return FleetPicture(
+            fleet=self.fleet.name,
+            seen_by=str(self.me),
+            at=clock.wall(),
+            alerting=self._alerting(),
+            front_door=self.fleet.front_door,
+            machines=self._watch.pictures(),
+            groups=self._groups,
+            needs=self._needs,
+        )
+
+    def agent(self, name: str) -> AgentPicture:
+        """One agent by ``Name@machine``, or by its bare name where that says enough. Raises :class:`NotFound`."""
+        identity = self.fleet.identify(name, self.me.machine)
+        found = self._watch.find(identity)
+        if found is None:
+            raise NotFound(f"nothing is known of {identity} yet")
+        return found
+
+    async def logs(self, name: str, lines: int = 200) -> list[LogLine]:
+        """The newest lines of an agent's log (``nats@mainpc`` and such: of a server's), oldest first, from either machine.
+
+        Raises :class:`NotFound`, and :class:`~tandem.core.errors.Unreachable` when the other machine's hub is away.
+        """
+        said = AgentId(name)
+        identity = said if said.machine else self.fleet.identify(name, self.me.machine)
+        lines = max(1, min(lines, MAX_LINES))
+        question = TailLog(unit=identity.name, lines=lines)
+        try:
+            if identity.machine == self.me.machine:
+                return (await self.answer(question)).lines
+            return (await self._ask(identity.machine, question)).lines
+        except NotFound:
+            # An agent that has never said anything is not unknown.
+            if identity in self.fleet.agents:
+                return []
+            raise
+
+    async def control(self, verb: Verb, name: str, by: str) -> list[AgentPicture]:
+        """Start, stop or restart an agent of any machine and wait until it is there (at most 90 s).
+
+        ``by`` is who wanted it. Raises :class:`NotFound`, :class:`~tandem.core.errors.Unreachable`,
+        :class:`~tandem.core.errors.Unavailable` when the node refuses.
+        """
+        identity = self.fleet.identify(name, self.me.machine)
+        question = OrderAgents(verb=verb, agents=[str(identity)], by=by)
+        if identity.machine == self.me.machine:
+            return (await self.answer(question)).agents
+        return (await self._ask(identity.machine, question, WORK_S)).agents
+
+    async def answer(self, question: Question) -> Answer:
+        """What the hub of another machine wants of this one."""
+        match question:
+            case Ping():
+                return Answer()
+            case TailLog(unit=unit, lines=lines):
+                return Answer(lines=await asyncio.to_thread(tail, self._dirs, unit, min(lines, MAX_LINES)))
+            case OrderAgents(verb=verb, agents=agents):
+                views = await order(self._dirs, self.me.machine, verb, agents)
+                return Answer(agents=[agent_picture(view) for view in views])
+
+    async def _ask(self, machine: str, question: Question, limit_s: float = 5.0) -> Answer:
+        if self.siblings is None:
+            raise NotFound(f"machine {machine!r} has no hub")
+        return await self.siblings.ask(machine, question, limit_s)
