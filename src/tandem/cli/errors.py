@@ -169,8 +169,8 @@ def tail(
 
     Example: tandem errors tail --agent Responder --at error -f
     """
-    from tandem.cli.nats_link import with_nats
     from tandem.cli.errors_view import report_line
+    from tandem.cli.nats_link import with_nats
     from tandem.core import clock
     from tandem.core.errors import InvalidArguments
     from tandem.errors import Severity
