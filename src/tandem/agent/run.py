@@ -87,11 +87,16 @@ class AgentProcess:
         self._stop_requested: asyncio.Event
 
     async def run(self) -> None:
-        """Start, announce readiness, serve, stop. Raises what the agent's ``start`` raises."""
-        spec = self.spec
-        self._stop_requested = asyncio.Event()
+        """:meth:`live` until TERM or INT."""
+        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop_requested.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self.live(stop)
+
+    async def live(self, stop: asyncio.Event) -> None:
+        """Start, announce readiness, serve until ``stop``, end. Raises what the agent's ``start`` raises."""
+        spec = self.spec
+        self._stop_requested = stop
         metrics = Metrics()
         registry = None if spec.control is None else Registry(spec.control)
         events, cache = EventLink(spec.nats, spec.name), CacheLink(spec.cache)

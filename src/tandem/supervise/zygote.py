@@ -27,6 +27,11 @@ from tandem.supervise.wire import GATE_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, 
 
 _PACKET = 1 << 20
 
+_POOL = 16384
+"""Bytes of one of pymalloc's pools, in which all blocks have the same size."""
+_MOST_HOLES = 20_000
+_fillers: list[bytes] = []
+
 
 def import_all(modules: Iterable[str]) -> dict[str, str]:
     """Import everything; module to error for what could not be."""
@@ -189,7 +194,31 @@ def main() -> None:
 def _freeze() -> None:
     """Take what exists out of the collector's sight: looking at it would copy its pages in every child."""
     gc.collect()
+    _fillers.extend(filler for size in range(48, 513, 16) for filler in _fill_holes(size))
     gc.freeze()
+
+
+def _fill_holes(block: int) -> list[bytes]:
+    """Objects for every hole among the allocator's blocks of so many bytes.
+
+    A child's new objects would else lie in the holes that importing has left, each in a page of its own to copy.
+    They lie together when there are no holes: in pools (https://docs.python.org/3/c-api/memory.html, pymalloc) that
+    nobody has used, which is what the last pool filled here was until then.
+    """
+    per_pool = (_POOL - 48) // block
+    fillers: list[bytes] = []
+    newest: list[bytes] = []
+    pool = -1
+    for _ in range(_MOST_HOLES):
+        # A bytes object has 33 bytes besides its content.
+        filler = bytes(block - 33)
+        if id(filler) // _POOL != pool:
+            fillers += newest
+            newest, pool = [], id(filler) // _POOL
+        newest.append(filler)
+        if len(newest) == per_pool:
+            break
+    return fillers
 
 
 if __name__ == "__main__":
