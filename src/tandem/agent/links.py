@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.core.errors import Unavailable
 from tandem.core.health import Issue
+from tandem.security import concealed
 from tandem.telemetry.tracing import Span, set_sink
 
 if TYPE_CHECKING:
@@ -99,7 +102,8 @@ class EventLink:
             bus = self._open()
             bus.connection.start()
             self._spans = SpanExporter(bus.connection)
-        self._spans(span)
+        clean = concealed(span.attributes)
+        self._spans(span if clean is span.attributes else structs.replace(span, attributes=clean))
 
 
 class CacheLink:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from tandem.errors import ErrorClient, Receipt
 from tandem.errors.legacy import BRIDGE
 from tandem.registry import Lease, Registry, RegistryResolver
 from tandem.rpc import Peers, Server
-from tandem.security import Trail, forbid_dumps
+from tandem.security import RedactedStream, Trail, conceal, forbid_dumps, redact
 from tandem.telemetry import logs
 from tandem.telemetry.metrics import Metrics
 
@@ -57,7 +58,10 @@ log = logging.getLogger("tandem.agent")
 def main(spec: AgentSpec) -> int:
     """Run the agent until it is told to stop. Returns the exit status: 0, 78 (configuration) or 1 (crash)."""
     os.environ.update(spec.environment)
-    logs.configure(spec.name, spec.machine, spec.log_level)
+    conceal(spec.secrets)
+    if spec.secrets:
+        sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
+    logs.configure(spec.name, spec.machine, spec.log_level, redact=redact)
     # A supervisor that finds us hanging aborts us: then every thread's stack goes to the log.
     faulthandler.enable(file=2, all_threads=True)
     try:

@@ -16,6 +16,7 @@ from tandem.core import clock
 from tandem.core.errors import ConfigError
 from tandem.core.health import HealthReport, Issue, Status, judge
 from tandem.rpc import Handler, handler_of
+from tandem.security import concealed
 
 CHECK_TIMEOUT_S = 5.0
 """An agent whose own check takes longer is unhealthy: whoever asks must not wait for ever."""
@@ -80,6 +81,10 @@ class Runtime:
                 issues.append(Issue(f"its own check failed: {type(error).__name__}: {error}", blocking=True))
         issues.extend(self.context.background.issues())
         issues.extend(self._extra_issues())
+        issues = [
+            msgspec.structs.replace(issue, message=concealed(issue.message), fix=concealed(issue.fix))
+            for issue in issues
+        ]
         settled = self.status in (Status.STARTING, Status.STOPPING)
         return HealthReport(
             status=self.status if settled else judge(issues),
@@ -151,7 +156,7 @@ class _BuiltIn:
 
     @action(idempotent=True)
     async def settings(self) -> dict[str, Any]:
-        built: dict[str, Any] = msgspec.to_builtins(self._runtime.agent.settings)
+        built: dict[str, Any] = concealed(msgspec.to_builtins(self._runtime.agent.settings))
         return built
 
     @action(idempotent=True)

@@ -46,6 +46,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The :class:`~tandem.fleet.Fleet` as msgpack; only an observer is told, and only it imports what decodes it."""
     error_bus: bool = True
     """Whether its errors are reported; otherwise they are in its log only."""
+    secrets: list[str] = []
+    """Values within ``settings`` and ``environment`` that must not be seen in logs, errors, traces or answers."""
     allow: list[str] = []
     """Who may call it: identities, ``operator``, ``user``; empty: the whole fleet."""
     epochs_file: str = ""

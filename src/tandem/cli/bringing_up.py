@@ -16,7 +16,7 @@ from tandem.core.paths import Home, MachineDirs
 from tandem.fleet.model import Fleet, MachineConfig
 from tandem.supervise import prestart
 from tandem.supervise.api import AgentView, Began, BringUp, Done, Order, Progress, Refused, ServiceView
-from tandem.supervise.boot import keeper_config, prepare
+from tandem.supervise.boot import hidden_in, keeper_config, prepare
 from tandem.supervise.keeper_link import ask_listing, tell
 from tandem.supervise.keeper_start import KeeperStart, is_kept, wait_for
 from tandem.supervise.leftovers import leftovers
@@ -85,7 +85,7 @@ class BringingUp:
             # From here on an interruption has something to take back.
             self._started.append(machine.name)
             self._awaited[machine.name] = keeper
-            keeper.configure(keeper_config(self._home, machine.name, self.fleet))
+            keeper.configure(keeper_config(self._home, machine.name, self.fleet, hidden_in(self.fleet)))
         self._phases["keepers started"] = self._elapsed()
 
     def follow(self, on_progress: Callable[[str, Progress], None]) -> Outcome:

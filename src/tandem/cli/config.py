@@ -227,13 +227,13 @@ def _plain(key: str, value: Any) -> str:
 
 def _safe(key: str, value: Any) -> Any:
     """``value`` without what looks like a secret under ``key``."""
-    from tandem.security.redaction import REDACTED, redact
+    from tandem.security import REDACTED, is_reference, redact
 
     if isinstance(value, dict):
         return {name: _safe(name, inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_safe(key, inner) for inner in value]
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and not is_reference(value):
         last = key.rpartition(".")[2]
         return REDACTED if REDACTED in redact(f"{last}={value}") else value
     return value

@@ -137,9 +137,11 @@ def bounded(context: Mapping[str, Any]) -> dict[str, Scalar]:
 
 def clean(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` characters, without credentials, and encodable."""
-    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    # First roughly, since redacting takes time; then exactly, since half a secret would not be recognised.
+    rough = text[: 4 * limit]
     # A lone surrogate, as of an undecodable file name, would make the report impossible to write down.
-    return redact(cut if cut.isascii() else cut.encode(errors="replace").decode())
+    safe = redact(rough if rough.isascii() else rough.encode(errors="replace").decode())
+    return safe if len(safe) <= limit and len(rough) == len(text) else safe[: limit - 1] + "…"
 
 
 def top_frames(traceback: TracebackType | None) -> tuple[str, ...]:

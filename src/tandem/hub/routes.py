@@ -11,7 +11,7 @@ from tandem.security import Authority, SecretStore, is_reference, resolve_secret
 
 
 def with_secrets(policy: Policy, machine: str) -> Policy:
-    """``policy`` with every ``secret:NAME`` and ``file:PATH`` replaced by its value.
+    """``policy`` with every ``secret:NAME`` and ``secret-file:PATH`` replaced by its value.
 
     Raises :class:`ConfigError` or :class:`~tandem.core.errors.NotFound`, which name the reference, and for two routes
     of one name.

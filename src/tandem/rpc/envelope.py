@@ -30,7 +30,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from tandem.core.errors import TandemError, TooLarge, error_from_wire
-from tandem.security.model import Principal
+from tandem.security import Principal, concealed
 
 PROTOCOL_VERSION = 1
 """The version this build prefers."""
@@ -179,17 +179,18 @@ def encode_item(call: int, value: Any) -> bytes:
 
 
 def encode_failure(call: int, error: TandemError, *, refused: bool = False) -> bytes:
-    """An ERROR frame; details that msgpack cannot carry travel as their ``repr``."""
-    failure = Failure(call, error.code, error.message, error.hint, error.details, refused)
+    """An ERROR frame, without this process's secrets; details that msgpack cannot carry travel as their ``repr``."""
+    words = concealed(error.message), concealed(error.hint), concealed(error.details)
+    failure = Failure(call, error.code, *words, refused)
     try:
         frame = encode(failure)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        failure.details = {str(key): repr(value) for key, value in error.details.items()}
+        failure.details = concealed({str(key): repr(value) for key, value in error.details.items()})
         frame = encode(failure)
     if len(frame) > ERROR_LIMIT:
         cut = ERROR_LIMIT // 16
-        hint = error.hint[:cut] if error.hint else None
-        frame = encode(Failure(call, error.code, error.message[:cut] + "…", hint, {}, refused))
+        message, hint = failure.message[:cut] + "…", failure.hint[:cut] if failure.hint else None
+        frame = encode(Failure(call, error.code, message, hint, {}, refused))
     return frame
 
 

@@ -12,7 +12,15 @@ from tandem.security.identity import Identity
 from tandem.security.joining import Guest, Host
 from tandem.security.machine import Machine, MachineGrant, MachineRequest
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, Principal, TlsFiles
-from tandem.security.redaction import REDACTED, Redactor, Secret, redact
+from tandem.security.redaction import (
+    REDACTED,
+    RedactedStream,
+    Redactor,
+    Secret,
+    conceal,
+    concealed,
+    redact,
+)
 from tandem.security.secrets import SecretStore, is_reference, resolve_secret
 from tandem.security.trail import Throttle, Trail
 from tandem.security.verifier import Verifier
@@ -33,6 +41,7 @@ __all__ = [
     "MachineRequest",
     "NkeyPair",
     "Principal",
+    "RedactedStream",
     "Redactor",
     "Secret",
     "SecretStore",
@@ -40,6 +49,8 @@ __all__ = [
     "TlsFiles",
     "Trail",
     "Verifier",
+    "conceal",
+    "concealed",
     "concerns",
     "forbid_dumps",
     "is_dumpable",

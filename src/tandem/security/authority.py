@@ -98,6 +98,14 @@ class Authority:
             self._machines[name] = Machine(name, directory, self.ca_file, self.ca_public, self._epochs)
         return self._machines[name]
 
+    def local_machines(self) -> list[str]:
+        """Machines whose private keys are on this computer, by name."""
+        try:
+            entries = list((self._root / "machines").iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
     def admit(self, request: MachineRequest) -> MachineGrant:
         """Certify a machine's keys. Raises :class:`ConfigError` without the CA's private key on this computer."""
         pair = x509.KeyAndCertificate(self._private_key(), self._certificate)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TextIO
+from urllib.parse import quote
 
 REDACTED: Final = "[redacted]"
+LONGEST_LINE: Final = 64 * 1024
+"""Characters of a line a stream waits for before it passes them on."""
 
 # Each alternative names its prefix to keep as a group called k<n>; the rest of the match is replaced.
 _PATTERNS: Final = re.compile(
@@ -52,25 +58,97 @@ def _keep_prefix(match: re.Match[str]) -> str:
 
 
 def redact(text: str) -> str:
-    """``text`` with everything that looks like a credential replaced: keys, tokens, passwords in URLs and assignments."""
+    """``text`` with everything that looks like a credential replaced (keys, tokens, passwords in URLs and
+    assignments), and every secret this process was given (:func:`conceal`), whatever it looks like."""
+    if _given is not None:
+        text = _given.remove(text)
     return _PATTERNS.sub(_keep_prefix, text) if _is_suspicious(text) else text
 
 
+def conceal(secrets: Iterable[str]) -> None:
+    """From now on :func:`redact` also removes these values in this process; replaces those of an earlier call."""
+    global _given
+    values = list(secrets)
+    _given = Redactor(values) if values else None
+
+
+def concealed(value: Any) -> Any:
+    """``value`` (plain data: dicts, lists, text) with the secrets of :func:`conceal` removed from all of its texts."""
+    if _given is None:
+        return value
+    if isinstance(value, str):
+        return _given.remove(value)
+    if isinstance(value, dict):
+        return {concealed(key): concealed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [concealed(inner) for inner in value]
+    return value
+
+
 class Redactor:
-    """:func:`redact`, and every occurrence of known secrets whatever they look like."""
+    """:func:`redact`, and every occurrence of known secrets: as they are, and as JSON, a repr, a URL, base64 or a
+    percent-encoding would show them."""
 
     SHORTEST: Final = 6
     """Shorter secrets are not searched for: they would blot out ordinary words and protect nothing."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first, so that a secret containing another one disappears whole.
-        known = sorted(
-            {str.__str__(one) for one in secrets if len(one) >= self.SHORTEST}, key=len, reverse=True
-        )
+        shapes = {shape for one in secrets for shape in _shapes(one) if len(shape) >= self.SHORTEST}
+        known = sorted(shapes, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:
-        return redact(self._known.sub(REDACTED, text) if self._known else text)
+        return redact(self.remove(text))
+
+    def remove(self, text: str) -> str:
+        """``text`` without the known secrets; what merely looks like one stays."""
+        return self._known.sub(REDACTED, text) if self._known else text
+
+
+_given: Redactor | None = None
+_LINE = 16
+"""A line of a longer secret (a key file) that has this many characters counts by itself."""
+
+
+def _shapes(secret: str) -> Iterator[str]:
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield quote(secret, safe="")
+    raw = secret.encode("utf-8", "surrogateescape")
+    yield base64.b64encode(raw).rstrip(b"=").decode()
+    yield base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= _LINE)
+
+
+class RedactedStream(io.TextIOBase):
+    """A text stream that removes the secrets of :func:`conceal`; what is printed in pieces is judged line by line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._pending = ""
+
+    def write(self, text: str) -> int:
+        whole, newline, self._pending = (self._pending + text).rpartition("\n")
+        if newline:
+            self._stream.write(concealed(whole) + newline)
+        if len(self._pending) > LONGEST_LINE:
+            self._stream.write(concealed(self._pending))
+            self._pending = ""
+        return len(text)
+
+    def flush(self) -> None:
+        pending, self._pending = self._pending, ""
+        self._stream.write(concealed(pending))
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        return True
 
 
 class Secret:

@@ -1,7 +1,8 @@
 """Passwords and API keys by reference: a fleet file names a secret, it never contains one.
 
-``secret:NAME``   from ``/run/secrets/NAME`` (containers), else from this machine's encrypted store
-``file:PATH``     from a file only this uid can read
+``secret:NAME``        from ``/run/secrets/NAME`` (containers), else from this machine's encrypted store
+``secret-file:PATH``   from a file only this uid can read
+``secret-env:NAME``    from the environment of ``tandem up``, where nobody else gets to see it
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -23,14 +26,49 @@ from tandem.security.machine import Machine
 from tandem.security.redaction import Secret
 
 RUN_SECRETS: Final = Path("/run/secrets")
+PURPOSE: Final = "secret store"
+"""Of the key a store is encrypted with; see :meth:`Machine.secret`."""
 _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_REFERENCE: Final = re.compile(r"(secret|file):(.+)", re.DOTALL)
+_REFERENCE: Final = re.compile(r"(secret|secret-file|secret-env):(.+)", re.DOTALL)
 
 
 def is_reference(value: str) -> bool:
     """Whether a setting's text names a secret instead of being one."""
     return _REFERENCE.fullmatch(value) is not None
+
+
+def references(value: Any) -> Iterator[str]:
+    """Every reference in ``value`` (plain data), however deep."""
+    if isinstance(value, str):
+        if is_reference(value):
+            yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from references(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from references(inner)
+
+
+def hidden_names(value: Any) -> set[str]:
+    """Names of environment variables that ``value`` refers to as secrets."""
+    found = filter(None, map(_REFERENCE.fullmatch, references(value)))
+    return {match[2] for match in found if match[1] == "secret-env"}
+
+
+def filled(value: Any, resolve: Callable[[str], Secret], found: list[str]) -> Any:
+    """``value`` (plain data) with every reference replaced by what ``resolve`` says; ``found`` collects the secrets."""
+    if isinstance(value, str):
+        if not is_reference(value):
+            return value
+        found.append(resolve(value).reveal())
+        return found[-1]
+    if isinstance(value, Mapping):
+        return {key: filled(inner, resolve, found) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [filled(inner, resolve, found) for inner in value]
+    return value
 
 
 class SecretStore:
@@ -42,7 +80,7 @@ class SecretStore:
     def __init__(self, home: Home, machine: Machine) -> None:
         self._directory = home.root / "secrets"
         self._path = self._directory / f"{machine.name}.json"
-        self._cipher = ChaCha20Poly1305(machine.secret("secret store"))
+        self._cipher = ChaCha20Poly1305(machine.secret(PURPOSE))
 
     def names(self) -> list[str]:
         """Names only, sorted."""
@@ -65,12 +103,9 @@ class SecretStore:
 
     def put(self, name: str, value: Secret) -> None:
         """Add or replace; durable on return. Raises :class:`ConfigError` for a name that is none."""
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} cannot name a secret", hint="use letters, digits, dots, - and _")
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, value.reveal().encode(), name.encode())
+        check_name(name)
         with locked(private_dir(self._directory) / "lock"):
-            self._write({**self._read(), name: base64.b64encode(sealed).decode()})
+            self._write({**self._read(), name: self._seal(name, value)})
 
     def delete(self, name: str) -> None:
         """Raises :class:`NotFound` when there is none."""
@@ -79,6 +114,18 @@ class SecretStore:
             if known.pop(name, None) is None:
                 raise NotFound(f"there is no secret {name!r}")
             self._write(known)
+
+    def reseal(self, machine: Machine) -> None:
+        """Encrypt everything anew with the keys of ``machine``, this one after its keys were changed."""
+        with locked(private_dir(self._directory) / "lock"):
+            values = {name: self.get(name) for name in self._read()}
+            self._cipher = ChaCha20Poly1305(machine.secret(PURPOSE))
+            self._write({name: self._seal(name, value) for name, value in values.items()})
+
+    def _seal(self, name: str, value: Secret) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._cipher.encrypt(nonce, value.reveal().encode(), name.encode())
+        return base64.b64encode(sealed).decode()
 
     def _read(self) -> dict[str, str]:
         if not self._path.exists():
@@ -92,20 +139,37 @@ class SecretStore:
         write_atomic(self._path, msgspec.json.encode(sealed), SECRET_MODE)
 
 
-def resolve_secret(reference: str, store: SecretStore, run_secrets: Path = RUN_SECRETS) -> Secret:
+def check_name(name: str) -> str:
+    """``name`` when it can name a secret, else :class:`ConfigError`."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name a secret", hint="use letters, digits, dots, - and _")
+    return name
+
+
+def resolve_secret(
+    reference: str,
+    store: SecretStore,
+    run_secrets: Path = RUN_SECRETS,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Secret:
     """What a reference stands for; one trailing line break is not part of a file's secret.
 
-    Raises :class:`NotFound` or :class:`ConfigError`, which name the reference and never the value.
+    ``environ`` answers ``secret-env:``. Raises :class:`NotFound` or :class:`ConfigError`, which name the reference and
+    never the value.
     """
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise ConfigError("not a reference to a secret", hint="write secret:NAME or file:PATH")
+        raise ConfigError(
+            "not a reference to a secret", hint="write secret:NAME, secret-file:PATH or secret-env:NAME"
+        )
     scheme, rest = match.groups()
-    if scheme == "file":
+    if scheme == "secret-file":
         return _from_file(Path(rest).expanduser())
-    if not _NAME.fullmatch(rest):
-        raise ConfigError(f"{rest!r} cannot name a secret", hint="use letters, digits, dots, - and _")
-    mounted = run_secrets / rest
+    if scheme == "secret-env":
+        if rest not in environ:
+            raise NotFound(f"${rest} was not set when the fleet was started", hint="tandem down, then tandem up with it")
+        return Secret(environ[rest])
+    mounted = run_secrets / check_name(rest)
     # Whoever mounts this folder decides its permissions; orchestrators make it world-readable within the container.
     return Secret(_text(mounted.read_bytes(), mounted)) if mounted.is_file() else store.get(rest)
 

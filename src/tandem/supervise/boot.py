@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
 from tandem.fleet.model import Fleet
+from tandem.security.secrets import hidden_names
 from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 
 NODE_MODULE = "tandem.supervise.node_main"
@@ -26,7 +28,7 @@ AGENT_MODULES = [
 
 class NodeBoot(Struct, frozen=True, kw_only=True):
     """What a node is told at birth. ``env`` is the whole environment for programs it executes, ``zygote`` how to make
-    another zygote.
+    another zygote. ``hidden`` are variables the fleet file refers to as secrets; they are in no environment.
     """
 
     machine: str
@@ -34,13 +36,20 @@ class NodeBoot(Struct, frozen=True, kw_only=True):
     fleet: Fleet
     env: dict[str, str]
     zygote: Exec
+    hidden: dict[str, str] = {}
 
 
-def environment(home: Home) -> dict[str, str]:
-    """Ours, with the home pinned and native thread pools small: a fork copies no threads, and 77 agents share few cores."""
+def hidden_in(fleet: Fleet) -> dict[str, str]:
+    """Our environment's variables that ``fleet`` refers to as secrets."""
+    names = {name for agent in fleet.agents.values() for name in hidden_names([agent.settings, agent.env])}
+    return {name: os.environ[name] for name in sorted(names) if name in os.environ}
+
+
+def environment(home: Home, hidden: Container[str] = ()) -> dict[str, str]:
+    """Ours without ``hidden``, with the home pinned and native thread pools small: a fork copies no threads, and 77 agents share few cores."""
     pinned = {"TANDEM_HOME": str(home.root), "TANDEM_RUN_DIR": str(home.run_root())}
     threads = {"OPENBLAS_NUM_THREADS": "1"}
-    inherited = {name: value for name, value in os.environ.items() if name != MARK}
+    inherited = {name: value for name, value in os.environ.items() if name != MARK and name not in hidden}
     return threads | inherited | pinned
 
 
@@ -74,12 +83,14 @@ def prepare(home: Home, machine: str) -> MachineDirs:
     return dirs
 
 
-def keeper_config(home: Home, machine: str, fleet: Fleet, limits: LogLimits | None = None) -> KeeperConfig:
-    """Everything the keeper of ``machine`` needs to know."""
+def keeper_config(
+    home: Home, machine: str, fleet: Fleet, hidden: dict[str, str], limits: LogLimits | None = None
+) -> KeeperConfig:
+    """Everything the keeper of ``machine`` needs to know. For ``hidden`` see :class:`NodeBoot`."""
     dirs = home.machine(machine)
-    env = environment(home)
+    env = environment(home, hidden)
     another = zygote_of(machine, fleet, env, bears_node=False)
-    boot = NodeBoot(machine=machine, home=str(home.root), fleet=fleet, env=env, zygote=another)
+    boot = NodeBoot(machine=machine, home=str(home.root), fleet=fleet, env=env, zygote=another, hidden=hidden)
     node = Exec(
         argv=[sys.executable, "-m", NODE_MODULE],
         env=env,

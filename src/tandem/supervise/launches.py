@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import msgspec
 
 from tandem.agent.spec import AgentSpec
-from tandem.core.errors import ConfigError, TandemError
+from tandem.core.errors import ConfigError, NotFound, TandemError
 from tandem.core.paths import Home, MachineDirs, check_socket_path
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, install, nats_access, valkey_access
-from tandem.security import Machine
+from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
+from tandem.security.secrets import filled
 from tandem.supervise.boot import fleet_directory
 from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Doors, Exec, Fork, SpawnUnit
 
@@ -25,12 +27,14 @@ RESERVED = frozenset({"node", "keeper", "zygote", "nats", "valkey-control", "val
 class Launches:
     """Makes the order to the keeper for agents and servers of one machine."""
 
-    def __init__(self, home: Home, machine: Machine, fleet: Fleet, env: dict[str, str]):
+    def __init__(self, home: Home, machine: Machine, fleet: Fleet, env: dict[str, str], hidden: dict[str, str]):
         self.fleet = fleet
         self._machine = machine
         self._home = home
         self._dirs: MachineDirs = home.machine(machine.name)
         self._env = env
+        self._hidden = hidden
+        self._store = SecretStore(home, machine)
 
     def service(self, server: ServerSpec, instance: str) -> SpawnUnit:
         """Write the server's files and order it."""
@@ -52,7 +56,9 @@ class Launches:
         launch: Exec | Fork
         if config.launch == "exec":
             argv = [sys.executable, "-m", "tandem.agent", "--spec-fd", str(SPEC_FD)]
-            env = self._env | self._python_path() | config.env
+            # What refers to a secret is set by the agent itself: an environment can be read from outside.
+            plain = {name: value for name, value in config.env.items() if not is_reference(value)}
+            env = self._env | self._python_path() | plain
             launch = Exec(argv=argv, env=env, cwd=self._cwd(config), payload=payload)
         elif zygote:
             launch = Fork(zygote=zygote, entry=AGENT_ENTRY, payload=payload, title=f"tandem: {config.id}")
@@ -71,8 +77,21 @@ class Launches:
             "TANDEM_MACHINE": config.machine,
             "TANDEM_NOTIFY_FD": str(NOTIFY_FD),
         }
-        launch = Exec(argv=argv, env=self._env | told | config.env, cwd=self._cwd(config))
+        # A program of another make knows no other way to be told a secret than its environment.
+        own = self._filled(config, config.env, [])
+        launch = Exec(argv=argv, env=self._env | told | own, cwd=self._cwd(config))
         return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch)
+
+    def _filled(self, config: AgentConfig, value: Any, found: list[str]) -> Any:
+        """``value`` with secrets in place of references. Raises :class:`ConfigError` that names what is missing."""
+
+        def resolve(reference: str) -> Secret:
+            return resolve_secret(reference, self._store, environ=self._hidden)
+
+        try:
+            return filled(value, resolve, found)
+        except NotFound as error:
+            raise ConfigError(f"{config.name}: {error.message}", hint=error.hint) from error
 
     def _cwd(self, config: AgentConfig) -> str:
         base = fleet_directory(self.fleet)
@@ -105,13 +124,16 @@ class Launches:
     def _spec(self, config: AgentConfig, instance: str, doors: Doors) -> AgentSpec:
         assert config.class_path is not None
         ports = self.fleet.machines[config.machine].infra
+        found: list[str] = []
+        settings, env = (self._filled(config, value, found) for value in (config.settings, config.env))
         return AgentSpec(
             name=config.name,
             machine=config.machine,
             group=config.group,
             instance=instance,
             class_path=config.class_path,
-            settings=config.settings,
+            settings=settings,
+            secrets=sorted(set(found)),
             state_dir=str(self._dirs.agent_state(config.name)),
             run_dir=str(self._dirs.run),
             unix_fd=UNIX_FD,
@@ -126,7 +148,7 @@ class Launches:
             directory=self.fleet.directory(),
             error_bus=config.error_bus,
             fleet=msgspec.msgpack.encode(self.fleet) if config.observer else b"",
-            environment=config.env,
+            environment=env,
             allow=self.fleet.callers_of(config),
             epochs_file=str(self._home.ca / EPOCHS_FILE),
             trail_file=str(self._dirs.trail),

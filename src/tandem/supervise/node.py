@@ -52,6 +52,7 @@ class Node:
         self._home = home = Home(Path(boot.home))
         self.machine = boot.machine
         self.fleet = boot.fleet
+        self._hidden = boot.hidden
         self._keeper = keeper
         self._keeper_pid = 0
         self._began_at = clock.monotonic()
@@ -62,7 +63,7 @@ class Node:
         self._leases = Leases(Registry(access), self._identity, self._dirs, boot.fleet)
         self.supervisor = Supervisor(
             keeper,
-            Launches(home, self._identity, boot.fleet, boot.env),
+            Launches(home, self._identity, boot.fleet, boot.env, boot.hidden),
             self._leases,
             boot.zygote,
             self._dirs.logs,
@@ -116,7 +117,7 @@ class Node:
         await self._leases.close()
         if not self._told_to_end.is_set():
             log.error("the keeper is gone; starting another")
-            KeeperStart.begin().configure(keeper_config(self._home, self.machine, self.fleet))
+            KeeperStart.begin().configure(keeper_config(self._home, self.machine, self.fleet, self._hidden))
 
     def end(self) -> None:
         """Let :meth:`run` return."""

@@ -15,7 +15,7 @@ import uvloop
 
 from tandem.core.errors import EX_CONFIG, ConfigError, Unreachable
 from tandem.core.paths import Home
-from tandem.security import forbid_dumps
+from tandem.security import forbid_dumps, redact
 from tandem.supervise.boot import NodeBoot
 from tandem.supervise.control import ControlServer
 from tandem.supervise.keeper_link import KeeperLink
@@ -29,7 +29,7 @@ log = logging.getLogger("tandem.node")
 def main(payload: bytes) -> int:
     """Supervise the machine the payload (a packed :class:`NodeBoot`) describes. Exit status 78: its configuration is wrong."""
     boot = msgspec.msgpack.decode(payload, type=NodeBoot)
-    logs.configure(NODE, boot.machine)
+    logs.configure(NODE, boot.machine, redact=redact)
     forbid_dumps()
     try:
         uvloop.run(_supervise(boot))

@@ -17,6 +17,7 @@ from tandem.agent import Agent
 from tandem.agent.declare import declarations
 from tandem.core.errors import TandemError
 from tandem.rpc.signatures import shape_of
+from tandem.security import redact
 from tandem.supervise.rehearsal import rehearse
 from tandem.telemetry import logs
 
@@ -25,7 +26,7 @@ _NOT_FOR_AGENTS = ("tandem.supervise", "tandem.fleet", "tandem.infra")
 
 def warm_up() -> None:
     """Fill the caches of codecs and signatures, then rehearse. Raises nothing an agent would not raise itself."""
-    logs.configure("zygote", "")
+    logs.configure("zygote", "", redact=redact)
     for kind in _all_subclasses(Struct):
         if not kind.__module__.startswith(_NOT_FOR_AGENTS):
             _build_codecs(kind)

@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,8 @@ WAIT_FOR_ROOM_MS = 50
 
 # A pipe that polls writable takes this much without blocking (POSIX PIPE_BUF, pipe(7)).
 _CHUNK = select.PIPE_BUF
+Redact = Callable[[str], str]
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
@@ -63,8 +66,13 @@ class LineWriter:
 class JsonFormatter(logging.Formatter):
     """One record as one line of JSON: ts, level, agent, machine, logger, msg, and turn, trace, span, exc when known.
 
-    ``ts`` is RFC 3339 in UTC with milliseconds. Fields given by ``extra=`` follow under their own names.
+    ``ts`` is RFC 3339 in UTC with milliseconds. Fields given by ``extra=`` follow under their own names. Every text
+    goes through ``redact`` first.
     """
+
+    def __init__(self, redact: Redact = str) -> None:
+        super().__init__()
+        self.redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         resource = current_resource()
@@ -82,16 +90,29 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             fields["exc"] = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         fields.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        fields = {key: self._clean(value) for key, value in fields.items()}
         line = _encode(fields)
         return line if len(line) <= MAX_LINE_BYTES else _encode(_cut(fields))
+
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, (bool, int, float)) or value is None:
+            return value
+        if isinstance(value, dict):
+            return {self._clean(_text(key)): self._clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(inner) for inner in value]
+        return self._clean(msgspec.to_builtins(value, enc_hook=repr))
 
 
 class JsonHandler(logging.Handler):
     """Sends records to a descriptor as JSON lines; never raises. ``dropped`` counts lines that did not get out."""
 
-    def __init__(self, fd: int = 2) -> None:
+    def __init__(self, fd: int = 2, redact: Redact = str) -> None:
         super().__init__()
-        self.setFormatter(JsonFormatter())
+        self.setFormatter(JsonFormatter(redact))
         self.dropped = 0
         self.fd = fd
         self._writer = LineWriter(fd)
@@ -126,8 +147,12 @@ class JsonHandler(logging.Handler):
             self._reported += lost
 
 
-def configure(agent: str, machine: str, level: str | int = "INFO", fd: int = 2) -> JsonHandler:
+def configure(
+    agent: str, machine: str, level: str | int = "INFO", fd: int = 2, redact: Redact = str
+) -> JsonHandler:
     """Make the root logger of this process write JSON lines to ``fd``, replacing its handlers.
+
+    ``redact`` removes secrets from every text that is written.
 
     Python warnings are logged as well. Returns the handler, whose ``dropped`` counts lost lines. What a zygote has
     configured is kept where it fits: every change would touch each logger there is, in every one of its children.
@@ -135,15 +160,19 @@ def configure(agent: str, machine: str, level: str | int = "INFO", fd: int = 2) 
     set_process_resource(Resource(agent, machine))
     root = logging.getLogger()
     match root.handlers:
-        case [JsonHandler(fd=present) as handler] if present == fd:
+        case [JsonHandler(fd=present) as handler] if present == fd and _redacts_with(handler, redact):
             pass
         case _:
-            handler = JsonHandler(fd)
+            handler = JsonHandler(fd, redact)
             root.handlers[:] = [handler]
             logging.captureWarnings(True)
     if logging.getLevelName(root.level) != level and root.level != level:
         root.setLevel(level)
     return handler
+
+
+def _redacts_with(handler: logging.Handler, redact: Redact) -> bool:
+    return isinstance(handler.formatter, JsonFormatter) and handler.formatter.redact is redact
 
 
 def timestamp(unix_s: float) -> str:

@@ -111,7 +111,7 @@ def test_references_find_their_secret(store: SecretStore, tmp_path: Path) -> Non
     private.chmod(0o400)
     assert resolve_secret("secret:a", store, mounted) == Secret("mounted a")
     assert resolve_secret("secret:b", store, mounted) == Secret("stored b")
-    assert resolve_secret(f"file:{private}", store, mounted) == Secret("from file")
+    assert resolve_secret(f"secret-file:{private}", store, mounted) == Secret("from file")
     with pytest.raises(NotFound, match="'c'"):
         resolve_secret("secret:c", store, mounted)
 
@@ -126,13 +126,13 @@ def test_a_file_others_can_read_is_no_secret(store: SecretStore, tmp_path: Path)
     binary.chmod(0o400)
     for path in (loose, binary, tmp_path / "missing"):
         with pytest.raises(ConfigError):
-            resolve_secret(f"file:{path}", store)
+            resolve_secret(f"secret-file:{path}", store)
 
 
 def test_plain_text_is_no_reference(store: SecretStore) -> None:
     """Ordinary settings are not mistaken for references, and resolving one is an error that does not repeat it."""
-    assert is_reference("secret:openai") and is_reference("file:/run/x")
-    assert not any(map(is_reference, ("", "openai", "http://x", "secret:", "Secret:x")))
+    assert is_reference("secret:openai") and is_reference("secret-file:/run/x")
+    assert not any(map(is_reference, ("", "openai", "http://x", "file:/run/x", "secret:", "Secret:x")))
     with pytest.raises(ConfigError) as caught:
         resolve_secret("hunter2", store)
     assert "hunter2" not in str(caught.value)
