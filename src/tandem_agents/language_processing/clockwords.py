@@ -132,7 +132,7 @@ def _small(tokens: list[Token], index: int) -> tuple[int, int] | None:
     if word in _SPANISH_ONLY:
         return _SPANISH_ONLY[word], index + 1
     number = number_at(tokens, index)
-    if number is None or number.value % 1 or number.value >= 100 or not (word.isdecimal() or word.isalpha()):
+    if number is None or number.value >= 100 or number.value % 1 or not (word.isdecimal() or word.isalpha()):
         return None
     return int(number.value), number.end
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tandem_agents.language_processing.moments import find_moment, moment_at
@@ -110,6 +110,7 @@ def test_a_clock_time_is_the_next_such_time(now: datetime, hour: int, minute: in
     assert found.at.hour in ((hour, (hour + 12) % 24) if 10 <= hour <= 12 else (hour,))
 
 
+@example("1" + 28 * "0")
 @given(st.text(max_size=80))
 def test_any_text_is_survived(text: str) -> None:
     """No text makes the reader fail, and spans stay within the tokens."""
