@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from household import TANDEM, Household, Running
+from household import TANDEM, Household, Running, eventually
 from wire import enter
 
 from tandem.security import Authority, Guest, Host
@@ -103,7 +103,8 @@ class Wire:
 class Operator:
     """Somebody at one of the computers, who calls its agents."""
 
-    def __init__(self, process: asyncio.subprocess.Process):
+    def __init__(self, machine: str, process: asyncio.subprocess.Process):
+        self.machine = machine
         self._process = process
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ids = itertools.count(1)
@@ -132,6 +133,23 @@ class Operator:
         answer = await self.ask(peer, action, timeout, **args)
         assert "error" not in answer, f"{peer}.{action}: {answer['error']}"
         return answer["result"]
+
+    async def twin(self, text: str, method: str = "echo") -> dict[str, Any]:
+        """How a call of this computer's Talker to its twin ended; ``error`` is empty when well."""
+        own, other = ("mainpc", "pc2") if self.machine == "mainpc" else ("pc2", "mainpc")
+        answer = await self.call(f"Talker@{own}", "call_twin", twin=f"Talker@{other}", text=text, method=method)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def tell(self, text: str, count: int = 1) -> None:
+        """Have this computer's Talker announce ``count`` events."""
+        await self.call(f"Talker@{self.machine}", "tell", text=text, count=count)
+
+    async def heard(self, prefix: str = "") -> list[str]:
+        """What this computer's Talker has heard, in order, as often as it was delivered."""
+        found = await self.call(f"Talker@{self.machine}", "heard", prefix=prefix)
+        assert isinstance(found, list)
+        return found
 
     async def close(self) -> None:
         if self._process.returncode is None:
@@ -183,12 +201,22 @@ class Computer(Household):
             env=self.environment, cwd=self.directory, stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, preexec_fn=self.bear_mark, limit=2**24,
         )  # fmt: skip
-        operator = Operator(process)
+        operator = Operator(self.machine, process)
         try:
             await operator.ready()
             yield operator
         finally:
             await operator.close()
+
+    def link(self) -> dict[str, Any]:
+        """How this computer sees the other, as `tandem status` tells."""
+        [link] = self.status()["links"]
+        assert isinstance(link, dict)
+        return link
+
+    def await_link(self, state: str) -> dict[str, Any]:
+        """Wait until it sees it so."""
+        return eventually(lambda: (link := self.link())["state"] == state and link, f"{self.machine}: {state}")
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -219,6 +247,17 @@ class TwoComputers:
         for computer, command in zip(self, starting, strict=True):
             said = command.end()
             assert said.status == 0, f"{computer.machine}: {said.text}"
+
+    def await_link(self, state: str) -> None:
+        """Wait until each sees the other so."""
+        for computer in self:
+            computer.await_link(state)
+
+    @contextlib.asynccontextmanager
+    async def operators(self) -> AsyncIterator[tuple[Operator, Operator]]:
+        """Somebody at each computer."""
+        async with self.mainpc.operator() as here, self.pc2.operator() as there:
+            yield here, there
 
     def join(self) -> None:
         """Make pc2 a member of the fleet that mainpc founded, without a network in between."""

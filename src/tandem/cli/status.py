@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from tandem.core.errors import TandemError
     from tandem.fleet import Fleet
-    from tandem.supervise.api import AgentView, MachineStatus, ServiceView
+    from tandem.supervise.api import AgentView, LinkView, MachineStatus, ServiceView
 
 app = typer.Typer(add_completion=False, help="Show every machine, server and agent.")
 
@@ -92,6 +92,8 @@ def _as_json(
     elsewhere: list[dict[str, Any]],
     views: list[AgentView],
 ) -> dict[str, Any]:
+    from msgspec import to_builtins
+
     from tandem.supervise.node_client import NotRunning
 
     machines: list[dict[str, Any]] = [
@@ -103,6 +105,7 @@ def _as_json(
             machines.append({"name": name, "host": None, "state": "unreachable", "pid": None})
     return {
         "machines": machines + elsewhere,
+        "links": [{"from": status.machine, **to_builtins(link)} for status in found for link in status.links],
         "services": [_row(service, "name", "machine", "state", "pid", "port", "ready_after_s", "restarts", "issues",
                           "usage")
                      for status in found for service in status.services],
@@ -131,6 +134,8 @@ def _show(
         console.print(
             f"[bold]{status.machine}[/] node {status.pid}, keeper {status.keeper_pid}, up {_age(status.up_s)}; {servers}"
         )
+        for link in status.links:
+            console.print(f"  {_describe(link)}")
     for machine in elsewhere:
         where = f"on {machine['host']}" if machine["host"] else "here"
         console.print(f"[bold]{machine['name']}[/] {machine['state']} ({where})")
@@ -143,6 +148,26 @@ def _show(
         counts[view.state] = counts.get(view.state, 0) + 1
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no agents")
     show_troubles(console, [view for view in views if view.verdict == "trouble" or view.issues])
+
+
+_LINK = {
+    "up": "[green]linked[/]",
+    "silent": "[yellow]silent: the computer is there, its node says nothing[/]",
+    "cut": "[red]cut off[/]",
+    "never": "[dim]not heard of yet[/]",
+}
+
+
+def _describe(link: LinkView) -> str:
+    from tandem.supervise.link_state import SKEW_S
+
+    words = f"{link.machine}: {_LINK[link.state]} for {_age(link.since_s)}"
+    if link.round_trip_s is not None:
+        words += f", round trip {link.round_trip_s * 1e3:.1f} ms"
+    if link.clock_ahead_s is not None and abs(link.clock_ahead_s) > SKEW_S:
+        side = "ahead of" if link.clock_ahead_s > 0 else "behind"
+        words += f", [yellow]its clock is {abs(link.clock_ahead_s):.1f} s {side} ours: synchronise both (NTP)[/]"
+    return words
 
 
 def _age(seconds: float) -> str:

@@ -94,11 +94,11 @@ def leaf_denials(others: Iterable[str]) -> tuple[str, ...]:
 def valkey_rules(server: str, agent: str) -> str:
     """ACL rules of an agent at ``control`` or ``cache`` (https://valkey.io/topics/acl/).
 
-    ``control``: its own lease and anything below ``own:<Agent>:``, everybody's leases to read.
+    ``control``: its own lease and anything below ``own:<Agent>:``, everybody's leases and the cut links to read.
     ``cache``: its own namespace to write, everybody's and ``shared:`` to use.
     """
     keys = {
-        "control": f"~agent:ready:{agent} ~own:{agent}:* ~rate:{agent}:* %R~agent:ready:* &agent:* "
+        "control": f"~agent:ready:{agent} ~own:{agent}:* ~rate:{agent}:* %R~agent:ready:* %R~link:cut:* &agent:* "
         "&__keyspace@0__:agent:ready:*",
         "cache": f"~cache:{agent}:* ~shared:* %R~cache:* &cache:*",
     }[server]

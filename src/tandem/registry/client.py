@@ -14,7 +14,7 @@ import msgspec
 
 from tandem.core.access import ValkeyAccess
 from tandem.core.errors import TandemError
-from tandem.registry.lease import KEY_PREFIX, LEASE_TTL_S, Change, Lease, mirrored_key, own_key
+from tandem.registry.lease import KEY_PREFIX, LEASE_TTL_S, Change, Lease, cut_key, mirrored_key, own_key
 from tandem.registry.resp import Client
 
 ANSWER_S = 2.0
@@ -90,6 +90,19 @@ class Registry:
             await self._valkey.ask("MSET", *(word for pair in wanted.items() for word in pair))
         if stale:
             await self._valkey.ask("DEL", *stale)
+
+    async def mark_cut(self, machine: str, since: float, ttl_s: float) -> None:
+        """Tell this machine's agents that ``machine`` has been out of reach since ``since`` (Unix seconds)."""
+        await self._valkey.ask("SET", cut_key(machine), repr(since), "PX", int(ttl_s * 1000))
+
+    async def mark_linked(self, machine: str) -> None:
+        """Take that back."""
+        await self._valkey.ask("DEL", cut_key(machine))
+
+    async def cut_since(self, machine: str) -> float | None:
+        """Since when (Unix seconds) ``machine`` is out of reach; None while it can be reached, or nobody knows."""
+        found = await self._valkey.ask("GET", cut_key(machine))
+        return None if found is None else float(found)
 
     async def watch(self, every_s: float = 0.5) -> AsyncIterator[Change]:
         """Changes from now on, first everything there is; refreshes alone are none. While the server is away: none.

@@ -54,3 +54,8 @@ def own_key(agent: str) -> str:
 def mirrored_key(agent: str, machine: str) -> str:
     """Where other machines keep their copy of it; it stays until the mirror removes it."""
     return f"{KEY_PREFIX}{agent}@{machine}"
+
+
+def cut_key(machine: str) -> str:
+    """Set while this machine's node finds ``machine`` out of reach; expires, so that a dead node blocks nobody."""
+    return f"link:cut:{machine}"

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tandem.core import clock
 from tandem.core.deadline import Deadline
 from tandem.core.errors import NotFound, PermissionDenied, TandemError, Unavailable, Unreachable
 from tandem.core.ids import AgentId
@@ -76,6 +77,7 @@ class RegistryResolver:
         raise NotFound(f"no agent is called {name}", hint=f"did you mean {close[0]}?" if close else None)
 
     async def _elsewhere(self, agent: AgentId, deadline: Deadline) -> Endpoint:
+        await self._refuse_if_cut(agent)
         try:
             lease = await self._awaited(agent, deadline)
         except (Unreachable, Unavailable, PermissionDenied) as error:
@@ -90,6 +92,22 @@ class RegistryResolver:
             )
         endpoint = self._last[agent] = _endpoint(lease, self._machine)
         return endpoint
+
+    async def _refuse_if_cut(self, agent: AgentId) -> None:
+        """Nobody should wait for a connection that this machine's node knows to be impossible."""
+        if self._registry is None:
+            return
+        try:
+            async with asyncio.timeout(LOOKUP_S):
+                since = await self._registry.cut_since(agent.machine)
+        except (TandemError, TimeoutError):
+            return
+        if since is not None:
+            raise Unreachable(
+                f"{agent.machine} cannot be reached from {self._machine} since {max(0.0, clock.wall() - since):.0f} s",
+                hint="tandem status shows the link",
+                details={"machine": agent.machine},
+            )
 
     async def _awaited(self, agent: AgentId, deadline: Deadline) -> Lease | None:
         patience = Deadline.after(min(APPEAR_S, deadline.remaining()))

@@ -228,6 +228,8 @@ class Peers:
         while True:
             try:
                 link = await self._pool.acquire(peer, call.deadline)
+            except DeadlineExceeded as error:
+                raise call.refusal or error from None
             except TandemError as error:
                 if call.must_be and not isinstance(error, Unreachable):
                     raise _unknown_outcome(peer.name, call) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ CONNECT_S = 10.0
 """Seconds for one attempt to resolve, connect and be welcomed. A caller waits at most its own budget for it; the
 attempt itself goes on for those who come later."""
 
+LOOK_FOR_S = 1.0
+"""Seconds between looks for a peer of another machine that is left alone: it is away because the link is, as a rule,
+and nobody should wait out the breaker's pause once the link is back."""
+
 Token = Callable[[str], str]
 
 
@@ -36,9 +41,10 @@ class Stage(Enum):
 
 
 class PeerState:
-    """What is known of one peer. ``link`` is set exactly while new calls may be sent on it."""
+    """What is known of one peer. ``link`` is set exactly while new calls may be sent on it, ``search`` while it is left
+    alone and looked for; ``distant`` tells that it is on another machine."""
 
-    __slots__ = ("breaker", "connecting", "instance", "link", "name")
+    __slots__ = ("breaker", "connecting", "distant", "instance", "link", "name", "search")
 
     def __init__(self, name: str):
         self.name = name
@@ -46,6 +52,8 @@ class PeerState:
         self.connecting: asyncio.Task[Link] | None = None
         self.breaker: Breaker = circuit.CLOSED
         self.instance = ""
+        self.distant = False
+        self.search: asyncio.Task[None] | None = None
 
 
 class Pool:
@@ -91,10 +99,7 @@ class Pool:
         if peer.link is not None:
             self._probe(peer, peer.link)
             return peer.link
-        if peer.connecting is None:
-            peer.connecting = asyncio.get_running_loop().create_task(self._connect(peer))
-            peer.connecting.add_done_callback(_retrieve)
-        attempt = peer.connecting
+        attempt = self._attempt(peer)
         done, _ = await asyncio.wait((attempt,), timeout=max(0.0, deadline.remaining()))
         if not done:
             raise DeadlineExceeded(f"no time left to connect to {peer.name}")
@@ -105,7 +110,10 @@ class Pool:
     async def close(self) -> None:
         """End every connection and attempt to connect; new ones are refused."""
         self._stage = Stage.CLOSED
-        pending = [state.connecting for state in self._peers.values() if state.connecting is not None]
+        states = self._peers.values()
+        pending: list[asyncio.Task[Link] | asyncio.Task[None]]
+        pending = [state.connecting for state in states if state.connecting is not None]
+        pending += [state.search for state in states if state.search is not None]
         for attempt in pending:
             attempt.cancel()
         if pending:
@@ -142,6 +150,31 @@ class Pool:
         before, peer.breaker = peer.breaker, breaker
         if before.state is not breaker.state:
             self._observer.on_breaker(peer.name, breaker.state)
+        if breaker.state is BreakerState.OPEN and peer.distant and peer.search is None:
+            peer.search = asyncio.get_running_loop().create_task(self._look_for(peer))
+
+    async def _look_for(self, peer: PeerState) -> None:
+        """Close the breaker as soon as the peer says anything."""
+        try:
+            while peer.breaker.state is not BreakerState.CLOSED:
+                await asyncio.sleep(LOOK_FOR_S)
+                with contextlib.suppress(Unreachable):
+                    link = peer.link
+                    if link is None:
+                        link = await asyncio.shield(self._attempt(peer))
+                    link.nudge()
+        except TandemError:
+            # It is there and does not want us, or nobody has the name any more: that is for callers to hear.
+            pass
+        finally:
+            peer.search = None
+
+    def _attempt(self, peer: PeerState) -> asyncio.Task[Link]:
+        """The attempt to connect that is under way, or a new one."""
+        if peer.connecting is None:
+            peer.connecting = asyncio.get_running_loop().create_task(self._connect(peer))
+            peer.connecting.add_done_callback(_retrieve)
+        return peer.connecting
 
     async def _pass_breaker(self, peer: PeerState, deadline: Deadline) -> None:
         if self._admitted(peer):
@@ -170,6 +203,7 @@ class Pool:
         try:
             endpoint = await self._resolver.resolve(peer.name, deadline)
             peer.instance = endpoint.instance
+            peer.distant = endpoint.kind == "zmq"
             service = str(endpoint.service or peer.name)
             token = self._token(service) if self._token is not None else ""
             hello = Hello(OLDEST_VERSION, PROTOCOL_VERSION, service, self.client, token)

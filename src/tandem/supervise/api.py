@@ -104,6 +104,19 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
 
 
+class LinkView(Struct, frozen=True, kw_only=True):
+    """How another machine is seen from this one. ``state``: up, silent (there, but its node says nothing), cut, never.
+
+    ``since_s``: age of that state. ``clock_ahead_s``: how far its clock is ahead of ours; None while unknown.
+    """
+
+    machine: str
+    state: str
+    since_s: float
+    round_trip_s: float | None = None
+    clock_ahead_s: float | None = None
+
+
 class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     """One node's whole picture. ``pid`` is the node's; ``up_s`` its age."""
 
@@ -118,6 +131,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     up_s: float = 0.0
     parts: dict[str, Usage] = {}
     """What ``node``, ``keeper`` and ``zygote`` themselves use."""
+    links: list[LinkView] = []
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag=True):

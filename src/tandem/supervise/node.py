@@ -72,11 +72,17 @@ class Node:
         peers = [name for name in boot.fleet.machines if name != boot.machine]
         own = boot.fleet.machines[boot.machine]
         self._links = Links(
-            nats_access(self._identity, own.infra, NODE), access, boot.machine, peers, own.host or "127.0.0.1"
+            nats_access(self._identity, own.infra, NODE),
+            access,
+            boot.machine,
+            peers,
+            own.host or "127.0.0.1",
+            self.supervisor.order.look,
         )
         self._guards = Guards(
             self._links.connection, self._authority, self._identity, self._dirs, self._reload_servers
         )
+        self.supervisor.order.elsewhere = self._links.elsewhere
         self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
         self.supervisor.watch(self._deaths.watch)
         self._told_to_end = asyncio.Event()
@@ -143,6 +149,7 @@ class Node:
             ],
             up_s=clock.monotonic() - self._began_at,
             parts=self.measuring.parts,
+            links=self._links.watch.views(),
         )
 
     async def bring_up(self, fleet: Fleet, agents: Iterable[str], tell: Tell) -> Done:

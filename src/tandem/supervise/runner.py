@@ -45,7 +45,8 @@ class Shell(Protocol):
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """What a runner keeps alive. ``needs`` and ``wants`` are names of runners of the same machine."""
+    """What a runner keeps alive. ``needs`` are names of runners of the same machine, ``wants`` too, or
+    ``Name@machine`` of another."""
 
     name: str
     kind: Kind

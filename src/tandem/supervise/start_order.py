@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Container, Mapping
+from typing import Protocol
 
 from tandem.core import clock
 from tandem.core.ids import new_id
@@ -27,10 +28,24 @@ def start_slots() -> int:
     return 8 * (os.cpu_count() or 2)
 
 
+class Other(Protocol):
+    """The other machines' agents, as this one knows them, by ``Name@machine``."""
+
+    def is_up(self, agent: str) -> bool:
+        """Whether it serves and can be reached."""
+        ...
+
+    def is_expected(self, agent: str) -> bool:
+        """Whether it may come up within seconds."""
+        ...
+
+
 class StartOrder:
     """Gives ``NeedsMet`` to waiting runners, event by event; there are no levels to wait for."""
 
     def __init__(self, runners: Mapping[str, Runner], slots: int | None = None):
+        self.elsewhere: Other | None = None
+        """Who knows the agents of other machines; without it nobody waits for them."""
         self._runners = runners
         self._slots = slots or start_slots()
         self._waiting: dict[str, Runner] = {}
@@ -56,8 +71,13 @@ class StartOrder:
         return [need for need in runner.subject.needs if not self._is_in(need, SERVING)]
 
     def absent_wants(self, runner: Runner) -> list[str]:
-        """Wants of this machine that should run and are not up."""
-        return [want for want in runner.subject.wants if not self._is_in(want, UP)]
+        """Wants that are not up: bare names of this machine's, ``Name@machine`` of others."""
+        return [want for want in runner.subject.wants if not self._has(want)]
+
+    def _has(self, want: str) -> bool:
+        if "@" in want:
+            return self.elsewhere is None or self.elsewhere.is_up(want)
+        return self._is_in(want, UP)
 
     def _pump(self) -> None:
         self._scheduled = False
@@ -71,6 +91,8 @@ class StartOrder:
                 if not self.missing(runner):
                     self._let_go(runner)
             elif free > 0 and not self.missing(runner):
+                if self._waits_for_elsewhere(runner, now):
+                    continue
                 if self._is_held_by_wants(runner, now):
                     held.append(runner)
                 else:
@@ -96,13 +118,23 @@ class StartOrder:
         )
 
     def _is_held_by_wants(self, runner: Runner, now: float) -> bool:
-        if now - runner.waiting_since >= WANTS_WAIT_S or runner.state.restarts:
+        if not self._may_be_held(runner, now):
             return False
         return any(
             other.state.goal is Goal.RUN and other.state.phase in (Phase.WAITING, Phase.STARTING)
             for want in runner.subject.wants
             if (other := self._runners.get(want)) is not None
         )
+
+    def _waits_for_elsewhere(self, runner: Runner, now: float) -> bool:
+        if self.elsewhere is None or not self._may_be_held(runner, now):
+            return False
+        there = [want for want in runner.subject.wants if "@" in want]
+        return any(self.elsewhere.is_expected(want) for want in there if not self.elsewhere.is_up(want))
+
+    @staticmethod
+    def _may_be_held(runner: Runner, now: float) -> bool:
+        return now - runner.waiting_since < WANTS_WAIT_S and not runner.state.restarts
 
     def _is_in(self, name: str, phases: Container[Phase]) -> bool:
         other = self._runners.get(name)

@@ -129,14 +129,16 @@ class Supervisor:
     def subject_of(self, config: AgentConfig) -> Subject:
         """What keeps an agent alive: its needs here, and before them the servers and the zygote."""
         implied = [*self.servers, *([ZYGOTE] if config.class_path and config.launch == "fork" else [])]
-        local = [AgentId(want).name for want in config.wants if AgentId(want).machine == config.machine]
+        wants = [
+            AgentId(want).name if AgentId(want).machine == config.machine else want for want in config.wants
+        ]
         return Subject(
             name=config.name,
             kind="agent",
             group=config.group,
             policy=policy_of(config),
             needs=(*implied, *(AgentId(need).name for need in config.needs)),
-            wants=tuple(local),
+            wants=tuple(wants),
         )
 
     def adopt_config(self, config: AgentConfig) -> None:

@@ -59,11 +59,11 @@ class Talker(Agent):
         return book.read_text().splitlines() if book.exists() else []
 
     @action
-    async def call_twin(self, peer: str, text: str, method: str = "echo") -> Outcome:
+    async def call_twin(self, twin: str, text: str, method: str = "echo") -> Outcome:
         """Call the twin as any agent calls another, and tell how it ended."""
         started = time.monotonic()
         try:
-            result = await getattr(self.peer(Twin, peer), method)(text)
+            result = await getattr(self.peer(Twin, twin), method)(text)
         except TandemError as error:
             return Outcome(error=error.code, message=error.message, seconds=time.monotonic() - started)
         return Outcome(result=result, seconds=time.monotonic() - started)

@@ -30,6 +30,10 @@ class Leases:
         self.leases = list(leases)
         self.error = error
         self.asked: list[str] = []
+        self.cut: dict[str, float] = {}
+
+    async def cut_since(self, machine: str) -> float | None:
+        return self.cut.get(machine)
 
     async def lookup(self, name: str) -> list[Lease]:
         self.asked.append(name)
@@ -159,3 +163,15 @@ async def test_a_peer_that_is_just_starting_is_waited_for(monkeypatch):
     leases = Starting(lease("There", "pc2"))
     assert (await resolve(leases, "There")).kind == "zmq"
     assert len(leases.asked) == 3
+
+
+async def test_a_machine_out_of_reach_is_refused_at_once():
+    """Nobody waits for a connection the node knows to be impossible, and neighbours are not concerned."""
+    registry = Leases(lease("There", "pc2"))
+    registry.cut["pc2"] = 1.0
+    with pytest.raises(Unreachable, match="pc2 cannot be reached from mainpc"):
+        await resolve(registry, "There")
+    assert registry.asked == []
+    assert (await resolve(registry, "Here")).kind == "unix"
+    registry.cut.clear()
+    assert (await resolve(registry, "There")).kind == "zmq"

@@ -8,7 +8,8 @@ import pytest
 from rpc_rig import BOUND_S, Echo, Rig, cut, until
 
 from tandem.core.errors import Draining, RemoteError, Unreachable
-from tandem.rpc import BreakerState, Limits, Peers
+from tandem.rpc import BreakerState, Limits, Peers, pool
+from tandem.rpc.breaker import OPEN_S
 
 
 class RpcFailureContract:
@@ -203,8 +204,11 @@ class RpcFailureContract:
         with pytest.raises(Unreachable):
             await rig.peers().call("Echo", "who", timeout=60)
 
-    async def test_breaker_opens_and_a_new_instance_closes_it(self, rig: Rig) -> None:
+    async def test_breaker_opens_and_a_new_instance_closes_it(
+        self, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Five failures open the breaker, which then refuses at once; a new instance behind the name is tried at once."""
+        monkeypatch.setattr(pool, "LOOK_FOR_S", OPEN_S)
         await rig.serve()
         peers = rig.peers()
         whole = rig.transport.endpoint

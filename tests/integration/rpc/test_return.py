@@ -1,0 +1,48 @@
+"""A peer of another machine that was out of reach and comes back."""
+
+from __future__ import annotations
+
+import pytest
+from rpc_rig import METHODS, SERVICE, Echo, until
+
+from tandem.core.deadline import Deadline
+from tandem.core.errors import Unreachable
+from tandem.rpc import BreakerState, Endpoint, Peers, Server, handlers_from
+from tandem.rpc.breaker import OPEN_S
+
+pytestmark = pytest.mark.integration
+
+
+class CutOff:
+    """Finds the peer only while the link is there; the instance behind the name stays the same."""
+
+    def __init__(self, address: str):
+        self.endpoint = Endpoint("zmq", address, instance="same", service=SERVICE)
+        self.error: Unreachable | None = None
+
+    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
+        if self.error is not None:
+            raise self.error
+        return self.endpoint
+
+
+async def test_a_peer_is_looked_for_while_it_is_left_alone() -> None:
+    """Once the link is back the breaker closes by itself, long before its pause is over and without a call."""
+    server = Server(SERVICE, handlers_from(Echo(), METHODS))
+    at = CutOff(await server.listen_zmq(endpoint="tcp://127.0.0.1:*", keys=None))
+    peers = Peers(at)
+    assert await peers.call(SERVICE, "who") == "nobody"
+    await server.close()
+    at.error = Unreachable("the link is cut")
+    while peers.breaker(SERVICE) is not BreakerState.OPEN:
+        with pytest.raises(Unreachable):
+            await peers.call(SERVICE, "who", timeout=OPEN_S / 4)
+    again = Server(SERVICE, handlers_from(Echo(), METHODS))
+    at.endpoint = Endpoint(
+        "zmq", await again.listen_zmq(endpoint="tcp://127.0.0.1:*", keys=None), instance="same"
+    )
+    at.error = None
+    await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
+    assert await peers.call(SERVICE, "who") == "nobody"
+    await peers.close()
+    await again.close()
