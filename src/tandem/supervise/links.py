@@ -16,7 +16,15 @@ from tandem.supervise.link_watch import LinkWatch
 class Links:
     """Runs from :meth:`start` to :meth:`close`; an absent server delays it, no more."""
 
-    def __init__(self, access: NatsAccess, control: ValkeyAccess, machine: str, peers: list[str], host: str, changed: Callable[[], None]):
+    def __init__(
+        self,
+        access: NatsAccess,
+        control: ValkeyAccess,
+        machine: str,
+        peers: list[str],
+        host: str,
+        changed: Callable[[], None],
+    ):
         self._machine = machine
         self._peers = peers
         self.connection = Connection(access, f"node@{machine}")
