@@ -130,6 +130,10 @@ class AgentProcess:
         issues = partial(_issues_of, events, errors)
         runtime = Runtime(self._class(), context, self._settings, issues, metrics.render)
         server = self._server(runtime, observer, trust)
+        metrics.computed(
+            "agent_requests_in_flight", "Requests being answered now", {"agent": spec.name, "machine": spec.machine},
+            lambda: server.in_flight,
+        )  # fmt: skip
         lease = LeaseHolder(registry, spec)
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:

@@ -31,6 +31,9 @@ T = TypeVar("T")
 QUIET_S = 900.0
 """An incident without a further error for this long is over."""
 
+SKEW_S = 5.0
+"""An alert another hub sent so long before our first report of it may be about it: clocks and links differ."""
+
 Verb = Literal["ack", "snooze", "resolve", "reopen"]
 
 
@@ -136,6 +139,10 @@ class IncidentDesk:
         now = clock.wall()
         await self._run(lambda: self._store.note_alert(alert.incident, alert.route.name, alert.stage, now))
 
+    async def told_elsewhere(self, key: str, route: str, stage: str, at: float) -> None:
+        """Another hub has sent this alert, which is therefore not due here."""
+        await self._run(lambda: self._store.note_told(key, route, stage, at))
+
     async def incidents(self, *, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
         """Live incidents, or all that are kept; the latest first."""
         states = [state for state in State if state is not State.MERGED] if all_states else list(LIVE)
@@ -210,8 +217,8 @@ class IncidentDesk:
         ended = self._store.incidents([State.RESOLVED], since=now - 86_400.0 - self._quiet_s)
         found = []
         for incident in (*self._engine.live(), *ended):
-            told = self._store.alerted(incident.id)
-            found += [(alert, incident) for alert in due(incident, told.keys(), self._policy, now)]
+            told = self._store.alerted(incident.id).keys() | self._store.told(incident.keys, incident.first - SKEW_S)
+            found += [(alert, incident) for alert in due(incident, told, self._policy, now)]
         return found
 
     def _show(self, name: str) -> IncidentDetail:

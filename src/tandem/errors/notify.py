@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tandem.core.errors import ConfigError, Unavailable
@@ -18,18 +19,18 @@ if TYPE_CHECKING:
 TIMEOUT_S = 10.0
 
 
-async def send(alert: Alert, incident: Incident, sender: str) -> None:
-    """Deliver one alert; ``sender`` is the hub's identity.
+async def send(alert: Alert, incident: Incident, sender: str, apart: Sequence[str] = ()) -> None:
+    """Deliver one alert; ``sender`` is the hub's identity, ``apart`` machines whose hub may send the same one.
 
     Raises :class:`Unavailable` when the service does not take it, :class:`ConfigError` for an address nobody knows.
     """
     if alert.route.to.startswith(("http://", "https://")):
-        await asyncio.to_thread(_post, alert.route.to, payload(alert, incident, sender))
+        await asyncio.to_thread(_post, alert.route.to, payload(alert, incident, sender, apart))
     else:
-        await asyncio.to_thread(_notify, alert)
+        await asyncio.to_thread(_notify, alert, apart)
 
 
-def payload(alert: Alert, incident: Incident, sender: str) -> dict[str, object]:
+def payload(alert: Alert, incident: Incident, sender: str, apart: Sequence[str] = ()) -> dict[str, object]:
     """The JSON a webhook gets. Receivers that know ``key`` and ``stage`` can tell a repetition from news."""
     return {
         "key": alert.key,
@@ -43,6 +44,7 @@ def payload(alert: Alert, incident: Incident, sender: str) -> dict[str, object]:
         "first": incident.first,
         "last": incident.last,
         "sender": sender,
+        "apart": list(apart),
     }
 
 
@@ -59,7 +61,7 @@ def _post(address: str, body: dict[str, object]) -> None:
         raise Unavailable(f"the webhook did not take the alert: {error}") from error
 
 
-def _notify(alert: Alert) -> None:
+def _notify(alert: Alert, apart: Sequence[str]) -> None:
     try:
         import apprise
     except ImportError:
@@ -73,6 +75,8 @@ def _notify(alert: Alert) -> None:
             hint="https://github.com/caronc/apprise/wiki",
         )
     body = f"{alert.title}\n\nincident {alert.incident}, key {alert.key}"
+    if apart:
+        body += f"\n{', '.join(apart)} cannot be heard from here and may send this as well, with the same key."
     title = f"[{alert.severity}] {alert.stage}"
     if not service.notify(body=body, title=title, notify_type=_kind(alert, apprise.NotifyType)):
         raise Unavailable(f"route {alert.route.name!r} did not take the alert")

@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS alerts (
     incident TEXT NOT NULL, route TEXT NOT NULL, stage TEXT NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (incident, route, stage)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (
+    key TEXT NOT NULL, route TEXT NOT NULL, stage TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (key, route, stage)
+) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
 
@@ -151,6 +154,21 @@ class Store:
                 "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?)", (incident_id, route, stage, time)
             )
 
+    def told(self, keys: Iterable[str], since: float) -> set[tuple[str, str]]:
+        """(route, stage) of what another hub sent about these keys since then."""
+        wanted = list(keys)
+        marks = ", ".join("?" * len(wanted))
+        with _translated(self._path):
+            rows = self._db.execute(
+                f"SELECT route, stage FROM told WHERE key IN ({marks}) AND time >= ?", (*wanted, since)
+            )
+            return {(route, stage) for route, stage in rows}
+
+    def note_told(self, key: str, route: str, stage: str, time: float) -> None:
+        """Another hub sent ``stage`` of the incident of that key to ``route``."""
+        with _translated(self._path):
+            self._db.execute("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?)", (key, route, stage, time))
+
     def tidy(self, now: float) -> None:
         """Forget what is too old to matter."""
         old = [str(state) for state in State if state not in LIVE]
@@ -159,6 +177,7 @@ class Store:
         with _translated(self._path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM seen WHERE time < ?", (now - SEEN_S,))
+            self._db.execute("DELETE FROM told WHERE time < ?", (now - KEPT_S,))
             for table in ("samples", "alerts"):
                 self._db.execute(f"DELETE FROM {table} WHERE incident IN ({gone})", (*old, now - KEPT_S))
             self._db.execute(

@@ -17,12 +17,13 @@ from tandem.events.event import Delivery, Event, current_delivery
 from tandem.events.healing import SourceHealer, keep_streams
 from tandem.events.publisher import Publisher, Stored
 from tandem.events.spans import SpanExporter
-from tandem.events.streams import DEAD_LETTERS, ERRORS, EVENTS, TRACES, StreamPair, ensure_streams
+from tandem.events.streams import DEAD_LETTERS, ERRORS, EVENTS, HUB, TRACES, StreamPair, ensure_streams
 
 __all__ = [
     "DEAD_LETTERS",
     "ERRORS",
     "EVENTS",
+    "HUB",
     "TRACES",
     "Bus",
     "Connection",

@@ -56,7 +56,9 @@ EVENTS = StreamPair(name="EVENTS", prefix="event", max_age_s=7 * DAY_S, max_byte
 ERRORS = StreamPair(name="ERRORS", prefix="errors", max_age_s=7 * DAY_S, max_bytes=256 * MIB)
 # Traces are looked at, not relied on: memory spares a turn the disk's time.
 TRACES = StreamPair(name="TRACES", prefix="trace", max_age_s=3600.0, max_bytes=16 * MIB, memory=True)
-PAIRS = (EVENTS, ERRORS, TRACES)
+# What hubs keep for each other: measurements, and which alerts were sent. A day of a link that is cut.
+HUB = StreamPair(name="HUB", prefix="hub", max_age_s=DAY_S, max_bytes=64 * MIB)
+PAIRS = (EVENTS, ERRORS, TRACES, HUB)
 
 DEAD_LETTERS = "DEAD_LETTERS"
 

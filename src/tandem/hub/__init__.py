@@ -3,9 +3,11 @@
 hub        the agent class, one per machine
 view       the fleet as pages and the API see it
 http gate serving     the HTTP server and who may do what there
-picture watch nodes siblings    what is known of each machine, and how
+picture watch nodes tails changes   what is known of each machine, and how
+collector measure series servers    what is measured, and kept for months
+exposition the same for Prometheus
 turns      traces, kept for days
-lease      which hub sends alerts
+siblings records lease              what hubs tell each other: live, for certain, and who sends alerts
 contract incidents bridge routes    the incident desk and its surroundings
 """
 

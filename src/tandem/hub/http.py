@@ -32,6 +32,7 @@ from tandem.core.errors import (
 from tandem.core.health import HealthReport, Status
 from tandem.hub.gate import COOKIE, Gate
 from tandem.hub.picture import FleetPicture
+from tandem.hub.series import Point
 from tandem.hub.view import HubView
 from tandem.rpc.context import principal_var
 from tandem.security import Principal
@@ -76,6 +77,8 @@ def make_app(view: HubView, gate: Gate, health: Health, metrics: MetricsText) ->
         Route("/api/v1/agents", _agents),
         Route("/api/v1/agents/{name}", _agent),
         Route("/api/v1/agents/{name}/logs", _logs),
+        Route("/api/v1/agents/{name}/history", _agent_history),
+        Route("/api/v1/machines/{name}/history", _machine_history),
         Route("/api/v1/agents/{name}/{verb}", _control, methods=["POST"]),
         Route("/api/v1/incidents", _incidents),
         Route("/api/v1/incidents/{name}", _incident),
@@ -210,6 +213,19 @@ async def _logs(request: Request) -> Response:
     return _json(await _view(request).logs(request.path_params["name"], int(lines)))
 
 
+async def _agent_history(request: Request) -> Response:
+    view = _view(request)
+    name, _, machine = view.agent(request.path_params["name"]).id.partition("@")
+    return _json(_columns(await view.history.curve(machine, name, _span(request))))
+
+
+async def _machine_history(request: Request) -> Response:
+    view, machine = _view(request), request.path_params["name"]
+    if machine not in view.fleet.machines:
+        raise NotFound(f"there is no machine {machine!r}")
+    return _json(_columns(await view.history.curve(machine, "", _span(request))))
+
+
 async def _control(request: Request) -> Response:
     verb = request.path_params["verb"]
     if verb not in ("start", "stop", "restart"):
@@ -316,6 +332,16 @@ async def _body(request: Request) -> dict[str, Any]:
         if len(body) > MAX_BODY:
             raise TooLarge(f"at most {MAX_BODY} bytes")
     return msgspec.json.decode(body, type=dict[str, Any]) if body.strip() else {}
+
+
+def _columns(points: list[Point]) -> list[dict[str, Any]]:
+    """Points by the names of their fields, since their own form on the wire is a bare list."""
+    return [msgspec.structs.asdict(point) for point in points]
+
+
+def _span(request: Request) -> float:
+    """How far back, in seconds: an hour unless it says otherwise, at most 90 days."""
+    return _number(request, "seconds", 3_600.0, 90 * 86_400.0)
 
 
 def _number(request: Request, name: str, default: float, most: float = MAX_LIMIT) -> float:

@@ -3,46 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 from nats.aio.msg import Msg
 
 from tandem.agent import Issue, every
 from tandem.core import clock
 from tandem.core.health import HealthReport
 from tandem.core.ids import AgentId
-from tandem.core.paths import Home
+from tandem.core.paths import Home, MachineDirs
 from tandem.core.tasks import end
 from tandem.errors.desk import IncidentView
-from tandem.events import TRACES, Consumer, ConsumerPolicy, Rejected
+from tandem.errors.escalate import Alert
+from tandem.errors.report import ErrorReport
+from tandem.events import TRACES, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.streams import dead_letter_subject
 from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
-from tandem.hub.exposition import render
+from tandem.hub.collector import Collector
+from tandem.hub.exposition import Exposition
 from tandem.hub.incidents import IncidentHub
 from tandem.hub.lease import AlertLease
 from tandem.hub.picture import MachinePicture
+from tandem.hub.records import AlertSent, Record, Records
+from tandem.hub.series import History
+from tandem.hub.servers import Servers
 from tandem.hub.siblings import Beat, Siblings
 from tandem.hub.turns import TurnStore
 from tandem.hub.view import HubView
 from tandem.hub.watch import FleetWatch
+from tandem.infra import valkey_access
+from tandem.security import Authority
+from tandem.telemetry.metrics import Metrics
 from tandem.telemetry.tracing import Span
-
-LOOK_S = 1.0
-"""How often the node is asked; ten times less often per thousand agents."""
-
-BEAT_S = 1.0
-SHOW_S = 2.0
-PING_S = 5.0
-TIDY_S = 600.0
-SHOWN_INCIDENTS = 100
 
 if TYPE_CHECKING:
     from tandem.hub.serving import Serving
+
+BEAT_S = 1.0
+PING_S = 5.0
+TIDY_S = 600.0
+SHOWN_INCIDENTS = 100
+TURN_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
 _spans = msgspec.json.Decoder(list[Span]).decode
 
@@ -52,91 +56,95 @@ class Hub(IncidentHub):
 
     async def start(self) -> None:
         self._changes = Changes()
+        self._counted = Metrics()
+        labels = ("agent", "machine", "severity")
+        self._reports = self._counted.counter("tandem_error_reports_total", "Error reports this hub has counted", labels)
+        self._turn_seconds = self._counted.histogram(
+            "tandem_turn_duration_seconds", "Length of turns", ("machine",), TURN_BUCKETS_S
+        )
+        self._turn_errors = self._counted.counter("tandem_turn_errors_total", "Turns that ended in an error", ("machine",))
+        self._shown_incidents: dict[str, IncidentView] = {}
+        self._serving: Serving | None = None
+        self._loops: list[asyncio.Task[None]] = []
+        self._watching = False
         await super().start()
         seen = self.observe()
-        self._serving: Serving | None = None
-        self._authenticate = seen.authenticate
-        self._shown_incidents: dict[str, IncidentView] = {}
-        self._siblings: Siblings | None = None
-        self._trace_feed: Consumer | None = None
-        self._loops: list[asyncio.Task[None]] = []
-        self._turns = TurnStore(self.state_dir / "turns.db")
-        await self._turns.open()
         if seen.fleet is None or seen.connection is None or seen.publisher is None:
             return
-        me = AgentId.of(self.name, self.machine)
+        self._watching = True
+        self._me = AgentId.of(self.name, self.machine)
+        self._authenticate = seen.authenticate
+        self._turns, self._history = TurnStore(self.state_dir / "turns.db"), History(self.state_dir / "history.db")
+        await self._turns.open()
+        await self._history.open()
         dirs = Home.from_environment().machine(self.machine)
         hubs = hubs_of(seen.fleet, self.name)
         self._since = clock.wall()
         self._lease = AlertLease(self.machine, [AgentId(hub).machine for hub in hubs], clock.monotonic())
         self._watch = FleetWatch(self.machine, seen.fleet.machines, dirs, self._changes)
         self.view = HubView(
-            me, seen.fleet, dirs, self._watch, self._changes, self, self._turns, self._alerting, self.peer
+            self._me, seen.fleet, dirs, self._watch, self._changes, self, self._turns, self._history, self.sends_alerts, self.peer
         )
-        self._siblings = self.view.siblings = Siblings(me, hubs, seen.connection, self.view.answer, self._heard)
-        seen.connection.start()
+        self._siblings = self.view.siblings = Siblings(self._me, hubs, seen.connection, self.view.answer, self._heard)
+        self._records = Records(self._me, seen.connection, seen.publisher, self._told)
+        servers = _servers(seen.fleet, self._me, dirs)
+        self._collector = Collector(
+            seen.fleet, self._watch, self._history, servers, self.peer, self._records.keep
+        )
+        self._trace_feed = self._follow_traces(seen.connection, seen.publisher)
         await self._siblings.start()
-        self._trace_feed = Consumer(
-            seen.connection,
-            seen.publisher,
-            stream=TRACES.all,
-            name=f"{self.name}-traces",
-            subjects=[f"{TRACES.prefix}.>"],
-            handler=self._keep_spans,
-            dead_letter_subject=dead_letter_subject(me, TRACES.prefix),
-            policy=ConsumerPolicy(window=64),
-            backlog=True,
-        )
+        self._records.start()
         self._trace_feed.start()
-        await self._look()
-        self._loops = [asyncio.create_task(self._look_on(), name="look"), asyncio.create_task(self._beat_on(), name="beat")]
+        await self._collector.start(self._siblings.show)
+        self._loops = [
+            asyncio.create_task(self._beat_on(), name="hub:beat"),
+            asyncio.create_task(self._ping_on(), name="hub:ping"),
+        ]
         await self._serve()
 
     async def stop(self) -> None:
         await end(*self._loops)
         if self._serving is not None:
             await self._serving.close()
-        if self._siblings is not None:
+        if self._watching:
+            await self._collector.close()
+            await self._records.close()
             await self._siblings.close()
-        if self._trace_feed is not None:
             await self._trace_feed.close()
-        await self._turns.close()
+            await self._turns.close()
+            await self._history.close()
         await super().stop()
 
     async def check(self) -> Iterable[Issue]:
-        return [*await super().check(), *self._own_issues()]
+        issues = [*await super().check()]
+        if self._watching:
+            issues += [*self._collector.issues(), *self._trace_feed.issues(), *self._records.consumer.issues()]
+        return issues
 
     @every(seconds=TIDY_S)
     async def tidy(self) -> None:
-        await self._turns.tidy()
+        """Forget what is too old."""
+        if self._watching:
+            await self._turns.tidy()
+            await self._history.tidy()
 
-    async def _look_on(self) -> None:
-        shown_at = 0.0
-        while True:
-            before = self._watch.own
-            await self._look()
-            await self._tell_incidents()
-            now = clock.monotonic()
-            if now - shown_at >= SHOW_S or _moved(before, self._watch.own):
-                shown_at = now
-                assert self._siblings is not None
-                await self._siblings.show(self._watch.own)
-            await asyncio.sleep(LOOK_S * max(1.0, len(self._watch.own.agents) / 100))
+    # ---- with the other hubs ----
 
-    async def _look(self) -> None:
-        memory = psutil.virtual_memory()
-        await self._watch.look(os.cpu_count() or 1, os.getloadavg()[0], (memory.total - memory.available, memory.total))
+    def sends_alerts(self) -> bool:
+        return not self._watching or self._lease.holds(clock.monotonic())
 
-    async def _beat_on(self) -> None:
-        assert self._siblings is not None
-        pinged_at = 0.0
-        while True:
-            await self._siblings.beat(self._alerting(), self._since)
-            if clock.monotonic() - pinged_at >= PING_S:
-                pinged_at = clock.monotonic()
-                for machine in self._siblings.machines:
-                    self._watch.linked(machine, await self._siblings.ping(machine))
-            await asyncio.sleep(BEAT_S)
+    def apart(self) -> list[str]:
+        return self._lease.apart(clock.monotonic()) if self._watching else []
+
+    def alert_sent(self, alert: Alert) -> None:
+        if self._watching:
+            self._records.keep(AlertSent(key=alert.key, route=alert.route.name, stage=alert.stage, at=clock.wall()))
+
+    async def _told(self, _machine: str, record: Record) -> None:
+        if isinstance(record, AlertSent):
+            await self._desk.told_elsewhere(record.key, record.route, record.stage, record.at)
+        else:
+            await self._collector.told(record.points)
 
     def _heard(self, machine: str, said: Beat | MachinePicture) -> None:
         if isinstance(said, Beat):
@@ -144,8 +152,48 @@ class Hub(IncidentHub):
         else:
             self._watch.keep(said)
 
-    def _alerting(self) -> bool:
-        return self._lease.holds(clock.monotonic())
+    async def _beat_on(self) -> None:
+        while True:
+            await self._siblings.beat(self.sends_alerts(), self._since)
+            await self._tell_incidents()
+            await asyncio.sleep(BEAT_S)
+
+    async def _ping_on(self) -> None:
+        while True:
+            for machine in self._siblings.machines:
+                self._watch.linked(machine, await self._siblings.ping(machine))
+            await asyncio.sleep(PING_S)
+
+    # ---- what comes by ----
+
+    async def _count(self, reports: list[ErrorReport]) -> None:
+        await super()._count(reports)
+        for report in reports:
+            if report.machine == self.machine:
+                self._reports.labels(report.agent, report.machine, str(report.severity)).inc(report.count)
+
+    async def _tell_incidents(self) -> None:
+        """Let pages know of incidents that differ from the last look."""
+        if not self._changes.listeners:
+            return
+        listed = await self.list_incidents(all_states=True, limit=SHOWN_INCIDENTS)
+        before, self._shown_incidents = self._shown_incidents, {incident.id: incident for incident in listed}
+        for incident in listed:
+            if before.get(incident.id) != incident:
+                self._changes.tell("incident", incident.id, incident)
+
+    def _follow_traces(self, connection: Connection, publisher: Publisher) -> Consumer:
+        return Consumer(
+            connection,
+            publisher,
+            stream=TRACES.all,
+            name=f"{self.name}-traces",
+            subjects=[f"{TRACES.prefix}.>"],
+            handler=self._keep_spans,
+            dead_letter_subject=dead_letter_subject(self._me, TRACES.prefix),
+            policy=ConsumerPolicy(window=64),
+            backlog=True,
+        )
 
     async def _keep_spans(self, message: Msg) -> None:
         try:
@@ -154,15 +202,12 @@ class Hub(IncidentHub):
             raise Rejected(f"not a list of spans: {error}") from error
         for summary in await self._turns.take(spans):
             self._changes.tell("turn", summary.turn, summary)
+        for span in spans:
+            if not span.parent_id and span.machine == self.machine:
+                self._turn_seconds.labels(self.machine).observe(span.duration_s)
+                self._turn_errors.labels(self.machine).inc(float(span.status == "error"))
 
-    async def _tell_incidents(self) -> None:
-        """Let pages know of incidents that differ from the last look."""
-        if not self._changes.listeners:
-            return
-        for incident in await self.list_incidents(limit=SHOWN_INCIDENTS):
-            if self._shown_incidents.get(incident.id) != incident:
-                self._shown_incidents[incident.id] = incident
-                self._changes.tell("incident", incident.id, incident)
+    # ---- HTTP ----
 
     async def _serve(self) -> None:
         door = self.door()
@@ -182,14 +227,21 @@ class Hub(IncidentHub):
 
     async def _own_health(self) -> HealthReport:
         """What any caller of ``health_check`` is told."""
-        return msgspec.convert(await self.peer(f"{self.name}@{self.machine}").health_check(), HealthReport)
+        return msgspec.convert(await self.peer(self._me).health_check(), HealthReport)
 
     async def _metrics_text(self) -> str:
-        return render(self.view.picture())
-
-    def _own_issues(self) -> Iterable[Issue]:
-        if self._trace_feed is not None:
-            yield from self._trace_feed.issues()
+        began = clock.monotonic()
+        texts = await self._collector.fresh()
+        picture = self.view.picture()
+        own, seen = picture.machines[0], self._collector.sampler.seen
+        shown = Exposition(self.machine)
+        shown.machine(picture)
+        shown.agents(own, seen)
+        shown.servers(own, seen, self._collector.figures)
+        shown.incidents(await self.list_incidents(limit=1_000))
+        shown.gpu(self.view.fleet, self._collector.devices.read())
+        shown.gauge("tandem_hub_collect_seconds", "How long it took to ask all agents for this answer", clock.monotonic() - began)
+        return shown.render([self._counted.render(), *texts])
 
 
 def hubs_of(fleet: Fleet, name: str) -> list[str]:
@@ -198,6 +250,10 @@ def hubs_of(fleet: Fleet, name: str) -> list[str]:
     return [identity for identity in candidates if identity in fleet.agents and fleet.agents[identity].observer]
 
 
-def _moved(before: MachinePicture, after: MachinePicture) -> bool:
-    """Whether anything but measurements differs."""
-    return [(a.name, a.state, a.pid) for a in before.agents] != [(a.name, a.state, a.pid) for a in after.agents]
+def _servers(fleet: Fleet, me: AgentId, dirs: MachineDirs) -> Servers:
+    identity = Authority.open(Home.from_environment()).machine(me.machine)
+    valkeys = {
+        "valkey-control": valkey_access(identity, dirs, "control", me.name),
+        "valkey-cache": valkey_access(identity, dirs, "cache", me.name),
+    }
+    return Servers(fleet.machines[me.machine].infra.monitor, valkeys)

@@ -21,7 +21,7 @@ from tandem.errors.desk import (
     Verb,
     view,
 )
-from tandem.errors.escalate import Policy
+from tandem.errors.escalate import Alert, Policy
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
 from tandem.errors.legacy import Phase
 from tandem.errors.notify import send
@@ -30,6 +30,7 @@ from tandem.hub.bridge import LegacyBridge, LegacyBus
 from tandem.hub.routes import with_secrets
 
 TICK_S = 5.0
+SEND_S = 1.0
 RETRY_S = 5.0
 MAX_SNOOZE_S = 30 * 86_400.0
 
@@ -63,6 +64,7 @@ class IncidentHub(Agent):
         seen = self.observe()
         self._feed = seen.errors
         self._unsent: dict[str, str] = {}
+        self._retry_at: dict[str, float] = {}
         self._desk = IncidentDesk(
             self.state_dir / "incidents.db",
             seen.needs,
@@ -90,20 +92,41 @@ class IncidentHub(Agent):
             for route, why in self._unsent.items()
         ]
 
+    def sends_alerts(self) -> bool:
+        """Whether this hub is the one that tells people."""
+        return True
+
+    def apart(self) -> list[str]:
+        """Machines whose hub cannot be heard and may send the same alerts."""
+        return []
+
+    def alert_sent(self, alert: Alert) -> None:
+        """Called after each alert that was delivered."""
+
     @every(seconds=TICK_S)
     async def look_after(self) -> None:
-        """End what is quiet, then send what is due."""
+        """End what is quiet."""
         await self._desk.tick()
+
+    @every(seconds=SEND_S)
+    async def tell_people(self) -> None:
+        """Send what is due, if that is for this hub to do."""
+        if not self.settings.alerts.routes or not self.sends_alerts():
+            return
         for alert, incident in await self._desk.due():
+            if self._retry_at.get(alert.route.name, 0.0) > clock.monotonic():
+                continue
             try:
-                await send(alert, incident, f"{self.name}@{self.machine}")
+                await send(alert, incident, f"{self.name}@{self.machine}", self.apart())
             except TandemError as error:
                 if self._unsent.get(alert.route.name) != error.message:
                     self.log.error("alert to %s: %s", alert.route.name, error)
                 self._unsent[alert.route.name] = error.message
+                self._retry_at[alert.route.name] = clock.monotonic() + RETRY_S
             else:
                 self._unsent.pop(alert.route.name, None)
                 await self._desk.sent(alert)
+                self.alert_sent(alert)
 
     @on(IncidentJudged)
     async def judged(self, event: IncidentJudged) -> None:

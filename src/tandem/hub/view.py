@@ -33,6 +33,7 @@ from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
 from tandem.hub.nodes import order
 from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, agent_picture
+from tandem.hub.series import History
 from tandem.hub.siblings import WORK_S, Answer, OrderAgents, Ping, Question, Siblings, TailLog, Verb
 from tandem.hub.tails import LogLine, tail
 from tandem.hub.watch import FleetWatch
@@ -77,6 +78,7 @@ class HubView:
         changes: Changes,
         incidents: IncidentAnswers,
         turns: TurnBook,
+        history: History,
         alerting: Callable[[], bool],
         peer: Callable[..., Any],
     ):
@@ -85,6 +87,8 @@ class HubView:
         self.changes = changes
         self.incidents = incidents
         self.turns = turns
+        self.history = history
+        """Measurements of all machines: ``await view.history.curve(machine, agent, seconds)`` gives Points for a chart."""
         self.peer = peer
         """Another agent as an object, see :meth:`tandem.agent.Agent.peer`; the front door for example."""
         self.siblings: Siblings | None = None

@@ -14,12 +14,11 @@ from msgspec import Struct
 from tandem.core.errors import ConfigError
 
 EVENT_STREAM = "EVENTS_ALL"
-HUB_BUCKET = "hub"
 BRIDGE = "bridge"
 """In whose name a hub passes on what an old error bus says of others."""
 EPOCH_SUBJECTS = "epoch.*"
 """The node of ``<machine>`` announces revocations on ``epoch.<machine>``."""
-MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch", "renew")
+MACHINE_PREFIXES = ("event", "trace", "errors", "presence", "dead", "epoch", "renew", "hub")
 """First tokens of subjects whose second token is the machine they come from."""
 
 _STREAM_CHANGES = ("CREATE", "UPDATE", "DELETE", "PURGE", "RESTORE", "MSG.DELETE")
@@ -66,15 +65,15 @@ def agent_subjects(agent: str, machine: str) -> SubjectRules:
 
 
 def observer_subjects(agent: str, machine: str) -> SubjectRules:
-    """The observability hub: all an agent may, and read every stream and bucket; hubs agree in a bucket of theirs."""
+    """The observability hub: all an agent may, and read every stream and bucket; only hubs speak on ``hub.<machine>``."""
     own = agent_subjects(agent, machine)
     reads = (
         "STREAM.LIST", "STREAM.INFO.*", "STREAM.MSG.GET.*", "DIRECT.GET.>",
         "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>", "CONSUMER.INFO.>", "CONSUMER.MSG.NEXT.>",
     )  # fmt: skip
     return SubjectRules(
-        publish=(*own.publish, f"errors.{machine}.{BRIDGE}.>", *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>", f"$KV.{HUB_BUCKET}.>"),
-        subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "$KV.>"),
+        publish=(*own.publish, f"errors.{machine}.{BRIDGE}.>", f"hub.{machine}.>", *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>"),
+        subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "hub.>", "$KV.>"),
     )
 
 
@@ -103,7 +102,7 @@ def valkey_rules(server: str, agent: str) -> str:
         "cache": f"~cache:{agent}:* ~shared:* %R~cache:* &cache:*",
     }[server]
     commands = "+@read +@write +@pubsub +@connection +@transaction +@scripting +waitaof -@dangerous -function"
-    return f"resetchannels {keys} {commands} +client|setname +client|setinfo"
+    return f"resetchannels {keys} {commands} +client|setname +client|setinfo +info"
 
 
 def _consuming(stream: str) -> tuple[str, ...]:

@@ -7,11 +7,9 @@ and whole under CPython's interpreter lock without one of our own.
 from __future__ import annotations
 
 import math
-import os
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Generic, TypeVar
 
 LATENCY_BUCKETS_S = (
@@ -150,6 +148,17 @@ class Metrics:
         self.register(name, lambda: _render_histogram(metric, bounds))
         return metric
 
+    def computed(
+        self, name: str, help_text: str, labels: Mapping[str, str], read: Callable[[], float], kind: str = "gauge"
+    ) -> None:
+        """One series whose value is read when rendered."""
+
+        def render() -> Iterator[str]:
+            yield from _header(name, help_text, kind)
+            yield f"{name}{_labels(labels)} {_number(read())}"
+
+        self.register(name, render)
+
     def register(self, name: str, render: Callable[[], Iterator[str]]) -> None:
         """Add lines computed at the time of rendering."""
         if name in self._rendered:
@@ -236,32 +245,3 @@ def _render_histogram(metric: Metric[HistogramChild], bounds: Sequence[float]) -
             yield f"{metric.name}_bucket{_labels({**labels, 'le': _number(bound)})} {running}"
         yield f"{metric.name}_sum{_labels(labels)} {_number(child.total)}"
         yield f"{metric.name}_count{_labels(labels)} {running}"
-
-
-def register_process_metrics(metrics: Metrics, labels: Mapping[str, str]) -> None:
-    """Add CPU, memory, descriptors and start time of this process under the names Prometheus clients use.
-
-    Read from ``/proc/self`` when rendered, so a process that is never scraped pays nothing.
-    """
-    ticks = os.sysconf("SC_CLK_TCK")
-    page = os.sysconf("SC_PAGE_SIZE")
-
-    def render() -> Iterator[str]:
-        # Fields are counted after the command's closing parenthesis, since the command may hold spaces (proc(5)).
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        boot = next(
-            int(line.split()[1])
-            for line in Path("/proc/stat").read_text().splitlines()
-            if line.startswith("btime")
-        )
-        values = (
-            ("process_cpu_seconds_total", "counter", (int(fields[11]) + int(fields[12])) / ticks),
-            ("process_resident_memory_bytes", "gauge", int(fields[21]) * page),
-            ("process_open_fds", "gauge", sum(1 for _ in Path("/proc/self/fd").iterdir())),
-            ("process_start_time_seconds", "gauge", boot + int(fields[19]) / ticks),
-        )
-        for name, kind, value in values:
-            yield from _header(name, "Of this agent's process", kind)
-            yield f"{name}{_labels(labels)} {_number(value)}"
-
-    metrics.register("process", render)

@@ -111,7 +111,7 @@ async def test_alerts_go_out_once_and_failures_show(monkeypatch: pytest.MonkeyPa
     sent: list[str] = []
     refusals = 2
 
-    async def send(alert, incident, sender) -> None:
+    async def send(alert, incident, sender, apart) -> None:
         nonlocal refusals
         if refusals:
             refusals -= 1

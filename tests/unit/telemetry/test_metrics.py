@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tandem.telemetry import metrics as module
-from tandem.telemetry.metrics import Metrics, RequestMetrics, register_process_metrics
+from tandem.telemetry.metrics import Metrics, RequestMetrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -124,12 +124,11 @@ def test_a_removed_series_is_no_longer_scraped():
     assert list(samples(metrics)) == [("up", frozenset({("agent", "B")}))]
 
 
-def test_process_metrics_describe_this_process():
-    """Memory, descriptors, CPU and start time come from /proc and are plausible."""
+def test_a_computed_series_is_read_when_rendered():
+    """The value is that of the moment it is scraped."""
     metrics = Metrics()
-    register_process_metrics(metrics, {"agent": "A"})
-    scraped = {name: value for (name, _labels), value in samples(metrics).items()}
-    assert scraped["process_resident_memory_bytes"] > 1e6
-    assert scraped["process_open_fds"] >= 3
-    assert scraped["process_cpu_seconds_total"] > 0
-    assert 1e9 < scraped["process_start_time_seconds"] < 1e11
+    waiting = [3]
+    metrics.computed("queue_length", "Waiting", {"agent": "A"}, lambda: float(len(waiting)))
+    assert samples(metrics)["queue_length", frozenset({("agent", "A")})] == 1
+    waiting.append(4)
+    assert samples(metrics)["queue_length", frozenset({("agent", "A")})] == 2

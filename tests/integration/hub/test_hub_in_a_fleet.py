@@ -1,0 +1,253 @@
+"""Both hubs of a real fleet of two machines: HTTP, actions across machines, history, alerts, takeover."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the extra `hub` is not installed: no HTTP to test")
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+PATIENCE_S = 90.0
+FLEET = """
+fleet: watched
+machines:
+  west: {ports: [7200-7249]}
+  east: {ports: [7250-7299]}
+x-alerts: &alerts
+  alerts: {routes: [{name: pager, to: "http://127.0.0.1:%d/hook", at: critical}]}
+groups:
+  shop:
+    machine: west
+    agents:
+      Worker: {class: "watched_agents:Worker", port: 7201}
+      ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7210, speaks: http, settings: *alerts}
+  yard:
+    machine: east
+    agents:
+      Helper: {class: "watched_agents:Worker"}
+      ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7260, speaks: http, settings: *alerts}
+"""
+PORTS = {"west": 7210, "east": 7260}
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    got: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        self.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+
+class Fleet:
+    def __init__(self, root: Path) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        handler = type("Handler", (Receiver,), {"got": self.alerts})
+        self.receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
+        self.run = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))
+        self.root = root
+        self.offset = 20_000 + os.getpid() % 250 * 100
+        (root / "fleet.yaml").write_text(FLEET % self.receiver.server_port)
+        shutil.copy(HERE / "watched_agents.py", root)
+        self.env = os.environ | {
+            "TANDEM_HOME": str(root / "home"), "TANDEM_RUN_DIR": str(self.run), "PORT_OFFSET": str(self.offset),
+            "COLUMNS": "200",
+        }  # fmt: skip
+        for name in ("TANDEM_FLEET", "MAINPC_IP", "PC2_IP", "XDG_RUNTIME_DIR"):
+            self.env.pop(name, None)
+
+    def tandem(self, *arguments: str, code: int | None = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "tandem.cli.main", *arguments],
+            cwd=self.root, env=self.env, text=True, capture_output=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert code is None or done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def get(self, machine: str, path: str, **headers: str) -> Any:
+        body = self.text(machine, path, **headers)
+        return json.loads(body)
+
+    def text(self, machine: str, path: str, *, data: bytes | None = None, method: str | None = None, **headers: str) -> str:
+        address = f"http://localhost:{PORTS[machine] + self.offset}{path}"
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(address, data, named, method=method)
+        with urllib.request.urlopen(request, timeout=100) as answer:
+            return str(answer.read().decode())
+
+    def machine(self, seen_by: str, machine: str) -> dict[str, Any]:
+        [found] = [m for m in self.get(seen_by, "/api/v1/fleet")["machines"] if m["machine"] == machine]
+        return dict(found)
+
+    def pid(self, identity: str) -> int:
+        views = json.loads(self.tandem("status", "--json"))["agents"]
+        return next(int(v["pid"]) for v in views if f"{v['name']}@{v['machine']}" == identity)
+
+    def close(self) -> None:
+        self.tandem("down", code=None)
+        self.receiver.shutdown()
+        shutil.rmtree(self.run, ignore_errors=True)
+
+
+def until(what: Callable[[], T], holds: Callable[[T], Any] = bool) -> T:
+    """The first value of ``what`` for which ``holds``; connections refused meanwhile are waited out."""
+    limit, last = time.monotonic() + PATIENCE_S, None
+    while time.monotonic() < limit:
+        try:
+            last = what()
+            if holds(last):
+                return last
+        except (OSError, ValueError, StopIteration) as error:
+            last = error  # type: ignore[assignment]
+        threading.Event().wait(0.2)
+    raise AssertionError(f"never came: {last}")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One fleet for all tests here."""
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    try:
+        made.tandem("up")
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(("seen_by", "other"), [("west", "east"), ("east", "west")])
+def test_each_hub_shows_both_machines(fleet: Fleet, seen_by: str, other: str) -> None:
+    """Its own live, the other as told by its hub, with every agent and a measured link."""
+    assert fleet.get(seen_by, "/health")["status"] in ("healthy", "degraded")
+    assert fleet.machine(seen_by, seen_by)["reach"] == "here"
+    until(lambda: fleet.machine(seen_by, other), lambda m: m["reach"] == "linked" and m["link_s"])
+    summary = until(lambda: fleet.get(seen_by, "/health_summary"), lambda s: s["status"] == "healthy")
+    assert summary["machines"][other]["up"] == 2
+
+
+@pytest.mark.parametrize("seen_by", ["west", "east"])
+def test_measurements_reach_both_hubs_and_their_history(fleet: Fleet, seen_by: str) -> None:
+    """Memory and health time of an agent of east, in the picture and as a curve."""
+
+    def figures() -> dict[str, Any]:
+        [helper] = [a for a in fleet.machine(seen_by, "east")["agents"] if a["name"] == "Helper"]
+        return dict(helper["figures"])
+
+    until(figures, lambda found: found.get("rss_bytes", 0) > 1e6 and found.get("health_s"))
+    until(lambda: fleet.get(seen_by, "/api/v1/agents/Helper/history"), lambda points: points and points[-1]["checks"])
+
+
+def test_prometheus_hears_of_every_agent_without_a_line_of_its_own(fleet: Fleet) -> None:
+    """The text parses, has agents, servers and the link, and each hub tells of its own machine only."""
+    text = fleet.text("west", "/metrics")
+    assert 'tandem_agent_up{agent="Worker",machine="west",group="shop"} 1.0' in text
+    assert 'agent="Helper"' not in text, "each hub exports its own machine only"
+    for family in ("nats_connections", "valkey_used_memory_bytes", "link_up", "agent_cpu_seconds_total"):
+        assert f"\ntandem_{family}{{" in text
+    parser = pytest.importorskip("prometheus_client.parser")
+    assert len(list(parser.text_string_to_metric_families(text))) > 30
+
+
+def test_only_the_operator_acts_also_on_the_other_machine(fleet: Fleet) -> None:
+    """Without the operator's token nothing happens; with it an agent of the other machine is restarted there."""
+    before = fleet.pid("Helper@east")
+    for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Host": "evil.example"}):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            fleet.text("west", "/api/v1/agents/Helper@east/restart", method="POST", **headers)
+        assert refused.value.code == 403
+    assert fleet.pid("Helper@east") == before
+    token = fleet.tandem("hub", "token", "--machine", "west").strip()
+    done = fleet.text("west", "/api/v1/agents/Helper@east/restart", method="POST", Authorization=f"Bearer {token}")
+    assert json.loads(done)[0]["state"] == "healthy"
+    assert fleet.pid("Helper@east") != before
+
+
+def test_logs_of_either_machine_can_be_read(fleet: Fleet) -> None:
+    """The words of an agent arrive as they were said; what does not exist is named."""
+    lines = fleet.get("west", "/api/v1/agents/Helper@east/logs")
+    assert any(line["message"] == "<b>ready</b> to work" for line in lines)
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        fleet.get("west", "/api/v1/agents/Nobody/logs")
+    assert missing.value.code == 404
+
+
+def test_live_tells_of_a_death_and_a_return(fleet: Fleet) -> None:
+    """The stream begins with the whole picture and then tells that an agent was killed and came back."""
+    address = f"http://localhost:{PORTS['east'] + fleet.offset}/live"
+    pid = fleet.pid("Worker@west")
+    with urllib.request.urlopen(address, timeout=PATIENCE_S) as stream:
+        lines = (line.decode().strip() for line in stream)
+        assert next(line for line in lines if line.startswith("event:")) == "event: picture"
+        os.kill(pid, signal.SIGKILL)
+        for line in lines:
+            if line.startswith("data: ["):
+                changed = [c["data"] for c in json.loads(line[6:]) if c["id"] == "Worker@west"]
+                if any(a["pid"] not in (None, pid) and a["state"] == "healthy" for a in changed):
+                    break
+        else:
+            raise AssertionError("the stream ended without word of it")
+
+
+def _worry(fleet: Fleet, agent: str, what: str) -> None:
+    code = (
+        "import asyncio\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
+        f"        await c.peer({agent!r}).worry(what={what!r})\nasyncio.run(main())"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, check=True, timeout=60)
+
+
+def _opened(fleet: Fleet, agent: str) -> list[dict[str, Any]]:
+    return [a for a in fleet.alerts if a["root"]["agent"] == agent and a["stage"] == "opened"]
+
+
+def test_one_hub_sends_and_the_other_takes_over(fleet: Fleet) -> None:
+    """Both have the same route: one alert comes. The sender killed, the other sends what is new and not what was sent."""
+    _worry(fleet, "Worker@west", "Fire")
+    [first] = until(lambda: _opened(fleet, "Worker@west"))
+    assert first["sender"] == "ObservabilityHub@west" and first["apart"] == []
+    until(lambda: fleet.get("east", "/api/v1/fleet")["alerting"], lambda alerting: alerting is False)
+    fleet.tandem("stop", "ObservabilityHub@west")
+    _worry(fleet, "Helper@east", "Flood")
+    [second] = until(lambda: _opened(fleet, "Helper@east"))
+    assert second["sender"] == "ObservabilityHub@east" and second["apart"] == ["west"]
+    fleet.tandem("start", "ObservabilityHub@west")
+    until(lambda: (fleet.get("west", "/api/v1/fleet")["alerting"], fleet.get("east", "/api/v1/fleet")["alerting"]), lambda both: both == (True, False))
+    _worry(fleet, "Worker@west", "Fire")
+    threading.Event().wait(5)
+    assert len(_opened(fleet, "Worker@west")) == 1, "what is known was told again"
+    assert len(_opened(fleet, "Helper@east")) == 1, "what the other hub had sent was sent again"
+
+
+@pytest.mark.parametrize(("machine", "other"), [("west", "east"), ("east", "west")])
+def test_a_killed_hub_comes_back_with_what_it_knew(fleet: Fleet, machine: str, other: str) -> None:
+    """kill -9 of a hub stops no agent; its history and its picture of both machines are there again."""
+    path = f"/api/v1/machines/{machine}/history?seconds=3600"
+    before = until(lambda: fleet.get(machine, path))
+    worker = fleet.pid("Worker@west")
+    os.kill(fleet.pid(f"ObservabilityHub@{machine}"), signal.SIGKILL)
+    after = until(lambda: fleet.get(machine, path))
+    assert after[0]["at"] <= before[-1]["at"]
+    until(lambda: fleet.machine(machine, other)["reach"], lambda reach: reach == "linked")
+    assert fleet.pid("Worker@west") == worker
