@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tandem.core.process import forbid_dumps
-from tandem.supervise import proc
+from tandem.supervise import cgroups, proc
 from tandem.supervise.keeper_clients import Clients
 from tandem.supervise.keeper_journal import Journal
 from tandem.supervise.keeper_logs import LogBook, compress
@@ -35,6 +35,7 @@ from tandem.supervise.wire import (
     Attach,
     Beats,
     CloseDoors,
+    EndJobs,
     Frames,
     KeeperConfig,
     List,
@@ -59,7 +60,8 @@ class Keeper:
         self._logs = LogBook(config.log_dir, config.machine, config.logs)
         self._journal = Journal(os.path.join(config.state_dir, "keeper.journal"))
         self._clients = Clients(loop, os.path.join(config.run_dir, "keeper.sock"), self._handle)
-        self.units = Units(loop, self._logs, self._journal, self._emit)
+        self._cgroups = cgroups.find(config.machine, dict(os.environ))
+        self.units = Units(loop, self._logs, self._journal, self._emit, self._cgroups)
         self._node = NodeKeeper(loop, self.units, config, self._log)
         self._ending: ShutdownSequence | None = None
         self._compressor = 0
@@ -72,10 +74,18 @@ class Keeper:
             file.write(self.config.run_dir)
         past = self._journal.load()
         self._journal.start(past)
+        self._claim_cgroups()
         self.units.adopt(past)
         self._log("INFO", f"keeper {os.getpid()} holds {self.config.machine}")
         self._node.start()
         self._loop.after(TICK_S, self._tick)
+
+    def _claim_cgroups(self) -> None:
+        try:
+            self._cgroups.prepare()
+        except OSError as error:
+            self._log("WARNING", f"no control groups: {error}")
+            self._cgroups.give_up()
 
     def run(self) -> None:
         """Serve until a shutdown is complete."""
@@ -84,6 +94,7 @@ class Keeper:
         self._clients.close()
         self._logs.close()
         self._journal.discard()
+        self._cgroups.close()
 
     def _handle(self, request: AnyRequest, client: int) -> None:
         match request:
@@ -91,6 +102,8 @@ class Keeper:
                 self.units.spawn(request)
             case SignalUnit(instance=instance, signal=number):
                 self.units.signal(instance, number)
+            case EndJobs(name=name, grace_s=grace):
+                self.units.end_jobs(name, grace)
             case CloseDoors(name=name):
                 self.units.close_doors(name)
             case Remember(name=name, data=data):
@@ -114,6 +127,7 @@ class Keeper:
             machine=self.config.machine,
             units=self.units.listing(),
             memory=self.units.memory,
+            holds=sorted(self._cgroups.holds),
         )
 
     def _emit(self, message: AnyReply) -> None:
@@ -133,6 +147,7 @@ class Keeper:
     def _tick(self) -> None:
         self._loop.after(TICK_S, self._tick)
         self._logs.tick(time.time())
+        self.units.check_dying()
         if not proc.is_running(self._compressor, proc.start_ticks(self._compressor)):
             path = self._logs.to_compress()
             self._compressor = _compress_aside(path) if path else 0

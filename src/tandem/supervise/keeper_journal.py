@@ -31,6 +31,7 @@ class Born(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     at: float
     ready_at: float | None = None
     doors: Doors | None = None
+    detached: bool = False
 
 
 class BecameReady(Struct, frozen=True, kw_only=True, tag=True):

@@ -36,6 +36,11 @@ class Unit:
         self.lingering = False
         self.doomed = False
         self.is_over = False
+        self.detached = False
+        self.has_jobs = False
+        """Over but for its detached jobs."""
+        self.ends_jobs = False
+        """Told to end its jobs as well; they count as its own from then on."""
         self.pending_signals: list[int] = []
         self._ticks = 0
         self._born_at = time.monotonic()
@@ -71,10 +76,15 @@ class Unit:
         self.pid = pid
         self._ticks = start_ticks(pid)
 
+    @property
+    def owns_strays(self) -> bool:
+        """Whether processes of it outside its group must be gone before it is over."""
+        return not self.detached or self.ends_jobs
+
     def adopt(self, born: Born) -> None:
         """Become what an earlier keeper wrote down; its pipes went with that keeper."""
         self.pid, self._ticks, self._born_at = born.pid, born.ticks, born.at
-        self.ready_at = born.ready_at
+        self.ready_at, self.detached = born.ready_at, born.detached
         self.adopted = True
 
     def take_pending_signals(self) -> list[int]:
@@ -151,6 +161,7 @@ class Unit:
             at=self._born_at,
             ready_at=self.ready_at,
             doors=self.doors,
+            detached=self.detached,
         )
 
     def info(self) -> UnitInfo:

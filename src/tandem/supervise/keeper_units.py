@@ -8,9 +8,13 @@ import signal
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from tandem.supervise import proc
+from tandem.supervise.cgroups import Cgroups
 from tandem.supervise.keeper_doors import OpenDoors, open_doors
 from tandem.supervise.keeper_exec import ExecChild
+from tandem.supervise.keeper_family import Families
 from tandem.supervise.keeper_journal import BecameReady, Died, Gone, Journal, Memory, Past
 from tandem.supervise.keeper_logs import LogBook
 from tandem.supervise.keeper_loop import Loop
@@ -23,6 +27,7 @@ from tandem.supervise.wire import (
     TCP_FD,
     UNIX_FD,
     AnyReply,
+    Bounds,
     Doors,
     Exec,
     Fork,
@@ -46,7 +51,14 @@ _CHECK_S = 0.1
 class Units:
     """All instances, by identity. ``emit`` receives what clients should hear."""
 
-    def __init__(self, loop: Loop, logs: LogBook, journal: Journal, emit: Callable[[AnyReply], None]):
+    def __init__(
+        self,
+        loop: Loop,
+        logs: LogBook,
+        journal: Journal,
+        emit: Callable[[AnyReply], None],
+        cgroups: Cgroups,
+    ):
         self.memory: dict[str, bytes] = {}
         self._loop = loop
         self._logs = logs
@@ -55,6 +67,8 @@ class Units:
         self._units: dict[str, Unit] = {}
         self._by_pid: dict[int, Unit] = {}
         self._doors: dict[str, OpenDoors] = {}
+        self._families = Families(cgroups, self._by_pid)
+        self._bounds: dict[str, Bounds] = {}
         self._zygotes: dict[str, ZygoteLink] = {}
         self._unclaimed: dict[int, int] = {}
         self._checking = False
@@ -68,6 +82,9 @@ class Units:
             request.name, request.instance, request.kind, self._logs.stream(request.name), request.doors
         )
         self._units[unit.instance] = unit
+        unit.detached = request.detached
+        if request.bounds is not None:
+            self._bounds[unit.instance] = request.bounds
         try:
             sources, targets = self._descriptors(unit, request)
             if isinstance(request.launch, Exec):
@@ -116,8 +133,7 @@ class Units:
             for fd in sources:
                 os.close(fd)
         unit.born(child.pid)
-        self._remember(unit)
-        unit.open_gate()
+        self._admit(unit)
         child.confirm()
         self._introduce(unit)
 
@@ -145,8 +161,7 @@ class Units:
             self._failed(unit, forked.error)
             return
         unit.born(forked.pid)
-        self._remember(unit)
-        unit.open_gate()
+        self._admit(unit)
         self._introduce(unit)
 
     def _on_hello(self, unit: Unit, hello: Hello) -> None:
@@ -155,6 +170,13 @@ class Units:
         unit.ready_at = time.monotonic()
         lines = ["READY=1", *(f"FAILED={module}: {why}" for module, why in hello.failed.items())]
         self._emit(UnitSaid(name=unit.name, instance=unit.instance, lines=lines))
+
+    def _admit(self, unit: Unit) -> None:
+        """Write it down, bound it, and let it live."""
+        self._remember(unit)
+        for problem in self._families.restrain(unit, self._bounds.pop(unit.instance, None)):
+            unit.log.note("WARNING", problem, time.time())
+        unit.open_gate()
 
     def _introduce(self, unit: Unit) -> None:
         assert unit.pid is not None
@@ -169,6 +191,7 @@ class Units:
     def _failed(self, unit: Unit, error: str) -> None:
         unit.close(self._loop)
         self._units.pop(unit.instance, None)
+        self._bounds.pop(unit.instance, None)
         self._journal.add(Gone(instance=unit.instance))
         self._zygotes.pop(unit.instance, None)
         unit.log.note("ERROR", f"could not be started: {error}", time.time())
@@ -238,7 +261,21 @@ class Units:
             proc.signal_process(unit.pid, number)
         if number == signal.SIGKILL:
             unit.doomed = True
-            self._kill_strays(unit)
+            self._families.kill_strays(unit)
+
+    def end_jobs(self, name: str, grace_s: float) -> None:
+        """TERM to the detached jobs of every instance of ``name``; they are its own from now on. KILL after the grace."""
+        ending = [u for u in self._units.values() if u.name == name and u.detached and not u.is_over]
+        for unit in ending:
+            unit.ends_jobs = True
+            self._families.signal_strays(unit, signal.SIGTERM)
+
+        def kill() -> None:
+            for unit in ending:
+                self._families.kill_strays(unit)
+
+        if ending:
+            self._loop.after(grace_s, kill)
 
     def reap(self) -> None:
         """Collect every child that ended, then see which groups are empty now."""
@@ -267,9 +304,9 @@ class Units:
 
     def _finish_leader(self, unit: Unit, how: UnitExit) -> None:
         unit.drain(self._on_lines)
-        unit.exit = how
+        unit.exit = how = replace(how, note=self._families.why_it_died(unit))
         self._journal.add(Died(instance=unit.instance, exit=how))
-        empty = self._is_empty(unit)
+        empty = self._families.is_empty(unit)
         link = self._zygotes.pop(unit.instance, None)
         self._emit(
             UnitEnded(name=unit.name, instance=unit.instance, exit=how, empty=empty, tail=list(unit.log.tail))
@@ -281,23 +318,30 @@ class Units:
 
     def _settle(self, unit: Unit) -> None:
         """Conclude a unit whose leader is gone, now or as soon as its group is empty."""
-        if not self._is_empty(unit):
+        if not self._families.is_empty(unit):
             unit.lingering = True
             self._check_soon()
             return
-        was_lingering, unit.lingering, unit.is_over = unit.lingering, False, True
+        was_lingering, unit.lingering = unit.lingering, False
+        if self._families.has_jobs(unit):
+            unit.has_jobs = True
+            if was_lingering:
+                self._emit(UnitEmptied(name=unit.name, instance=unit.instance))
+            return
+        unit.is_over, unit.has_jobs = True, False
         unit.tail = list(unit.log.tail)
         self._by_pid.pop(unit.pid or 0, None)
         unit.close_notify(self._loop)
         self._journal.add(Gone(instance=unit.instance))
+        self._families.forget(unit)
         if was_lingering:
             self._emit(UnitEmptied(name=unit.name, instance=unit.instance))
 
     def check_dying(self) -> None:
         """Conclude every unit whose group has become empty; KILL again what a killed one left behind."""
-        for unit in [u for u in self._units.values() if u.lingering]:
+        for unit in [u for u in self._units.values() if u.lingering or u.has_jobs]:
             if unit.doomed:
-                self._kill_strays(unit)
+                self._families.kill_strays(unit)
             self._settle(unit)
 
     def _check_soon(self) -> None:
@@ -310,34 +354,6 @@ class Units:
             self.check_dying()
 
         self._loop.after(_CHECK_S, check)
-
-    def _is_empty(self, unit: Unit) -> bool:
-        return unit.pid is None or not (proc.group_lives(unit.pid) or self._strays(unit))
-
-    def _kill_strays(self, unit: Unit) -> None:
-        for pid in self._strays(unit):
-            proc.signal_process(pid, signal.SIGKILL)
-
-    def _strays(self, unit: Unit) -> list[int]:
-        """Descendants outside the group: orphans come to us (or, after an adoption, to somebody else)."""
-        mark = f"{MARK}={unit.instance}".encode()
-        pool = proc.all_pids() if unit.adopted else proc.children()
-        return [
-            pid
-            for pid in pool
-            if pid not in self._by_pid and self._belongs(pid, unit.pid or 0, mark) and proc.lives(pid)
-        ]
-
-    def _belongs(self, pid: int, leader: int, mark: bytes) -> bool:
-        """Whether a process descends from the instance whose leader this is: by session, group or mark."""
-        try:
-            session, group = os.getsid(pid), os.getpgid(pid)
-        except ProcessLookupError:
-            return False
-        if leader in (session, group):
-            return True
-        # A fork inherits the mark of its zygote; whose session it is in counts more.
-        return session not in self._by_pid and proc.has_mark(pid, mark)
 
     # ---- telling ----
 

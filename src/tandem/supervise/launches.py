@@ -11,13 +11,13 @@ import msgspec
 from tandem.agent.spec import AgentSpec
 from tandem.core.errors import ConfigError, NotFound, TandemError
 from tandem.core.paths import Home, MachineDirs, check_socket_path
-from tandem.fleet.model import AgentConfig, Fleet
+from tandem.fleet.model import AgentConfig, Fleet, Limits
 from tandem.infra import ServerSpec, install, nats_access, valkey_access
 from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
 from tandem.supervise.boot import fleet_directory
-from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Doors, Exec, Fork, SpawnUnit
+from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Bounds, Doors, Exec, Fork, SpawnUnit
 
 AGENT_ENTRY = "tandem.supervise.agent_main:main"
 RESERVED = frozenset({"node", "keeper", "zygote", "nats", "valkey-control", "valkey-cache"})
@@ -64,7 +64,15 @@ class Launches:
             launch = Fork(zygote=zygote, entry=AGENT_ENTRY, payload=payload, title=f"tandem: {config.id}")
         else:
             raise TandemError("there is no zygote to fork it from")
-        return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch, doors=doors)
+        return SpawnUnit(
+            name=config.name,
+            instance=instance,
+            kind="agent",
+            launch=launch,
+            doors=doors,
+            bounds=_bounds(config),
+            detached=config.detached,
+        )
 
     def _program(self, config: AgentConfig, instance: str) -> SpawnUnit:
         assert config.command is not None
@@ -80,7 +88,14 @@ class Launches:
         # A program of another make knows no other way to be told a secret than its environment.
         own = self._filled(config, config.env, [])
         launch = Exec(argv=argv, env=self._env | told | own, cwd=self._cwd(config))
-        return SpawnUnit(name=config.name, instance=instance, kind="agent", launch=launch)
+        return SpawnUnit(
+            name=config.name,
+            instance=instance,
+            kind="agent",
+            launch=launch,
+            bounds=_bounds(config),
+            detached=config.detached,
+        )
 
     def _filled(self, config: AgentConfig, value: Any, found: list[str]) -> Any:
         """``value`` with secrets in place of references. Raises :class:`ConfigError` that names what is missing."""
@@ -153,3 +168,17 @@ class Launches:
             epochs_file=str(self._home.ca / EPOCHS_FILE),
             trail_file=str(self._dirs.trail),
         )
+
+
+def _bounds(config: AgentConfig) -> Bounds | None:
+    limits = config.limits
+    if limits == Limits():
+        return None
+    return Bounds(
+        memory_mb=limits.memory_mb,
+        cpu_percent=limits.cpu_percent,
+        processes=limits.processes,
+        open_files=limits.open_files,
+        log_mb=limits.log_mb,
+        nice=limits.nice,
+    )

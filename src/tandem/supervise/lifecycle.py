@@ -118,6 +118,8 @@ class Exit(Struct, frozen=True, omit_defaults=True):
     signal: int | None = None
     error: str = ""
     """Why there never was a process."""
+    note: str = ""
+    """What the kernel knows beyond the status."""
 
     @property
     def clean(self) -> bool:
@@ -130,6 +132,9 @@ class Exit(Struct, frozen=True, omit_defaults=True):
 
     def describe(self) -> str:
         """In words: ``exit code 3``, ``killed by SIGKILL``."""
+        return f"{self._status()}: {self.note}" if self.note else self._status()
+
+    def _status(self) -> str:
         if self.error:
             return f"could not be started: {self.error}"
         if self.signal is not None:

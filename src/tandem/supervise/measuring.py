@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from tandem.core import clock
 from tandem.fleet.model import Limits
@@ -22,12 +23,13 @@ _MIB = 1024 * 1024
 class Measuring:
     """Looks at every process group every two seconds; four times a second while somebody has a limit to keep."""
 
-    def __init__(self, supervisor: Supervisor, parts: dict[str, int]):
-        """``parts``: pids of what holds the machine together, by name."""
+    def __init__(self, supervisor: Supervisor, parts: dict[str, int], holds: Iterable[str] = ()):
+        """``parts``: pids of what holds the machine together, by name. ``holds``: limits the kernel keeps."""
         self.parts: dict[str, Usage] = {}
         self._supervisor = supervisor
         self._pids = parts
         self._meter = Meter()
+        self._holds = frozenset(holds)
         self._limited: set[str] = set()
 
     async def run(self) -> None:
@@ -52,11 +54,16 @@ class Measuring:
         parts = self._pids | ({ZYGOTE: zygote} if zygote is not None else {})
         self.parts = {name: used[pid] for name, pid in parts.items() if pid in used}
         self._limited = {
-            name for name, config in self._supervisor.configs.items() if _is_measured(config.limits)
+            name for name, config in self._supervisor.configs.items() if self._must_watch(config.limits)
         }
         for runner in runners:
-            if runner.name in self._limited and runner.usage is not None:
+            if runner.usage is not None and runner.subject.kind == "agent":
                 self._judge(runner, runner.usage)
+
+    def _must_watch(self, limits: Limits) -> bool:
+        """Whether it has a hard limit that only we keep."""
+        memory = limits.memory_mb is not None and "memory" not in self._holds
+        return memory or (limits.processes is not None and "pids" not in self._holds)
 
     def _look_at_limited(self) -> None:
         runners = [self._supervisor.runners[name] for name in self._limited if name in self._supervisor.runners]
@@ -72,10 +79,6 @@ class Measuring:
         event = judge(runner.state.instance, config.limits, usage, runner.pid)
         if event is not None:
             runner.feed(event)
-
-
-def _is_measured(limits: Limits) -> bool:
-    return any((limits.memory_mb, limits.restart_above_mb, limits.processes))
 
 
 def judge(instance: str, limits: Limits, usage: Usage, session: int) -> Event | None:

@@ -93,7 +93,7 @@ class Node:
         self._keeper.listen(early.append)
         listing = await self._keeper.attach()
         self._keeper_pid = listing.pid
-        self.measuring = Measuring(self.supervisor, {"node": os.getpid(), "keeper": listing.pid})
+        self.measuring = Measuring(self.supervisor, {"node": os.getpid(), "keeper": listing.pid}, listing.holds)
         log.info(
             "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)
         )

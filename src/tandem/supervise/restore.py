@@ -83,4 +83,4 @@ def _missed(state: AgentState, unit: UnitInfo | None) -> list[Event]:
 
 def exit_of(ended: UnitExit) -> Exit:
     """The keeper's words for an end, as supervision thinks of it."""
-    return Exit(at=ended.at, code=ended.code, signal=ended.signal)
+    return Exit(at=ended.at, code=ended.code, signal=ended.signal, note=ended.note)

@@ -49,6 +49,7 @@ from tandem.supervise.start_order import StartOrder
 from tandem.supervise.wire import (
     AnyReply,
     CloseDoors,
+    EndJobs,
     Exec,
     Listing,
     Remember,
@@ -221,6 +222,7 @@ class Supervisor:
             case Spawn(instance=instance):
                 self._keeper.send(self._launch(runner, instance))
             case Terminate(instance=instance):
+                self._end_jobs(runner)
                 self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGTERM))
             case Abort(instance=instance):
                 config = self.configs.get(runner.name)
@@ -233,9 +235,16 @@ class Supervisor:
                 if config := self.configs.get(runner.name):
                     self._leases.drop(config, instance)
             case CloseSockets():
+                self._end_jobs(runner)
                 self._keeper.send(CloseDoors(name=runner.name))
             case Escalate(deaths=deaths, window_s=window):
                 self._escalate(runner, deaths, window)
+
+    def _end_jobs(self, runner: Runner) -> None:
+        """What an agent has detached outlives everything but the operator's stop."""
+        config = self.configs.get(runner.name)
+        if config is not None and config.detached and runner.state.goal is Goal.STOP:
+            self._keeper.send(EndJobs(name=runner.name, grace_s=config.stop_grace_s))
 
     def _launch(self, runner: Runner, instance: str) -> SpawnUnit:
         runner.status = ""

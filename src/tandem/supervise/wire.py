@@ -56,6 +56,17 @@ class Doors(Struct, frozen=True, kw_only=True, omit_defaults=True):
     port: int = 0
 
 
+class Bounds(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one instance and its children may use; None: unbounded. MiB, percent of one core, counts, nice(2)."""
+
+    memory_mb: int | None = None
+    cpu_percent: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    log_mb: int | None = None
+    nice: int | None = None
+
+
 # ---- requests to the keeper ----
 
 
@@ -82,6 +93,9 @@ class SpawnUnit(Request, frozen=True, kw_only=True, omit_defaults=True):
     """``agent``, ``service``, ``zygote`` or ``node``."""
     launch: Exec | Fork
     doors: Doors | None = None
+    bounds: Bounds | None = None
+    detached: bool = False
+    """Whether children that make a session of their own (jobs) outlive it."""
 
 
 class SignalUnit(Request, frozen=True, kw_only=True):
@@ -89,6 +103,13 @@ class SignalUnit(Request, frozen=True, kw_only=True):
 
     instance: str
     signal: int
+
+
+class EndJobs(Request, frozen=True, kw_only=True):
+    """TERM to the detached jobs of every instance of ``name``, KILL after ``grace_s``."""
+
+    name: str
+    grace_s: float
 
 
 class CloseDoors(Request, frozen=True, kw_only=True):
@@ -122,7 +143,7 @@ class Shutdown(Request, frozen=True, kw_only=True):
     grace_s: float
 
 
-AnyRequest = Attach | List | SpawnUnit | SignalUnit | CloseDoors | Remember | AskBeats | Note | Shutdown
+AnyRequest = Attach | List | SpawnUnit | SignalUnit | EndJobs | CloseDoors | Remember | AskBeats | Note | Shutdown
 
 
 # ---- replies and events from the keeper ----
@@ -134,6 +155,8 @@ class UnitExit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float
     code: int | None = None
     signal: int | None = None
+    note: str = ""
+    """What the kernel knows beyond that."""
 
 
 class UnitInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,6 +187,8 @@ class Listing(Struct, frozen=True, kw_only=True, tag=True):
     machine: str
     units: list[UnitInfo]
     memory: dict[str, bytes]
+    holds: list[str] = []
+    """Limits the kernel keeps here: of ``memory``, ``cpu``, ``pids``."""
 
 
 class Beats(Struct, frozen=True, kw_only=True, tag=True):

@@ -1,0 +1,77 @@
+"""Agents that misbehave on demand: a file named after the misdeed in their state directory asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+from msgspec import Struct
+
+from tandem.agent import Agent
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+async def asked(agent: Agent) -> None:
+    """Return once somebody asks for the misdeed."""
+    wish = agent.state_dir / "take"
+    while not wish.exists():  # noqa: ASYNC110 - the wish comes from another process
+        await asyncio.sleep(0.05)
+    wish.unlink()
+
+
+class Good(Agent):
+    """Starts and serves."""
+
+
+class Hog(Agent):
+    """Takes memory, and keeps it, once asked to."""
+
+    class Settings(Struct):
+        mib: int = 300
+
+    async def start(self) -> None:
+        self.spawn(self._take())
+
+    async def _take(self) -> None:
+        await asked(self)
+        self.taken = bytearray(b"x") * (self.settings.mib * 1024 * 1024)
+
+
+class Bomb(Agent):
+    """Makes processes as fast as it can, a bounded number for the sake of the computer it runs on."""
+
+    async def start(self) -> None:
+        self.spawn(self._explode())
+
+    async def _explode(self) -> None:
+        await asked(self)
+        for _ in range(60):
+            await asyncio.create_subprocess_exec(*SLEEP)
+
+
+class Blocker(Agent):
+    """Blocks its event loop once asked to."""
+
+    async def start(self) -> None:
+        self.spawn(self._block())
+
+    async def _block(self) -> None:
+        await asked(self)
+        endless_computation()
+
+
+def endless_computation() -> None:
+    time.sleep(600)
+
+
+class Foreman(Agent):
+    """Starts one long job in a session of its own, once in its life, and writes its pid down."""
+
+    async def start(self) -> None:
+        note = self.state_dir / "job"
+        if not note.exists():
+            job = subprocess.Popen(SLEEP, start_new_session=True)  # noqa: ASYNC220 - it takes a millisecond
+            note.write_text(str(job.pid))
