@@ -45,7 +45,13 @@ class AudioCapture(Agent):
     async def check(self) -> Iterable[Issue]:
         # Without a sound card `auto` is a configuration, not a fault; only an explicit wish can fail.
         if self.settings.audio == "microphone" and self._microphone is None:
-            return [Issue(f"no microphone: {self._no_microphone}", fix="set audio: auto, or connect one", blocking=True)]
+            return [
+                Issue(
+                    f"no microphone: {self._no_microphone}",
+                    fix="set audio: auto, or connect one",
+                    blocking=True,
+                )
+            ]
         return ()
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from tandem_agents.audio_interface.english_words import ORDINARY
 from tandem_agents.language_processing.contracts import LanguageGuess
 
 ENGLISH = frozenset(
@@ -256,6 +257,8 @@ _FILIPINO_SHAPE = re.compile(
     r"^(?:nag|mag|pag|ipa|maka|naka|paki|pinaka|ka|ma|na|pa)-?[a-z]{3,}(?:han|hin|an|in)$|^(?:nag|mag|naka|paki|pinaka)-?[a-z]{3,}$"
 )
 
+WEAK = 0.2
+"""Confidence when only ordinary words, which other languages borrow, say that it is English."""
 MIXED_FROM = 0.2
 """A share of the smaller language from which a text counts as mixed; one borrowed word never does."""
 
@@ -263,14 +266,18 @@ MIXED_FROM = 0.2
 def guess_language(text: str) -> LanguageGuess:
     """The language of ``text``; English with confidence 0 when it has no word we know."""
     english = filipino = 0
-    for word in _WORD.findall(text.lower()):
+    words = _WORD.findall(text.lower())
+    for word in words:
         if word in _SHARED:
             continue
         english += word in ENGLISH
         filipino += word in FILIPINO or (word not in ENGLISH and bool(_FILIPINO_SHAPE.match(word)))
     known = english + filipino
     if not known:
-        return LanguageGuess(language="en", confidence=0.0, english=0.0, filipino=0.0)
+        ordinary = any(word in ORDINARY or word.removesuffix("s") in ORDINARY for word in words)
+        return LanguageGuess(
+            language="en", confidence=WEAK if ordinary else 0.0, english=float(ordinary), filipino=0.0
+        )
     share = filipino / known
     # One known word may be chance; four are enough to be sure of.
     trust = min(1.0, known / 4)

@@ -93,7 +93,10 @@ class _Ears:
             if not self._partial.cancelled() and self._partial.exception() is None:
                 heard = self._heard(self._partial.result(), utterance)
             self._partial = None
-        if self._partial is None and utterance.ended_s - self._partial_upto_s >= self._settings.partial_every_s:
+        if (
+            self._partial is None
+            and utterance.ended_s - self._partial_upto_s >= self._settings.partial_every_s
+        ):
             self._partial_upto_s = utterance.ended_s
             self._partial = asyncio.create_task(self._transcribe(utterance))
         return heard

@@ -30,7 +30,8 @@ from tandem_agents.engines.models.verify import Finding, verify_model
 
 app = typer.Typer(
     add_completion=False,
-    help="Fetch, list and check the models agents think, listen and speak with.", no_args_is_help=True
+    help="Fetch, list and check the models agents think, listen and speak with.",
+    no_args_is_help=True,
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -30,7 +30,9 @@ def talk(
     file: Annotated[
         Path | None, typer.Argument(help="WAV, FLAC, MP3 or Ogg, any rate; without it: the microphone.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the spoken answer to this WAV file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the spoken answer to this WAV file.")
+    ] = None,
     wake: Annotated[bool, typer.Option("--wake", help="Wait for the wake phrase before listening.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     session: Annotated[str, typer.Option(help="Which conversation this belongs to.")] = "main",

@@ -37,7 +37,9 @@ class Conversation:
         self._wake = wake
         self._narrate = narrate
 
-    async def hold(self, file: Path | None, fleet: str | None, budget_s: float) -> tuple[TalkResult, Audio | None]:
+    async def hold(
+        self, file: Path | None, fleet: str | None, budget_s: float
+    ) -> tuple[TalkResult, Audio | None]:
         """The result and the spoken answer (None when nothing was spoken).
 
         Raises :class:`TandemError` for sound that cannot be used, when nothing was said, or when the fleet cannot answer.
@@ -57,7 +59,9 @@ class Conversation:
                 with contextlib.suppress(TandemError):
                     await capture.close(source)
 
-    async def _follow(self, connection: Connection, source: str, *, whole: bool) -> tuple[TalkResult, Audio | None]:
+    async def _follow(
+        self, connection: Connection, source: str, *, whole: bool
+    ) -> tuple[TalkResult, Audio | None]:
         transcript, language, answer, timings = "", "", None, {}
         spoken: list[Audio] = []
         door = connection.peer(FrontDoor, at=str(connection.front_door))
@@ -75,7 +79,9 @@ class Conversation:
                 timings = piece.timings
         if answer is None:
             raise NotFound("no speech was heard", hint="check the microphone, or the recording")
-        return _result(answer, timings or answer.timings, transcript, language), concat(spoken) if spoken else None
+        return _result(answer, timings or answer.timings, transcript, language), concat(
+            spoken
+        ) if spoken else None
 
     def _tell(self, line: str, *, again: bool = False) -> None:
         if not self._narrate:

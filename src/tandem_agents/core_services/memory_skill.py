@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from tandem.core.errors import DeadlineExceeded, Unreachable
 from tandem.core.ids import new_id
+from tandem_agents.core_services.persons import yours
 from tandem_agents.core_services.turn import Turn
 from tandem_agents.language_processing.contracts import Reply
-from tandem_agents.memory_services.contracts import Closeness, Found, Memory, MemoryStore, NewMemory
+from tandem_agents.memory_services.contracts import Closeness, Hit, Memory, MemoryStore, NewMemory
 from tandem_agents.memory_system.contracts import Conversations
 
 FACT_IMPORTANCE = 0.9
 NOTE_IMPORTANCE = 0.8
 MAX_TOLD = 5
+REPEATED_TOKENS = 4_000
+"""Budget of turns looked back on; the last one always has room in it."""
 
 
 class MemorySkill:
@@ -44,7 +49,8 @@ class MemorySkill:
         told = await self.known(turn, "about")
         if told is not None:
             return told
-        return turn.say("not_remembered", subject=turn.analysis.slots.subject)
+        subject = turn.analysis.slots.subject
+        return turn.say("not_remembered", subject=f"your {subject}" if _asks_own(turn) else subject)
 
     async def known(self, turn: Turn, closeness: Closeness) -> Reply | None:
         """What is remembered about the turn's subject, if anything is."""
@@ -53,7 +59,19 @@ class MemorySkill:
             found = await self._memory.recall(subject, closeness, MAX_TOLD)
         except (Unreachable, DeadlineExceeded):
             return turn.say("memory_away", subject=subject) if closeness == "about" else None
-        return _told(turn, found) if found.hits else None
+        hits = [hit for hit in found.hits if not (_asks_own(turn) and _is_anothers(hit.memory, subject))]
+        return _told(turn, hits) if hits else None
+
+    async def repeat(self, turn: Turn) -> Reply:
+        """The last answer of this conversation, or what the person said before."""
+        earlier = await self._conversations.get_context(turn.session, REPEATED_TOKENS)
+        earlier = [one for one in earlier if one.intent not in ("repeat", "stop")]
+        own = turn.analysis.slots.kind == "question"
+        if not earlier:
+            return turn.say("nothing_asked" if own else "nothing_said")
+        if own:
+            return turn.say("you_said", said=earlier[-1].said)
+        return Reply(text=earlier[-1].answer, language=turn.language)
 
     async def mentions(self, turn: Turn) -> list[Reply]:
         """Everything remembered that has all meaningful words of the question."""
@@ -89,28 +107,27 @@ class MemorySkill:
         return turn.say("forgotten", *parts)
 
 
-def _told(turn: Turn, found: Found) -> Reply:
-    return turn.say("fact", fact="; ".join(_yours(hit.memory.content) for hit in found.hits[:MAX_TOLD]))
+def _told(turn: Turn, hits: list[Hit]) -> Reply:
+    return turn.say("fact", fact="; ".join(_yours(hit.memory.content) for hit in hits[:MAX_TOLD]))
+
+
+def _asks_own(turn: Turn) -> bool:
+    """Whether the turn asks for something of the person who asks: ``what is my name``, ``where are our keys``."""
+    slots = turn.analysis.slots
+    return slots.kind == "own" or f" my {slots.subject}".lower() in f" {turn.analysis.text}".lower()
 
 
 def _part(turn: Turn, memory: Memory) -> Reply:
     return turn.say("fact", fact=_yours(memory.content))
 
 
-_SWAP = {
-    "my": "your",
-    "mine": "yours",
-    "i": "you",
-    "me": "you",
-    "myself": "yourself",
-    "our": "your",
-    "we": "you",
-}
-
-
 def _yours(content: str) -> str:
-    """What a person said of themselves, said back to them: ``my keys are …`` → ``your keys are …``."""
-    words = content.split(" ")
-    swapped = [_SWAP.get(word.lower(), word) for word in words]
-    text = " ".join(swapped).replace("you am ", "you are ").replace("You am ", "You are ")
+    text = yours(content)
     return text[:1].upper() + text[1:]
+
+
+def _is_anothers(memory: Memory, subject: str) -> bool:
+    """Whether it is of somebody else's thing: ``Anna's birthday`` when one's own is asked for."""
+    owners = re.findall(r"(\w+)['’]s\b", memory.subject.lower())
+    asked = subject.lower()
+    return any(owner not in asked for owner in owners)

@@ -23,6 +23,7 @@ from tandem_agents.engines.kinds import (
     LanguageModel,
     Message,
     Usage,
+    certainty,
 )
 from tandem_agents.engines.models import Model, Store, builtin_catalogue
 from tandem_agents.engines.select import LanguageModelSettings, open_language_model
@@ -88,12 +89,14 @@ class ModelManagerSuite(Agent):
         pieces: list[str] = []
         finish: Finish = "stop"
         usage: Usage | None = None
+        measured: list[float] = []
         async with aclosing(self.generate(messages, options, model)) as chunks:
             async for chunk in chunks:
                 pieces.append(chunk.text)
                 finish = chunk.finish or finish
                 usage = chunk.usage or usage
-        return Completion("".join(pieces), finish, usage)
+                measured.extend(chunk.log_probabilities)
+        return Completion("".join(pieces), finish, usage, certainty(measured))
 
     @action
     async def generate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import zoneinfo
 from datetime import UTC, datetime
 from functools import cache
@@ -9,9 +10,13 @@ from functools import cache
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments
 from tandem_agents.core_services.turn import Turn
-from tandem_agents.language_processing.contracts import Reply
+from tandem_agents.language_processing import units
+from tandem_agents.language_processing.calendar_words import local
+from tandem_agents.language_processing.contracts import Reply, Value
+from tandem_agents.language_processing.everyday import LARGEST_DIE
 from tandem_agents.language_processing.sums import work_out
 
+_SIDES = {"en": ("Heads", "Tails"), "fil": ("Tao", "Ibon")}
 _COUNTRIES = {
     "philippines": "Asia/Manila", "the philippines": "Asia/Manila", "japan": "Asia/Tokyo", "england": "Europe/London",
     "uk": "Europe/London", "the uk": "Europe/London", "germany": "Europe/Berlin", "france": "Europe/Paris",
@@ -23,7 +28,10 @@ _COUNTRIES = {
 
 
 async def tell_time(turn: Turn) -> Reply:
-    place = turn.analysis.slots.place
+    slots = turn.analysis.slots
+    if slots.at is not None:
+        return turn.say("time_then", now_time=slots.at, then=slots.label)
+    place = slots.place
     if not place:
         return turn.say("time", now_time=clock.wall())
     zone = _zone_of(place)
@@ -39,7 +47,51 @@ async def tell_date(turn: Turn) -> Reply:
     slots = turn.analysis.slots
     if slots.at is None:
         return turn.say("date", now_date=clock.wall())
-    return turn.say("date_of", name=slots.label, day_date=slots.at)
+    past = local(slots.at).date() < local(clock.wall()).date()
+    return turn.say("date_was" if past else "date_of", name=slots.label, day_date=slots.at)
+
+
+async def tell_days_until(turn: Turn) -> Reply:
+    slots = turn.analysis.slots
+    then, today = local(slots.at or 0.0).date(), local(clock.wall()).date()
+    days = (then - today).days
+    facts: dict[str, Value] = {"name": slots.label, "day_date": slots.at or 0.0, "count": abs(days)}
+    phrase = {0: "day_is_today", 1: "one_day_until"}.get(days, "days_until" if days > 0 else "days_since")
+    return turn.say(phrase, **facts)
+
+
+async def convert_units(turn: Turn) -> Reply:
+    slots = turn.analysis.slots
+    try:
+        asked = units.conversion(slots.value, slots.kind)
+        value = units.convert(asked)
+    except InvalidArguments as error:
+        return turn.say("refused", reason=error.message)
+    amount = " ".join(units.say_amount(number, unit) for number, unit in asked.parts)
+    phrase = "converted" if units.is_exact(value) else "converted_about"
+    return turn.say(phrase, amount=amount, result=units.say_amount(value, asked.target))
+
+
+async def try_luck(turn: Turn) -> Reply:
+    """A coin, dice or a number, from the operating system's random source."""
+    slots = turn.analysis.slots
+    if slots.kind == "coin":
+        return turn.say("coin", side=secrets.choice(_SIDES["en" if turn.language == "en" else "fil"]))
+    if slots.kind == "dice":
+        points = [1 + secrets.randbelow(LARGEST_DIE) for _ in range(int(slots.value))]
+        return turn.say("dice", points=" and ".join(str(point) for point in points))
+    low, high = (int(bound) for bound in slots.value.split())
+    return turn.say("number_picked", number=low + secrets.randbelow(high - low + 1))
+
+
+async def spell(turn: Turn) -> Reply:
+    word = turn.analysis.slots.subject
+    letters = ", ".join(letter.upper() for letter in word if not letter.isspace())
+    return turn.say("spelled", word=word, letters=letters)
+
+
+async def not_understood(turn: Turn) -> Reply:
+    return turn.say("unclear")
 
 
 async def tell_sum(turn: Turn) -> Reply:

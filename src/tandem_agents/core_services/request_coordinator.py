@@ -51,6 +51,9 @@ from tandem_agents.memory_services.contracts import MemoryStore
 from tandem_agents.memory_system.contracts import UNANSWERED, Conversations, Interaction
 from tandem_agents.slots import PrioritySlots
 
+UNREAD = 0.3
+"""Confidence of an utterance that no rule of the intent table claims."""
+
 
 class RequestCoordinator(Agent):
     """Takes every request, understands it, has the right worker do it, and returns the answer to who asked.
@@ -211,7 +214,11 @@ class RequestCoordinator(Agent):
             guess = await self.peer(LanguageLabels).label(turn.text)
         with turn.stage("nlu"):
             analysis = await self.peer(NLU).analyze(turn.text, guess.language)
-        turn.analysis = self._follow_ups.complete(turn.session, analysis, clock.wall())
+        analysis = self._follow_ups.complete(turn.session, analysis, clock.wall())
+        if analysis.intent == "question" and analysis.confidence <= UNREAD and guess.confidence == 0:
+            # No rule and not one known word: neither English nor Filipino, or no words at all.
+            analysis = structs.replace(analysis, intent="unclear")
+        turn.analysis = analysis
         turn.intent = turn.analysis.intent
 
     async def _answer(self, turn: Turn, urgent: float) -> Reply:
@@ -289,8 +296,12 @@ class RequestCoordinator(Agent):
         if turn.intent == "forget":
             answer = "Forgotten."
         interaction = Interaction(
-            said=turn.text, answer=answer, intent=turn.intent if turn.answered else UNANSWERED, turn=turn.id,
-            user=turn.user, at=clock.wall(),
+            said=turn.text,
+            answer=answer,
+            intent=turn.intent if turn.answered else UNANSWERED,
+            turn=turn.id,
+            user=turn.user,
+            at=clock.wall(),
         )
         self.spawn(self._unhurried(self._append(turn.session, interaction)), f"remembering turn {turn.id}")
 

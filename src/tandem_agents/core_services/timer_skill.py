@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from tandem.core import clock
 from tandem.core.ids import new_id
 from tandem_agents.core_services.alarm_desk import AlarmDesk
+from tandem_agents.core_services.persons import yours
 from tandem_agents.core_services.turn import Turn
 from tandem_agents.infrastructure.contracts import Alarm, AlarmKind
+from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.contracts import Language, Reply, Slots, Value
 
 MAX_ALARMS = 500
@@ -44,14 +48,46 @@ class TimerSkill:
             duration_s=slots.duration_s or 0.0, session=turn.session, user=turn.user, language=turn.language,
         )  # fmt: skip
         await self._desk.add(alarm)
-        return _confirmation(turn, alarm)
+        done = _confirmation(turn, alarm)
+        if not slots.repeat:
+            return done
+        return turn.say(
+            "set_once", done, kind=_KINDS_FIL[slots.kind] if turn.language == "fil" else slots.kind
+        )
 
     async def list(self, turn: Turn) -> Reply:
         slots = turn.analysis.slots
         found = _matching(await self._desk.pending(_KINDS[slots.kind]), Slots(label=slots.label))
+        if slots.at is not None:
+            day = local(slots.at).date()
+            found = [alarm for alarm in found if local(alarm.due).date() == day]
         if not found:
             return _none(turn, slots)
-        return turn.say("alarms_list", *(_item(turn, alarm) for alarm in found), count=len(found))
+        items = [_item(turn, alarm) for alarm in found]
+        if len(items) == 1:
+            return turn.say("alarms_one", *items)
+        return turn.say("alarms_list", *items, count=len(found))
+
+    async def extend(self, turn: Turn) -> Reply:
+        """Give a timer more time: a new one that ends later takes its place, since an alarm only moves forwards."""
+        slots = turn.analysis.slots
+        found = _matching(await self._desk.pending("timer"), Slots(label=slots.label))
+        more = slots.duration_s or 0.0
+        if not found:
+            return _none(turn, slots)
+        if len(found) > 1:
+            return turn.say("which_extend", *(_item(turn, alarm) for alarm in found), count=len(found))
+        if found[0].due + more > clock.wall() + FARTHEST_S:
+            return turn.say("too_far")
+        longer = structs.replace(
+            found[0], id=new_id(), due=found[0].due + more, duration_s=found[0].duration_s + more
+        )
+        await self._desk.add(longer)
+        if await self._desk.cancel(found[0].id) is None:
+            # It rang in between: what was just added is then a new timer, and would ring too early.
+            await self._desk.cancel(longer.id)
+            return _none(turn, slots)
+        return turn.say("timer_extended", _item(turn, longer), length_s=more)
 
     async def cancel(self, turn: Turn) -> Reply:
         """Cancel what was meant; asks back when that could be several."""
@@ -71,11 +107,13 @@ class TimerSkill:
 def ring_words(alarm: Alarm, late_s: float) -> Reply:
     """What is said when an alarm rings."""
     language: Language = "fil" if alarm.language == "fil" else "en"
-    facts: dict[str, Value] = {"label": alarm.label, "due_time": alarm.due}
+    facts: dict[str, Value] = {"label": yours(alarm.label), "due_time": alarm.due}
     if alarm.kind == "timer" and not alarm.label and alarm.duration_s:
         said = Reply(phrase="timer_rang", facts={"length_s": alarm.duration_s}, language=language)
     elif alarm.kind == "reminder" or (alarm.kind == "timer" and not alarm.label):
-        said = Reply(phrase="reminder_rang", facts={"label": alarm.label or "timer"}, language=language)
+        said = Reply(
+            phrase="reminder_rang", facts={"label": yours(alarm.label) or "timer"}, language=language
+        )
     else:
         said = Reply(
             phrase=f"{alarm.kind}_rang{'_named' if alarm.label else ''}", facts=facts, language=language
@@ -91,16 +129,21 @@ def _confirmation(turn: Turn, alarm: Alarm) -> Reply:
             return turn.say("timer_set_at", due_at=alarm.due)
         phrase = "timer_set_named" if alarm.label else "timer_set"
         return turn.say(phrase, length_s=alarm.duration_s, label=alarm.label)
-    return turn.say(f"{alarm.kind}_set", due_at=alarm.due, label=alarm.label)
+    phrase = "alarm_set_named" if alarm.kind == "alarm" and alarm.label else f"{alarm.kind}_set"
+    return turn.say(phrase, due_at=alarm.due, label=yours(alarm.label))
 
 
 def _item(turn: Turn, alarm: Alarm) -> Reply:
-    phrase = f"{alarm.kind}_item" + ("_named" if alarm.kind == "timer" and alarm.label else "")
-    return turn.say(phrase, label=alarm.label, due_at=alarm.due, left_s=max(0.0, alarm.due - clock.wall()))
+    phrase = f"{alarm.kind}_item" + ("_named" if alarm.kind != "reminder" and alarm.label else "")
+    return turn.say(
+        phrase, label=yours(alarm.label), due_at=alarm.due, left_s=max(0.0, alarm.due - clock.wall())
+    )
 
 
 def _none(turn: Turn, slots: Slots) -> Reply:
-    kind = slots.kind if turn.language == "en" else _KINDS_FIL[slots.kind]
+    kind = _KINDS_FIL[slots.kind] if turn.language == "fil" else slots.kind
+    if slots.at is not None and turn.intent == "list_timers":
+        return turn.say("alarms_none_that_day", kind=kind)
     return turn.say("alarms_none_named" if slots.label else "alarms_none", kind=kind, label=slots.label)
 
 

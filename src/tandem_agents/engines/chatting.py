@@ -18,6 +18,7 @@ from tandem_agents.engines.kinds import (
     LanguageModel,
     Message,
     Usage,
+    certainty,
 )
 
 T = TypeVar("T")
@@ -34,12 +35,14 @@ async def complete(
     pieces: list[str] = []
     finish: Finish = "stop"
     usage: Usage | None = None
+    measured: list[float] = []
     async with aclosing(model.chat(messages, options)) as chunks:
         async for chunk in chunks:
             pieces.append(chunk.text)
             finish = chunk.finish or finish
             usage = chunk.usage or usage
-    return Completion("".join(pieces), finish, usage)
+            measured.extend(chunk.log_probabilities)
+    return Completion("".join(pieces), finish, usage, certainty(measured))
 
 
 async def ask_for(

@@ -7,6 +7,7 @@ A request whose coroutine is cancelled, or whose stream is closed, stops computi
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -55,7 +56,8 @@ class Message(Struct, frozen=True):
 class ChatOptions(Struct, frozen=True, kw_only=True):
     """How to answer. ``temperature`` 0 always takes the likeliest token.
 
-    ``json_schema`` holds the answer to a JSON Schema, by grammar where the engine can.
+    ``json_schema`` holds the answer to a JSON Schema, by grammar where the engine can. ``measure`` asks for the
+    tokens' probabilities along with the text, from engines that tell them.
     """
 
     max_tokens: int = 512
@@ -64,6 +66,7 @@ class ChatOptions(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | None = None
+    measure: Literal["nothing", "certainty"] = "nothing"
 
 
 DEFAULT_CHAT = ChatOptions()
@@ -75,19 +78,38 @@ class Usage(Struct, frozen=True):
 
 
 class ChatChunk(Struct, frozen=True):
-    """A piece of an answer. The last text comes with or before ``finish``; ``usage`` comes once, at the end."""
+    """A piece of an answer. The last text comes with or before ``finish``; ``usage`` comes once, at the end.
+
+    ``log_probabilities`` are those of the piece's tokens (natural logarithm, at most 0), when they were asked for.
+    """
 
     text: str = ""
     finish: Finish | None = None
     usage: Usage | None = None
+    log_probabilities: tuple[float, ...] = ()
 
 
 class Completion(Struct, frozen=True):
-    """A whole answer. ``finish`` is ``length`` when ``max_tokens`` or the context cut it off."""
+    """A whole answer. ``finish`` is ``length`` when ``max_tokens`` or the context cut it off.
+
+    ``certainty`` is that of :func:`certainty`, when it was asked for.
+    """
 
     text: str
     finish: Finish
     usage: Usage | None = None
+    certainty: float | None = None
+
+
+def certainty(log_probabilities: Sequence[float]) -> float | None:
+    """How sure a model was of its words: the geometric mean (0..1) of their probabilities; None for no words.
+
+    Length-normalised likelihood, as in Malinin & Gales, "Uncertainty Estimation in Autoregressive Structured
+    Prediction" (2021).
+    """
+    if not log_probabilities:
+        return None
+    return math.exp(sum(log_probabilities) / len(log_probabilities))
 
 
 class LanguageModel(Protocol):

@@ -16,8 +16,17 @@ class _Delta(Struct, frozen=True):
     content: str | None = None
 
 
+class _Token(Struct, frozen=True):
+    logprob: float = 0.0
+
+
+class _Tokens(Struct, frozen=True):
+    content: list[_Token] | None = None
+
+
 class _Choice(Struct, frozen=True):
     delta: _Delta = _Delta()
+    logprobs: _Tokens | None = None
     finish_reason: str | None = None
 
 
@@ -40,6 +49,8 @@ def chat_request(messages: Sequence[Message], options: ChatOptions) -> dict[str,
         body["seed"] = options.seed
     if options.stop:
         body["stop"] = list(options.stop)
+    if options.measure == "certainty":
+        body["logprobs"] = True
     if options.json_schema is not None:
         schema = {"name": "answer", "strict": True, "schema": options.json_schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -55,7 +66,13 @@ def chat_chunk(event: object) -> ChatChunk:
     if not parsed.choices:
         return ChatChunk(usage=parsed.usage)
     choice = parsed.choices[0]
-    return ChatChunk(choice.delta.content or "", _finish(choice.finish_reason), parsed.usage)
+    tokens = choice.logprobs.content if choice.logprobs is not None else None
+    return ChatChunk(
+        choice.delta.content or "",
+        _finish(choice.finish_reason),
+        parsed.usage,
+        tuple(min(0.0, token.logprob) for token in tokens or ()),
+    )
 
 
 def _finish(reason: str | None) -> Finish | None:

@@ -21,11 +21,25 @@ KEPT_TURNS = 12
 _COURTESIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), phrase)
     for pattern, phrase in (
-        (r"how are (?:you|things)|how is it going|kumusta|kamusta", "how_are_you"),
-        (r"who are you|what are you|your name|should i call you|sino ka|pangalan mo", "who_are_you"),
-        (r"^(?:yes|no|ok|okay|sure|yeah|nope|oo|hindi)$", "acknowledged"),
+        (r"\bhow are (?:you|things)|\bhow is it going|\bkumusta|\bkamusta", "how_are_you"),
+        (r"\bare you (?:a robot|human|a human|a person|real|alive|an ai)|\bwhat are you made of|^what are you$", "what_am_i"),
+        (r"\bwho are you|\byour name|\bshould i call you|\bsino ka|\bpangalan mo", "who_are_you"),
+        (r"\bwho (?:made|created|built|wrote|programmed|invented|designed) you", "made_by"),
+        (r"\bhow old are you|\bwhen were you", "no_age"),
+        (r"\bwhere (?:are|do) you", "my_place"),
+        (r"\bare you (?:there|listening|awake|ok|okay|sure)|\bcan you hear me", "hearing"),
+        (r"\bdo you (?:like|love|hate|want|enjoy|feel|have|sleep|eat|dream)|\bwhat do you like|\byour favou?rite"
+         r"|\bare you (?:happy|sad|tired|busy|smart)|\bi (?:love|like|miss) you", "no_feelings"),
+        (r"\b(?:you are|you're) (?:great|nice|funny|cool|smart|awesome|amazing|the best|right|welcome)|\bgood job|\bwell done"
+         r"|\bnice one|\bmagaling", "praised"),
+        (r"\b(?:you are|you're) (?:stupid|useless|wrong)|\bi hate you", "scolded"),
+        (r"\b(?:i am|i'm|i feel)\b.*\b(?:not|sad|tired|lonely|sick|stressed|angry|hungry)\b", "sympathy"),
+        (r"\b(?:i am|i'm|i feel)\b.*\bbored\b", "bored"),
+        (r"\b(?:i am|i'm|i feel)\b.*\b(?:happy|fine|good|ok|okay|great|well)\b", "glad"),
+        (r"\bnice to meet you", "met"),
+        (r"^(?:yes|no|ok|okay|sure|yeah|nope|oo|hindi|lol|haha|ha ha|wow|great|cool|nice|awesome|good|perfect|fine)$", "acknowledged"),
     )
-)
+)  # fmt: skip
 
 
 class ChitchatAgent(Agent):
@@ -67,7 +81,7 @@ class ChitchatAgent(Agent):
         return render(Reply(phrase=phrase, facts=dict(facts), language=language), now)
 
     async def _chat(self, text: str, user: str, language: Language) -> str:
-        system = system_prompt(self.settings.name, local(clock.wall()), language, "chat")
+        system = system_prompt(self.settings.name, local(clock.wall()), language, "chat", text)
         messages = conversation(f"{system}\n{self.settings.persona}", list(self._history.get(user, ())), text)
         completion = await self.peer(Models).generate_text(
             messages, ChatOptions(max_tokens=120, temperature=0.8)

@@ -11,11 +11,11 @@ from tandem.agent import action, contract
 
 Language = Literal["en", "fil", "mixed"]
 Intent = Literal[
-    "time", "date", "sum",
-    "set_timer", "set_alarm", "set_reminder", "list_timers", "cancel_timer",
+    "time", "date", "days_until", "sum", "convert", "chance", "spell",
+    "set_timer", "set_alarm", "set_reminder", "list_timers", "cancel_timer", "extend_timer",
     "remember", "recall", "forget", "list_memories",
-    "stop", "greeting", "thanks", "goodbye", "small_talk", "help",
-    "device", "unsupported", "detail", "question", "empty",
+    "stop", "repeat", "greeting", "thanks", "goodbye", "small_talk", "help",
+    "device", "unsupported", "detail", "question", "unclear", "empty",
 ]  # fmt: skip
 Missing = Literal["", "duration", "moment", "text"]
 
@@ -23,7 +23,8 @@ Missing = Literal["", "duration", "moment", "text"]
 class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an utterance says besides its intent; what it does not say is empty or None.
 
-    ``at`` is Unix seconds, ``duration_s`` seconds. ``missing`` names what must be asked back.
+    ``at`` is Unix seconds, ``duration_s`` seconds, ``repeat`` how often it was meant to recur. ``missing`` names what
+    must be asked back.
     """
 
     expression: str = ""
@@ -35,6 +36,7 @@ class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str = ""
     place: str = ""
     everything: str = ""
+    repeat: str = ""
     missing: Missing = ""
 
 
@@ -119,7 +121,7 @@ class Chitchat(Protocol):
         ...
 
 
-TaskKind = Literal["chat", "reasoning", "code", "tool"]
+TaskKind = Literal["fact", "chat", "reasoning", "code", "tool"]
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -132,12 +134,16 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class TaskResult(Struct, frozen=True, kw_only=True):
-    """``model`` wrote ``text``; ``memories`` are the ids of what was remembered for it."""
+    """``model`` wrote ``text``; ``memories`` are the ids of what was remembered for it.
+
+    ``certainty`` (0..1) is how sure the model was, for facts and where it tells. An answer it was unsure of says so.
+    """
 
     text: str
     kind: TaskKind
     model: str
     memories: list[str] = []
+    certainty: float | None = None
     timings: dict[str, float] = {}
 
 

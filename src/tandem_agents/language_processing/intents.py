@@ -6,7 +6,8 @@ import re
 from datetime import datetime
 
 from tandem_agents.language_processing.contracts import Analysis, Language
-from tandem_agents.language_processing.rules import FRAGMENTS, RULES
+from tandem_agents.language_processing.fragments import FRAGMENTS
+from tandem_agents.language_processing.rules import RULES
 from tandem_agents.language_processing.templates import compile_template
 from tandem_agents.language_processing.tokens import clean
 

@@ -13,10 +13,13 @@ from tandem.core.deadline import deadline_scope, effective_deadline
 from tandem.core.errors import TandemError, Unavailable
 from tandem_agents.core_services.contracts import Models
 from tandem_agents.core_services.turn import timed
-from tandem_agents.engines.kinds import ChatOptions, Message
+from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Message, certainty
+from tandem_agents.engines.text import SentenceSplitter
 from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.contracts import Task, TaskKind, TaskResult
+from tandem_agents.language_processing.contracts import Language, Reply, Task, TaskKind, TaskResult
+from tandem_agents.language_processing.doubt import doubted
+from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.language_processing.prompts import OPTIONS, conversation, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_services.contracts import MemoryStore
@@ -46,21 +49,56 @@ class ModelOrchestrator(Agent):
         kind = task.kind or classify(task.text)
         with timed(timings, "context"):
             messages, memories = await self._prepare(task, kind)
+        sure: float | None = None
         with timed(timings, "model"):
-            text, model = await self._generate(messages, kind)
+            text, model, sure = await self._generate(messages, kind)
             if kind == "code":
                 text = await self._fixed(messages, text)
-        return TaskResult(text=text, kind=kind, model=model, memories=memories, timings=timings)
+        doubt = None if memories else doubted(text, sure, task.language)
+        return TaskResult(
+            text=self._words(doubt) if doubt else text, kind=kind, model=model, memories=memories, certainty=sure,
+            timings=timings,
+        )  # fmt: skip
 
     @action
     async def stream_task(self, task: Task) -> AsyncGenerator[str, None]:
-        """The answer, piece by piece."""
+        """The answer, piece by piece. A fact's first sentence is held until it is known how sure the model is of it."""
         kind = task.kind or classify(task.text)
-        messages, _ = await self._prepare(task, kind)
+        messages, memories = await self._prepare(task, kind)
         async with aclosing(self.peer(Models).generate(messages, OPTIONS[kind])) as chunks:
+            if kind == "fact" and not memories:
+                async for text in self._judged(chunks, task.language):
+                    yield text
+                return
             async for chunk in chunks:
                 if chunk.text:
                     yield chunk.text
+
+    async def _judged(
+        self, chunks: AsyncGenerator[ChatChunk, None], language: Language
+    ) -> AsyncGenerator[str, None]:
+        """The answer as it is, or what is said instead when the model is unsure of its first sentence."""
+        held, words = "", SentenceSplitter()
+        measured: list[float] = []
+        done: list[str] = []
+        async for chunk in chunks:
+            held += chunk.text
+            measured.extend(chunk.log_probabilities)
+            done = words.push(chunk.text)
+            if done:
+                break
+        first = done[0] if done else held.strip()
+        doubt = doubted(first, certainty(measured), language)
+        if doubt is not None:
+            yield self._words(doubt)
+            return
+        yield held
+        async for chunk in chunks:
+            if chunk.text:
+                yield chunk.text
+
+    def _words(self, reply: Reply) -> str:
+        return render(reply, local(clock.wall()))
 
     @action
     async def generate_text(self, prompt: str, system: str = "", max_tokens: int = 256) -> str:
@@ -73,8 +111,9 @@ class ModelOrchestrator(Agent):
     async def _prepare(self, task: Task, kind: TaskKind) -> tuple[list[Message], list[str]]:
         turns, remembered = await self._gather(task)
         now = local(clock.wall())
-        system = system_prompt(self.settings.name, now, task.language, kind, [text for _, text in remembered])
-        return conversation(system, relevant_turns(turns), task.text), [
+        told = [text for _, text in remembered]
+        system = system_prompt(self.settings.name, now, task.language, kind, task.text, told)
+        return conversation(system, relevant_turns(turns, task.text), task.text), [
             memory_id for memory_id, _ in remembered
         ]
 
@@ -85,9 +124,10 @@ class ModelOrchestrator(Agent):
         with deadline_scope(effective_deadline(CONTEXT_BUDGET_S)):
             try:
                 turns = await self.peer(Conversations).get_context(task.session, self.settings.context_tokens)
-                found = await self.peer(MemoryStore, "MemoryClient").semantic_search(
-                    task.text, self.settings.remembered * 3
-                )
+                memory = self.peer(MemoryStore, "MemoryClient")
+                # The embedding model knows English; to it all Filipino sentences are alike.
+                search = memory.semantic_search if task.language == "en" else memory.search_memory
+                found = await search(task.text, self.settings.remembered * 3)
             except TandemError as error:
                 self.log.warning("answering without memories: %s", error)
             else:
@@ -95,14 +135,14 @@ class ModelOrchestrator(Agent):
                 remembered = [(memory.id, memory.content) for memory in told[: self.settings.remembered]]
         return turns, remembered
 
-    async def _generate(self, messages: list[Message], kind: TaskKind) -> tuple[str, str]:
+    async def _generate(self, messages: list[Message], kind: TaskKind) -> tuple[str, str, float | None]:
         models = self.peer(Models)
         chosen = await models.select_model(kind)
         completion = await models.generate_text(messages, OPTIONS[kind], chosen.id)
         text = completion.text.strip()
         if not text:
             raise Unavailable("the language model had nothing to say", hint="ask again in other words")
-        return text, chosen.id
+        return text, chosen.id, completion.certainty if kind == "fact" else None
 
     async def _fixed(self, messages: list[Message], text: str) -> str:
         for _ in range(MAX_FIXES):
@@ -114,5 +154,5 @@ class ModelOrchestrator(Agent):
                 Message("assistant", text),
                 Message("user", f"That does not parse: {error}. Correct it."),
             ]
-            text, _ = await self._generate(again, "code")
+            text, _, _ = await self._generate(again, "code")
         return text

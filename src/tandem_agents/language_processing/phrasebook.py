@@ -21,12 +21,51 @@ from tandem_agents.language_processing.contracts import Language, Reply, Value
 PHRASES: dict[str, dict[str, str]] = {
     "time": {"en": "It is {now_time}.", "fil": "{now_time} na."},
     "time_there": {"en": "It is {now_time} in {place}.", "fil": "{now_time} na sa {place}."},
+    "time_then": {"en": "{then} it will be {now_time}.", "fil": "{then} ay {now_time} na."},
     "place_unknown": {
         "en": "I do not know which time zone {place} is in.",
         "fil": "Hindi ko alam ang oras sa {place}.",
     },
     "date": {"en": "Today is {now_date}.", "fil": "Ngayon ay {now_date}."},
     "date_of": {"en": "{name} is {day_date}.", "fil": "Ang {name} ay {day_date}."},
+    "date_was": {"en": "{name} was {day_date}.", "fil": "Ang {name} ay {day_date}."},
+    "days_until": {
+        "en": "{count} days until {name}, {day_date}.",
+        "fil": "{count} araw pa bago ang {name}, {day_date}.",
+    },
+    "one_day_until": {"en": "{name} is tomorrow, {day_date}.", "fil": "Bukas na ang {name}, {day_date}."},
+    "day_is_today": {"en": "That is today, {day_date}.", "fil": "Ngayon na iyon, {day_date}."},
+    "days_since": {
+        "en": "{name} was {count} days ago, on {day_date}.",
+        "fil": "{count} araw na ang nakalipas mula {name}, {day_date}.",
+    },
+    "converted": {"en": "{amount} is {result}.", "fil": "Ang {amount} ay {result}."},
+    "converted_about": {
+        "en": "{amount} is about {result}.",
+        "fil": "Ang {amount} ay humigit-kumulang {result}.",
+    },
+    "coin": {"en": "{side}.", "fil": "{side}."},
+    "dice": {"en": "You rolled {points}.", "fil": "{points} ang lumabas."},
+    "number_picked": {"en": "{number}.", "fil": "{number}."},
+    "spelled": {"en": "{word} is spelled {letters}.", "fil": "Ang baybay ng {word}: {letters}."},
+    "nothing_said": {"en": "I have not said anything yet.", "fil": "Wala pa akong nasasabi."},
+    "nothing_asked": {
+        "en": "You have not said anything before this.",
+        "fil": "Wala ka pang nasasabi bago nito.",
+    },
+    "you_said": {"en": "You said: {said}", "fil": "Sinabi mo: {said}"},
+    "unclear": {
+        "en": "I did not understand that. I know English and Filipino; please say it in other words.",
+        "fil": "Hindi ko iyon naintindihan. Ingles at Filipino ang alam ko; pakisabi sa ibang salita.",
+    },
+    "unsure": {
+        "en": "I am not sure, but I think: {guess}",
+        "fil": "Hindi ako sigurado, pero sa tingin ko: {guess}",
+    },
+    "unknown": {
+        "en": "I do not know that well enough to tell you; I would only be guessing.",
+        "fil": "Hindi ko iyon alam nang sapat; manghuhula lang ako.",
+    },
     "sum": {"en": "{expression} is {value}.", "fil": "Ang {expression} ay {value}."},
     "sum_rounded": {
         "en": "{expression} is about {value}.",
@@ -40,6 +79,22 @@ PHRASES: dict[str, dict[str, str]] = {
     "timer_set_at": {
         "en": "Timer set; it rings {due_at}.",
         "fil": "Naka-set na ang timer; tutunog {due_at}.",
+    },
+    "timer_extended": {
+        "en": "{length_s} more: {parts}.",
+        "fil": "Dagdag na {length_s}: {parts}.",
+    },
+    "which_extend": {
+        "en": "There are {count}: {parts}. Which one shall I extend?",
+        "fil": "Mayroong {count}: {parts}. Alin ang dadagdagan?",
+    },
+    "set_once": {
+        "en": "I cannot repeat {kind}s yet, so this is for one time. {parts}.",
+        "fil": "Hindi ko pa kayang umulit ng {kind}, kaya isang beses lang ito. {parts}.",
+    },
+    "alarm_set_named": {
+        "en": "The {label} alarm is set; it rings {due_at}.",
+        "fil": "Naka-set na ang alarm na {label}; tutunog {due_at}.",
     },
     "alarm_set": {"en": "Alarm set; it rings {due_at}.", "fil": "Naka-set na ang alarm; tutunog {due_at}."},
     "reminder_set": {
@@ -66,12 +121,18 @@ PHRASES: dict[str, dict[str, str]] = {
         "en": "I find no {kind} called {label}.",
         "fil": "Wala akong makitang {kind} na {label}.",
     },
+    "alarms_none_that_day": {
+        "en": "There is no {kind} set for that day.",
+        "fil": "Walang nakatakdang {kind} sa araw na iyon.",
+    },
+    "alarms_one": {"en": "You have {parts}.", "fil": "Mayroon kang {parts}."},
     "alarms_list": {"en": "You have {count}: {parts}.", "fil": "Mayroon kang {count}: {parts}."},
     "timer_item": {"en": "a timer with {left_s} left", "fil": "timer na may natitirang {left_s}"},
     "timer_item_named": {
         "en": "the {label} timer with {left_s} left",
         "fil": "timer na {label} na may natitirang {left_s}",
     },
+    "alarm_item_named": {"en": "the {label} alarm {due_at}", "fil": "alarm na {label} {due_at}"},
     "alarm_item": {"en": "an alarm {due_at}", "fil": "alarm {due_at}"},
     "reminder_item": {"en": "a reminder {due_at}: {label}", "fil": "paalala {due_at}: {label}"},
     "cancelled_one": {"en": "Cancelled {parts}.", "fil": "Kinansela: {parts}."},
@@ -125,11 +186,11 @@ PHRASES: dict[str, dict[str, str]] = {
     },
     "stopped": {"en": "All right, stopped.", "fil": "Sige, tumigil na."},
     "device": {
-        "en": "I cannot switch or see devices yet, so the {subject} stays as it is.",
+        "en": "I cannot switch or see devices yet, so nothing changes about the {subject}.",
         "fil": "Hindi ko pa kayang kontrolin ang {subject}.",
     },
     "music": {
-        "en": "I cannot play music yet, so I did not do anything with {subject}.",
+        "en": "I cannot play music yet.",
         "fil": "Hindi pa ako makapagpatugtog ng musika.",
     },
     "volume": {
@@ -142,11 +203,37 @@ PHRASES: dict[str, dict[str, str]] = {
     },
     "web": {"en": "I cannot search the web yet.", "fil": "Hindi pa ako makapaghanap sa web."},
     "news": {"en": "I cannot read the news yet.", "fil": "Hindi ko pa mabasa ang balita."},
+    "pause": {
+        "en": "I cannot pause timers. I can cancel one, or add time to it.",
+        "fil": "Hindi ko mapapahinto ang timer. Maaari ko itong kanselahin o dagdagan.",
+    },
+    "mail": {
+        "en": "I cannot read mail or messages yet.",
+        "fil": "Hindi ko pa mabasa ang mga email at mensahe.",
+    },
+    "lists": {
+        "en": "I do not keep lists yet. Say remember, and I keep a note for you.",
+        "fil": "Hindi pa ako nag-iingat ng listahan. Sabihin ang tandaan mo, at itatala ko.",
+    },
+    "calendar": {
+        "en": "I have no calendar. I can tell you your reminders, and set new ones.",
+        "fil": "Wala akong kalendaryo. Masasabi ko ang mga paalala mo at makapagtatakda ng bago.",
+    },
+    "camera": {"en": "I cannot see anything yet.", "fil": "Wala pa akong nakikita."},
+    "apps": {
+        "en": "I cannot open programs or order anything yet.",
+        "fil": "Hindi pa ako makapagbukas ng programa o makapag-order.",
+    },
+    "translate": {"en": "I cannot translate yet.", "fil": "Hindi pa ako makapagsalin."},
+    "live": {
+        "en": "That changes all the time and I cannot look it up, so I would rather not guess.",
+        "fil": "Palaging nagbabago iyan at hindi ko matingnan, kaya hindi ako manghuhula.",
+    },
     "contact": {"en": "I cannot call or write to anybody yet.", "fil": "Hindi pa ako makatawag o makasulat."},
     "help": {
-        "en": "I can tell the time and date, work out sums, set timers, alarms and reminders, remember what you tell "
+        "en": "I can tell the time and date, work out sums, convert units, set timers, alarms and reminders, remember what you tell "
         "me, chat, and answer questions. Say stop and I stop.",
-        "fil": "Kaya kong magsabi ng oras at petsa, magkuwenta, mag-set ng timer, alarm at paalala, magtanda ng "
+        "fil": "Kaya kong magsabi ng oras at petsa, magkuwenta, mag-convert, mag-set ng timer, alarm at paalala, magtanda ng "
         "sasabihin mo, at makipagkuwentuhan. Sabihin ang tigil para tumigil ako.",
     },
     "empty": {"en": "I did not catch any words.", "fil": "Wala akong narinig na salita."},
@@ -177,6 +264,39 @@ PHRASES: dict[str, dict[str, str]] = {
         "en": "I am {name}, your assistant. I run on your own computers.",
         "fil": "Ako si {name}, ang iyong assistant. Tumatakbo ako sa sarili mong mga computer.",
     },
+    "what_am_i": {
+        "en": "I am software: a program called {name} that runs on your own computers.",
+        "fil": "Isa akong programa na ang pangalan ay {name}; tumatakbo ako sa sarili mong mga computer.",
+    },
+    "made_by": {
+        "en": "I am {name}, open-source software. The people who write it made me.",
+        "fil": "Ako si {name}, open-source na software. Ginawa ako ng mga sumusulat nito.",
+    },
+    "no_age": {"en": "I am software, so I have no age.", "fil": "Software ako, kaya wala akong edad."},
+    "my_place": {
+        "en": "I run right here, on your own computers.",
+        "fil": "Dito mismo ako tumatakbo, sa mga computer mo.",
+    },
+    "no_feelings": {
+        "en": "I am software, so I have no feelings or favorites. I am glad to help, though.",
+        "fil": "Software ako, kaya wala akong damdamin o paborito. Pero ikalulugod kong tumulong.",
+    },
+    "hearing": {"en": "Yes, I am here.", "fil": "Oo, nandito ako."},
+    "praised": {"en": "Thank you, that is kind.", "fil": "Salamat!"},
+    "scolded": {
+        "en": "I am sorry. Tell me what you need, and I will try to do better.",
+        "fil": "Pasensya na. Sabihin mo ang kailangan mo, susubukan kong ayusin.",
+    },
+    "sympathy": {
+        "en": "I am sorry to hear that. Would you like to talk about it?",
+        "fil": "Nalulungkot akong marinig iyan. Gusto mo bang pag-usapan?",
+    },
+    "glad": {"en": "I am glad to hear that.", "fil": "Natutuwa akong marinig iyan."},
+    "bored": {
+        "en": "Ask me for a joke or a story, or tell me something to think about.",
+        "fil": "Magpakuwento ka sa akin o magpatawa, o sabihin mo kung ano ang pag-iisipan natin.",
+    },
+    "met": {"en": "Nice to meet you, too.", "fil": "Ikinagagalak din kitang makilala."},
     "acknowledged": {"en": "All right.", "fil": "Sige."},
 }
 DAYPARTS_FIL = {"morning": "umaga", "afternoon": "hapon", "evening": "gabi"}

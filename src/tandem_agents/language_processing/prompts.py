@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,14 +12,16 @@ from tandem_agents.language_processing.contracts import Language, TaskKind
 from tandem_agents.memory_system.contracts import UNANSWERED, Interaction
 
 OPTIONS: dict[TaskKind, ChatOptions] = {
+    "fact": ChatOptions(max_tokens=96, temperature=0.0, measure="certainty"),
     "chat": ChatOptions(max_tokens=160, temperature=0.3),
     "tool": ChatOptions(max_tokens=160, temperature=0.3),
     "reasoning": ChatOptions(max_tokens=512, temperature=0.3),
     "code": ChatOptions(max_tokens=768, temperature=0.1),
 }
 _MANNER: dict[TaskKind, str] = {
-    "chat": "Answer briefly, in one to three plain sentences.",
-    "tool": "You cannot look anything up: if that is needed, say so in one sentence.",
+    "fact": "Answer in one or two short, plain sentences.",
+    "chat": "You are a friendly assistant. Answer in one to three short, plain sentences.",
+    "tool": "Answer in one or two short, plain sentences. You cannot look anything up: say so if that is needed.",
     "reasoning": "Think it through briefly, then give the result in a few plain sentences.",
     "code": "Answer with working code in one fenced block and at most two sentences around it.",
 }
@@ -27,20 +30,28 @@ _LANGUAGES: dict[Language, str] = {
     "fil": "Filipino",
     "mixed": "the user's mix of Filipino and English",
 }
+_ABOUT_NOW = re.compile(
+    r"\b(?:today|tonight|now|tomorrow|yesterday|date|day|days|week|weekend|month|year|time|ago|soon|morning|evening"
+    r"|ngayon|bukas|kahapon|mamaya|araw|petsa|oras)\b",
+    re.IGNORECASE,
+)
+_ABOUT_YOU = re.compile(r"\b(?:you|your|yourself|yours|ka|mo|ikaw|iyo)\b", re.IGNORECASE)
 
 
 def system_prompt(
-    name: str, now: datetime, language: Language, kind: TaskKind, remembered: Sequence[str] = ()
+    name: str, now: datetime, language: Language, kind: TaskKind, text: str, remembered: Sequence[str] = ()
 ) -> str:
-    """Who answers, when, how, and what is remembered.
+    """How to answer ``text``: who is asked, when it is, and what is remembered, each only where it matters.
 
-    Kept short on purpose: small models follow a few plain sentences better than many, and each token costs time
-    before the first word. Remembered lines are the user's words, not instructions.
+    Small models use whatever they are told: with the date in it, a battle was fought today, and with the name in it,
+    everybody asked about was the assistant. Each token also costs time before the first word. Remembered lines are the
+    user's words, not instructions.
     """
-    lines = [
-        f"You are {name}, a helpful assistant. It is {say_date(now)}, {say_time(now)}. {_MANNER[kind]} "
-        "Say so if you do not know. You can only talk: never claim to have done something."
-    ]
+    lines = [_MANNER[kind]]
+    if kind != "fact" and _ABOUT_YOU.search(text):
+        lines.insert(0, f"Your name is {name}. You can only talk: never claim to have done something.")
+    if kind != "fact" and _ABOUT_NOW.search(text):
+        lines.append(f"It is {say_date(now)}, {say_time(now)}.")
     if language != "en":
         lines.append(f"Answer in {_LANGUAGES[language]}.")
     if remembered:
@@ -60,16 +71,32 @@ _BESIDE_THE_POINT = {
     "stop",
     "empty",
     "forget",
+    "repeat",
+    "unclear",
     UNANSWERED,
 }
 MAX_TURNS = 3
+_REFERS_BACK = re.compile(
+    r"^(?:and|but|so|then|ok|what about|how about|why|why not|how so|really|more|another|again|go on|continue|at|eh|bakit|paano)\b"
+    r"|\b(?:he|she|it|its|they|them|their|him|her|his|that|those|these|this|there|one|ones|more|else|same|instead|previous|earlier"
+    r"|before|mentioned|said|siya|ito|iyon|iyan|niya|nila|doon)\b",
+    re.IGNORECASE,
+)
+SHORT_WORDS = 3
 
 
-def relevant_turns(turns: Sequence[Interaction]) -> list[Interaction]:
-    """The newest few turns a follow-up question may refer to, oldest first.
+def refers_back(text: str) -> bool:
+    """Whether a question can only be understood with what was said before it: it is short, or uses a pronoun."""
+    return len(text.split()) <= SHORT_WORDS or _REFERS_BACK.search(text) is not None
+
+
+def relevant_turns(turns: Sequence[Interaction], text: str) -> list[Interaction]:
+    """The newest few turns that ``text`` may refer to, oldest first; none for a question that stands alone.
 
     Courtesies and refusals are left out, and so is an answer given twice: small models copy what they see.
     """
+    if not refers_back(text):
+        return []
     kept: list[Interaction] = []
     for turn in reversed(turns):
         if turn.intent not in _BESIDE_THE_POINT and turn.answer not in {known.answer for known in kept}:

@@ -11,36 +11,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from tandem_agents.language_processing import slots
+from tandem_agents.language_processing import everyday, slots
 from tandem_agents.language_processing.contracts import Intent, Slots
+from tandem_agents.language_processing.fragments import FRAGMENTS
 from tandem_agents.language_processing.templates import compile_template
 
 Reader = Callable[[re.Match[str], datetime], Slots | None]
-
-FRAGMENTS = {
-    "name": "tandem|jarvis|computer|assistant",
-    "ask": "tell me|do you know|say|give me",
-    "now": "now|right now|currently|at the moment|today",
-    "timer": "timer|timers",
-    "alarm": "alarm|alarms|alarma",
-    "reminder": "reminder|reminders|paalala",
-    "ringer": "<timer>|<alarm>|<reminder>",
-    "set": "set|start|create|make|add|put|run|begin|give me|i need|i want|mag-set [ka] ng|mag set ng|maglagay [ka] ng",
-    "a": "a|an|the|another|my|one|a new|another new|new",
-    "all": "all|all of|every|everything|lahat",
-    "cancel": "cancel|stop|delete|remove|clear|turn off|dismiss|end|kanselahin [mo] [ang]|burahin [mo] [ang]",
-    "wh": "what|where|who|when|which|how",
-    "plain_wh": "what|which|who|where|when",
-    "is": "is|are|was|were",
-    "device": (
-        "lamp|lamps|light|lights|lighting|ilaw|fan|fans|electric fan|bentilador|tv|television|heater|heaters|heating"
-        "|aircon|air conditioner|air conditioning|ac|thermostat|radiator|radiators|blinds|curtains|shutters|door|doors"
-        "|lock|locks|garage|oven|stove|kettle|coffee maker|coffee machine|plug|plugs|switch|socket|outlet|vacuum"
-        "|washing machine|dishwasher|radio|speaker|speakers"
-    ),
-    "climate": "temperature|brightness|volume",
-    "state": "on|off|up|down|open|closed|locked|unlocked|running|still on",
-}
 
 
 class Rule(Struct, frozen=True):
@@ -83,6 +59,11 @@ RULES: tuple[Rule, ...] = (
         "[<ask>] the [current] time in {place} [<now>]",
     ),
     *_rules(
+        "time", 0.95, everyday.time_then,
+        "[<ask>] what time (is it|it is|will it be|it will be) {then}",
+        "(anong|ano ang) oras na {then}",
+    ),
+    *_rules(
         "date", 0.97, slots.nothing,
         "[<ask>] what [is] [the|today's|the current] (date|day) [of the week|of the month] [is it|it is|is] [<now>]",
         "[<ask>] (the|today's) date [<now>]",
@@ -96,25 +77,48 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules(
         "date", 0.93, slots.day,
-        "what [is the] (day|date) [of the week] [is|was|will it be|is it] {day}",
+        "what [is the] (day|date) [of the week] [is it|it is|will it be|will be|is|was] {day}",
+        "(which|what) day [of the week] [is|was|does] {day} [fall on|on]",
+        "when is {day} [this year]",
         "(anong|ano ang) (petsa|araw) {day}",
+    ),
+    *_rules(
+        "days_until", 0.95, slots.day,
+        "how many days [are there|is it|are left|left|remain] (until|till|to|before|til) {day}",
+        "how (long|far) [is it] (until|till|to|away is) {day}",
+        "how many (days|sleeps) (is|are) [it] {day} away",
+        "ilang araw [na lang|pa] [bago|hanggang] [ang|mag|sa] {day}",
     ),
     *_rules(
         "list_timers", 0.95, slots.listed,
         "(what|which|list|show|show me|tell me|read|read me|give me) [<is>] [about] [<all>] [the|my|our|all my] "
-        "[active|current|pending|running] {kind=ringer} [do i have|have i|i have|are there|<is>] [set|running|active|pending]",
+        "[active|current|pending|running] {kind=ringer} [do i have|have i|have i got|i have|are there|<is>] "
+        "[set|running|active|pending] [[for] {day}]",
+        "(do i have|have i got|are there) [any|a] {kind=ringer} [set] [for] {day}",
+        "how (much time|much longer|long) (is|do i have) [there] (left|remaining|to go)",
         "(do i have|have i|have i got|are there|is there) [any|a|an] [active] {kind=ringer} [set|running|left|active]",
         "(is|are) (my|the) {kind=ringer} [still] (set|running|on|active)",
         "how many {kind=ringer} [do i have|are there|have i] [set|running|left]",
         "how (much time|much|long|much longer) [is] [there] [left|remaining] (on|in|for|until|does) [the|my] "
         "[{label}] {kind=ringer} [have|has] [left|goes off|rings]",
-        "(ano ang|anong|ilan ang) [mga] [aking] {kind=ringer} [ko]",
+        "(ano ang|anong|ilan ang|ilang) [mga] [aking] {kind=ringer} [ko|ang mayroon ako|ang meron ako|ang naka-set]",
     ),
     *_rules(
         "cancel_timer", 0.96, slots.cancelled,
         "<cancel> [the|my|our|that] {kind=ringer} [(called|named|for|to|about|at) {name}]",
         "<cancel> {all=all} [the|my|our|of the|of my|pending|active] {kind=ringer}",
         "<cancel> [the|my|our|that] {label} {kind=ringer}",
+    ),
+    *_rules(
+        "extend_timer", 0.96, everyday.extended,
+        "(add|put) {more} [more] (to|on) [the|my|our] [{label}] timer",
+        "(extend|lengthen|prolong) [the|my|our] [{label}] timer [by|for] [another] {more}",
+        "give me {more} more [minutes|seconds|hours]",
+        "give me another {more}",
+    ),
+    *_rules(
+        "unsupported", 0.95, slots.request("pause"),
+        "(pause|hold|resume|unpause|restart) [the|my|our|all] [{label}] <timer>",
     ),
     *_rules(
         "set_timer", 0.97, slots.timer,
@@ -130,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         "wake me [up] {wake}",
         "gisingin mo ako [nang|ng|sa] {wake}",
     ),
+    *_rules("recall", 0.95, slots.own_name, "who am i", "what is my [own] name", "[do you] know (my name|who i am)", "do you know (my name|who i am)", "what am i called", "(sino ako|ano ang pangalan ko)"),
     *_rules(
         "recall", 0.95, slots.subject,
         "[do you [still]|can you] (remember|recall|remind me|tell me again) (<wh>) (<is>) {subject}",
@@ -153,9 +158,39 @@ RULES: tuple[Rule, ...] = (
     ),
     *_rules("sum", 0.98, slots.sum_asked, "{sum}"),
     *_rules(
+        "convert", 0.96, everyday.converted,
+        "[what is|convert|how much is|how many is|how long is|how far is|change|turn|ano ang] {amount} (in|into|to|as|sa) {unit}",
+        "how many {unit} (are|is|are there|is there|do|make|make up) [in|there are in] {amount} [have|make]",
+        "how many {unit} in {amount}",
+    ),
+    *_rules(
+        "chance", 0.96, everyday.chance,
+        "(flip|toss) (a|the) {what=coin} [for me]", "{what=coin} [flip|toss]",
+        "(roll|throw) [a|the|some|two|2] {what=die}",
+        "(pick|choose|give me|think of|tell me|say) a [random] number (between|from) {low} (and|to) {high}",
+        "(pick|choose|give me|think of) a random number",
+    ),
+    *_rules(
+        "spell", 0.95, everyday.spelled,
+        "(how do you|how do i|how to|how is|can you) spell [the word] {word}", "how is {word} (spelled|spelt)",
+        "spell [the word] {word} [out]", "what is the spelling of [the word] {word}",
+    ),
+    *_rules(
+        "repeat", 0.96, everyday.repeated("answer"),
+        "(repeat|say) (that|it|this|yourself) [again|once more|please]", "(say|come) again", "(say|tell me) that [one more time|once more]",
+        "(pardon|pardon me|what did you [just] say|what was that|i did not hear [that|you]|i didn't hear [that|you]|once more)",
+        "(ulitin mo|pakiulit|paki-ulit|ano [po] ulit|ano daw)",
+    ),
+    *_rules(
+        "repeat", 0.96, everyday.repeated("question"),
+        "what did i [just] (say|ask|tell you|ask you|say to you) [just now|before|last]", "what was my [last] question",
+        "ano ang (sinabi|tinanong) ko",
+    ),
+    *_rules(
         "list_memories", 0.93, slots.nothing,
         "what (do you|have you|did you) [still] (remember|memorized|know about me)",
-        "what [all] (did|have) i (tell|told|ask|asked) you [to remember] [so far]",
+        "what [all] (did|have) i (tell|told|ask|asked) you to remember [so far]",
+        "what have i told you [so far]",
         "(list|show) [me] [all] [of] [my|your|the] (memories|notes|facts)",
         "ano ang (natatandaan|naaalala) mo",
     ),
@@ -171,6 +206,9 @@ RULES: tuple[Rule, ...] = (
         "(remember|memorize|memorise|keep in mind|note|make a note|take a note|write down|note down) [that|down] {fact}",
         "(tandaan mo|itala mo) [na] {fact}",
         "(i want you to know|you should know|for your information|fyi) [that] {fact}",
+    ),
+    *_rules(
+        "remember", 0.9, everyday.named, "(my name is|call me|i am called|you can call me|ang pangalan ko ay) {name}", "(my name's) {name}",
     ),
     *_rules(
         "device", 0.94, slots.request("device"),
@@ -217,6 +255,46 @@ RULES: tuple[Rule, ...] = (
         "(call|phone|dial|text|email|send an email to|send a message to|send a text to) {what}",
     ),
     *_rules(
+        "unsupported", 0.9, slots.request("mail"),
+        "(read|check|open|show) [me] [my] [new|latest] (email|emails|mail|mails|messages|inbox)",
+        "(do i have|have i got|are there) [any] [new] (email|emails|mail|messages)",
+    ),
+    *_rules(
+        "unsupported", 0.9, slots.request("lists"),
+        "(add|put) {what} (to|on|onto) [the|my|our] [{which}] list", "(remove|delete|take) {what} (from|off) [the|my|our] [{which}] list",
+        "(what is|show me|read|read me) [on] [the|my|our] {which=lists} list",
+    ),
+    *_rules(
+        "unsupported", 0.9, slots.request("calendar"),
+        "(what is|what have i got|what do i have|show me|do i have anything) [on] [my|the] (calendar|agenda|schedule) [{rest}]",
+        "(what do i have|do i have anything|what is) (planned|on|scheduled|to do) [{rest}]",
+        "(schedule|book|add) (a|an|my) {what} (to my calendar|on {rest}|in my calendar)",
+    ),
+    *_rules(
+        "unsupported", 0.9, slots.request("camera"),
+        "(take|make|snap) (a|another) (picture|photo|selfie|video) [{rest}]",
+        "what (do|can) you see [{rest}]", "what is on my screen", "(look at|describe) (this|my screen|the screen|the picture|this picture|this photo)",
+    ),
+    *_rules(
+        "unsupported", 0.9, slots.request("apps"),
+        "(open|launch|start) {what=apps}", "(open|launch) [the] {what} app",
+        "(order|buy) [me] (a|an|some) {what}", "book [me] (a|an) {what}", "call [me] (a|an) (taxi|uber|cab|ambulance)",
+    ),
+    *_rules(
+        "unsupported", 0.9, slots.request("translate"),
+        "translate {what} [(to|into|in) {tongue}]", "how do (you|i) say {what} in {tongue}", "what is {what} in {tongue=tongues}",
+        "isalin mo [ang] {what} [sa {tongue}]",
+    ),
+    *_rules(
+        "unsupported", 0.85, slots.request("live"),
+        "(what is|how much is|how high is) the [current|latest] (stock price|share price|price|value|exchange rate) (of|for) {what}",
+        "(how much is|what is) (a|one|1|the) (dollar|euro|peso|yen|pound|bitcoin) [worth] [in {what}]",
+        "who is the [current|present] (president|prime minister|king|queen|chancellor|pope|mayor|vice president|ceo) [of {what}]",
+        "who won [the] {what} (yesterday|today|last night|last week|this year|this week)",
+        "(is there|how is the) traffic [{rest}]", "what is the score [{rest}]",
+        "what is happening (in the world|today)",
+    ),
+    *_rules(
         "help", 0.95, slots.nothing,
         "help [me]", "what can (you|i) (do|say|ask) [for me|you]", "what do you do", "tulong",
         "how (do|can) i (use|talk to) you", "what are (your skills|your commands|your abilities|you able to do)",
@@ -225,7 +303,8 @@ RULES: tuple[Rule, ...] = (
     *_rules(
         "thanks", 0.95, slots.nothing,
         "[ok|okay|great|cool|good] (thanks|thank you|cheers|many thanks|salamat|maraming salamat) "
-        "[a lot|so much|very much|po|for {rest}] [<name>]",
+        "[a lot|so much|very much|a bunch] [po] [for {rest}] [<name>]",
+        "(i appreciate it|much appreciated)",
     ),
     *_rules(
         "goodbye", 0.95, slots.nothing,
@@ -244,11 +323,21 @@ RULES: tuple[Rule, ...] = (
         "small_talk", 0.85, slots.nothing,
         "[and] how are (you|things) [doing] [today|tonight|this morning]", "how is it going", "what is (up|new)",
         "(who|what) are you", "what is your name", "what should i call you", "tell me a (joke|story|secret)",
-        "are you (there|listening|awake|ok|okay|a robot|human|real|alive|an ai|happy|sad|tired|busy)",
+        "are you (there|listening|awake|ok|okay|a robot|human|a human|a person|real|alive|an ai|happy|sad|tired|busy|sure|smart)",
+        "who (made|created|built|wrote|programmed|invented|designed) you", "how old are you", "when were you (born|made|built)",
+        "where (are|do) you [live|come from|run|from]", "where are you from", "what are you made of",
+        "do you (like|love|hate|want|enjoy|feel|have feelings|sleep|eat|dream|have a [favorite] {what}) [{rest}]",
+        "what is your (favorite|favourite) {what}", "what do you (like|think) [{rest}]", "can you hear me",
+        "nice to meet you", "(lol|haha|ha ha|wow|great|cool|nice|awesome|good|perfect|fine)",
         "(you are|you're) (great|nice|funny|cool|smart|stupid|awesome|amazing|the best|welcome|useless|right|wrong)",
-        "i (love|like|hate|miss) you", "(i am|i'm) (bored|tired|happy|sad|fine|good|ok|okay|lonely|hungry) [today]",
+        "i (love|like|hate|miss) you", "(i am|i'm|i feel) [so|very|really|feeling|a bit|not] (bored|tired|happy|sad|fine|good|ok|okay|lonely|hungry|sick|stressed|angry|great|well) [today|now]",
         "(good job|well done|nice one|magaling)", "(yes|no|ok|okay|sure|yeah|nope|oo|hindi)",
         "sino ka [ba]", "(ano ang|anong) pangalan mo",
+    ),
+    *_rules(
+        "remember", 0.8, everyday.stated,
+        "my {subject} (is|are) {value}", "our {subject} (is|are) {value}", "i (parked|put|left|hid|stored|keep|locked) {what} (in|on|at|under|behind|inside|near|next to) {where}", "i am allergic to {what}", "i'm allergic to {what}", "i (live|work|study) (in|at|on) {where}",
+        "i was born {when}",
     ),
     *_rules("detail", 0.6, slots.detail, "{detail}"),
     *_rules(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 
 from msgspec import structs
 
 from tandem_agents.language_processing.contracts import Slots
+from tandem_agents.language_processing.dates import WEEKDAYS, day_at
 from tandem_agents.language_processing.durations import DAY, Duration, duration_at, find_duration
 from tandem_agents.language_processing.moments import Moment, find_moment, moment_at
 from tandem_agents.language_processing.numerals import join_spelled_digits
@@ -43,6 +44,14 @@ _CHAT = re.compile(
     r"|tell|write|translate|buy|repair|sell|cancel|the|this|that|my|your|a|an)\b",
     re.IGNORECASE,
 )
+_EVERY = re.compile(
+    r"\b(?:(?:every|each|tuwing)\s+(?:single\s+|other\s+)?(?:\d+\s+)?(?P<unit>days?|mornings?|afternoons?|evenings?|nights?"
+    r"|weekdays?|weekends?|weeks?|months?|years?|hours?|minutes?|mondays?|tuesdays?|wednesdays?|thursdays?|fridays?"
+    r"|saturdays?|sundays?|umaga|gabi|araw|lunes|martes|miyerkules|huwebes|biyernes|sabado|linggo)"
+    r"|daily|weekly|monthly|yearly|hourly|araw-araw|linggo-linggo|on weekdays|on weekends)\b",
+    re.IGNORECASE,
+)
+"""How people ask for something that recurs."""
 _KINDS = (("timer", "timer"), ("alarm", "alarm"), ("reminder", "reminder"), ("paalala", "reminder"))
 
 
@@ -52,7 +61,14 @@ def nothing(match: re.Match[str], now: datetime) -> Slots | None:
 
 
 def place(match: re.Match[str], now: datetime) -> Slots | None:
-    return Slots(place=clean(match["place"]))
+    """Where; declines a length of time (``what time is it in 3 hours``)."""
+    where = clean(match["place"])
+    return None if find_duration(tokenize(where)) else Slots(place=where)
+
+
+def own_name(match: re.Match[str], now: datetime) -> Slots | None:
+    """What the person who asks is called."""
+    return Slots(subject="name", kind="own")
 
 
 def day(match: re.Match[str], now: datetime) -> Slots | None:
@@ -70,7 +86,16 @@ def sum_asked(match: re.Match[str], now: datetime) -> Slots | None:
 
 
 def listed(match: re.Match[str], now: datetime) -> Slots | None:
-    return Slots(kind=_kind(match["kind"]), label=_label(match.groupdict().get("label") or ""))
+    """What to list; ``at`` is the day it is about. Declines words after it that name no day."""
+    said = match.groupdict()
+    kind, label = _kind(said.get("kind") or "timer"), _label(said.get("label") or "")
+    if not said.get("day"):
+        return Slots(kind=kind, label=label)
+    tokens = tokenize(said["day"] or "")
+    found = day_at(tokens, 0, now.date())
+    if found is None or found.end < len(tokens):
+        return None
+    return Slots(kind=kind, label=label, at=datetime.combine(found.date, time()).timestamp())
 
 
 def cancelled(match: re.Match[str], now: datetime) -> Slots | None:
@@ -112,27 +137,33 @@ def timer(match: re.Match[str], now: datetime) -> Slots | None:
 def alarm(match: re.Match[str], now: datetime) -> Slots | None:
     """``alarm for half past six``, ``wake me in 20 minutes``; a length counts from now."""
     said = match.groupdict()
-    before, after = clean(said.get("before") or ""), clean(said.get("after") or said.get("wake") or "")
+    before, (after, repeat) = (
+        clean(said.get("before") or ""),
+        _once(clean(said.get("after") or said.get("wake") or "")),
+    )
     if _is_chat(before) or not (said.get("verb") or said.get("wake") or _is_order(after, now)):
         return None
     found = find_moment(tokenize(after), now, habit="wake" if said.get("wake") else "alarm")
     if found:
-        return Slots(kind="alarm", at=found.at.timestamp(), label=_label(_without(after, found)))
+        return Slots(
+            kind="alarm", at=found.at.timestamp(), label=_label(_without(after, found)), repeat=repeat
+        )
     found = find_moment(tokenize(f"at {before}"), now, habit="alarm")
     if found:
-        return Slots(kind="alarm", at=found.at.timestamp(), label=_label(after))
+        return Slots(kind="alarm", at=found.at.timestamp(), label=_label(after), repeat=repeat)
     length = find_duration(tokenize(after))
     if length and 0 < length.seconds <= MAX_TIMER_S:
         return Slots(kind="alarm", at=now.timestamp() + length.seconds, label=_label(_without(after, length)))
     if said.get("wake") or not _only_labels(after):
         return None
-    return Slots(kind="alarm", label=_label(after), missing="moment")
+    return Slots(kind="alarm", label=_label(after), repeat=repeat, missing="moment")
 
 
 def reminder(match: re.Match[str], now: datetime) -> Slots | None:
     """What to be reminded of, and when; the time may stand before, after or inside (``remind me at 5 to call``)."""
     said = match.groupdict()
-    lead, what = clean(said.get("when") or ""), clean(said.get("what") or "")
+    lead, _ = _once(clean(said.get("when") or ""))
+    what, repeat = _once(clean(said.get("what") or ""))
     found = _whole_moment(lead, now) if lead else None
     if lead and found is None:
         return None
@@ -141,10 +172,12 @@ def reminder(match: re.Match[str], now: datetime) -> Slots | None:
         what = _without(what, found) if found else what
     label = _label(what)
     if not label:
-        return Slots(kind="reminder", at=found.at.timestamp() if found else None, missing="text")
+        return Slots(
+            kind="reminder", at=found.at.timestamp() if found else None, repeat=repeat, missing="text"
+        )
     if found is None:
-        return Slots(kind="reminder", label=label, missing="moment")
-    return Slots(kind="reminder", at=found.at.timestamp(), label=label)
+        return Slots(kind="reminder", label=label, repeat=repeat, missing="moment")
+    return Slots(kind="reminder", at=found.at.timestamp(), label=label, repeat=repeat)
 
 
 def fact(match: re.Match[str], now: datetime) -> Slots | None:
@@ -204,7 +237,12 @@ def request(kind: str) -> Callable[[re.Match[str], datetime], Slots | None]:
     """A reader for things of one ``kind`` that the house or the assistant is asked to do."""
 
     def read(match: re.Match[str], now: datetime) -> Slots | None:
-        return Slots(kind=kind, subject=_ARTICLE.sub("", clean(match.groupdict().get("what") or match[0])))
+        said = match.groupdict()
+        what = clean(said.get("what") or match[0])
+        if kind == "music":
+            return Slots(kind=kind, subject=what)
+        room = clean(said.get("room") or "")
+        return Slots(kind=kind, subject=clean(f"{room} {_ARTICLE.sub('', what)}"))
 
     return read
 
@@ -266,6 +304,23 @@ def _subject(text: str) -> str:
         previous = subject
         subject = clean(_FILLER.sub("", _ARTICLE.sub("", subject)))
     return subject
+
+
+def _once(text: str) -> tuple[str, str]:
+    """``text`` for its first occurrence, and the words that ask for more of them (``every day``)."""
+    found = _EVERY.search(text)
+    if found is None:
+        return text, ""
+    unit = (found["unit"] or "").lower()
+    once = {
+        "morning": "in the morning",
+        "evening": "in the evening",
+        "night": "tonight",
+        "afternoon": "in the afternoon",
+    }.get(unit, "")
+    if unit.rstrip("s") in WEEKDAYS:
+        once = f"on {unit.rstrip('s')}"
+    return clean(f"{text[: found.start()]} {once} {text[found.end() :]}"), clean(found[0])
 
 
 def _kind(word: str) -> str:

@@ -1,4 +1,4 @@
-"""What kind of work an open question is: chat, reasoning, code, or one that needs a tool."""
+"""What kind of work an open question is: a fact, chat, reasoning, code, or one that needs a tool."""
 
 from __future__ import annotations
 
@@ -36,12 +36,35 @@ _COMPILED = {
     for kind, signs in _SIGNS.items()
 }
 NEEDED = 1.0
+_FACT = re.compile(
+    r"^(?:(?:do you know|tell me|can you tell me)\s+)?(?:who|whom|whose|when|where|which"
+    r"|how\s+(?:many|much|tall|old|far|long|big|high|deep|heavy|fast|large|hot|cold|wide|many)"
+    r"|sino|kailan|nasaan|saan|ilan|ilang|gaano"
+    r"|(?:what|ano)\s+(?:year|day|month|colou?r|country|city|continent|language)"
+    r"|(?:what|ano)\s+(?:is|are|was|were|did|does|ang)\s+the\b.+\b(?:of|in|for)"
+    r"|ano\s+ang\s+\w+\s+ng|(?:is|are|was|were|did|does|has|have)\s+(?!there\b|it\b|this\b|that\b))\b",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"^(?:[Ww]hat|[Aa]no) (?:is|are|was|were|ang) (?:the |a |an )?[A-Z]\w")
+_OPINION = re.compile(
+    r"\b(?:should|would|could|I|my|me|you|your|we|us|our|best|good|better|worst|nicest|meaning|think|feel)\b"
+)
+"""Words of questions to which there is no one answer that could be known."""
 
 
 def classify(text: str) -> TaskKind:
-    """The kind with the most signs; ``chat`` when nothing points elsewhere."""
-    scores: dict[TaskKind, float] = {"chat": 0.5, "reasoning": 0.0, "code": 0.0, "tool": 0.0}
+    """The kind with the most signs, otherwise a ``fact`` or ``chat``.
+
+    A fact is asked for by its question word or by a name, and has one right answer of a few words. What something is
+    or why it is so is explained in many ways, so a model's choice of words tells nothing there: that is ``chat``.
+    """
+    scores: dict[TaskKind, float] = {"chat": 0.5, "reasoning": 0.0, "code": 0.0, "tool": 0.0, "fact": 0.0}
     for kind, signs in _COMPILED.items():
         scores[kind] += sum(weight for weight, sign in signs if sign.search(text))
     best = max(scores, key=lambda kind: scores[kind])
-    return best if scores[best] >= NEEDED else "chat"
+    if best != "chat" and scores[best] >= NEEDED:
+        return best
+    asked = text.strip()
+    if not _OPINION.search(asked) and (_FACT.match(asked) or _NAMED.match(asked)):
+        return "fact"
+    return "chat"

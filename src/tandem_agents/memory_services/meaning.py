@@ -56,7 +56,9 @@ class Meaning:
         try:
             embedder = await self._open()
         except TandemError as error:
-            issue = Issue(f"searching by words only: {error.message}", fix=error.hint or "tandem models fetch")
+            issue = Issue(
+                f"searching by words only: {error.message}", fix=error.hint or "tandem models fetch"
+            )
             if issue != self.issue:
                 self._log.warning("no embedding model: %s", error)
             self.issue = issue

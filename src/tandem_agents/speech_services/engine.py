@@ -47,7 +47,11 @@ class EngineSlot(Generic[T]):
         """The engine. Raises :class:`Unavailable` with the mend as its hint."""
         if self._engine is None:
             problem = self._problem
-            raise Unavailable(problem.message, hint=problem.hint) if problem else Unavailable("the engine is still loading")
+            raise (
+                Unavailable(problem.message, hint=problem.hint)
+                if problem
+                else Unavailable("the engine is still loading")
+            )
         return self._engine
 
     def issues(self) -> list[Issue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,8 @@ class Parrot:
         self.asked: list[list[Message]] = []
         self.closed = 0
         self.finished = 0
+        self.sure: float | None = None
+        """The probability of each of its sentences, if it tells."""
 
     async def chat(
         self, messages: Sequence[Message], options: ChatOptions | None = None
@@ -41,7 +44,8 @@ class Parrot:
         self.asked.append(list(messages))
         for sentence in self.answer.split(". "):
             await asyncio.sleep(1)
-            yield ChatChunk(text=sentence if sentence.endswith((".", "?", "!", "`")) else sentence + ". ")
+            text = sentence if sentence.endswith((".", "?", "!", "`")) else sentence + ". "
+            yield ChatChunk(text=text, log_probabilities=(math.log(self.sure),) if self.sure else ())
         self.finished += 1
         yield ChatChunk(finish="stop", usage=Usage(10, 5))
 

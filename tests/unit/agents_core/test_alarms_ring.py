@@ -202,7 +202,7 @@ async def test_each_kind_has_its_words(home: SimpleNamespace) -> None:
         await said(fleet, "set an alarm for work in 2 minutes")
         await said(fleet, "wake me in 4 minutes")
         await said(fleet, "paalalahanan mo ako na uminom ng gamot makalipas ang limang minuto")
-        assert "2: an alarm" in await said(fleet, "list my alarms")
+        assert "2: the work alarm" in await said(fleet, "list my alarms")
         assert "no timer" in await said(fleet, "list my timers")
         await asyncio.sleep(600)
         texts = rings(fleet)

@@ -44,7 +44,7 @@ async def test_the_skills_answer(home: SimpleNamespace) -> None:
     async with home.household() as fleet:
         for text, intent, part in (
             ("what time is it", "time", "It is "), ("what's the date today", "date", "Today is "), ("what is 1/0", "sum", "divide by zero"),
-            ("turn on the lamp", "device", "lamp stays as it is"), ("play the Beatles", "device", "cannot play music"),
+            ("turn on the lamp", "device", "nothing changes about the lamp"), ("play the Beatles", "device", "cannot play music"),
             ("will it rain tomorrow", "unsupported", "weather"), ("hello", "greeting", "Good "), ("help", "help", "timers"),
             ("thanks", "thanks", "welcome"), ("who are you", "small_talk", "Tandem"), ("?!", "empty", "words"),
             ("what time is it in Tokyo", "time", "in Tokyo"), ("what time is it in Nowhereville", "time", "do not know"),
@@ -149,7 +149,7 @@ async def test_memory_outlives_everything(home: SimpleNamespace, tmp_path: Path)
 async def test_without_a_model_open_questions_say_how_to_get_one(home: SimpleNamespace) -> None:
     """The mend is named; what is remembered about the question is told all the same."""
     async with home.household() as fleet:
-        intent, words = await said(fleet, "who is the president of France")
+        intent, words = await said(fleet, "who wrote Noli Me Tangere")
         assert (intent, "tandem models fetch" in words) == ("question", True)
         await ask(fleet, "remember that Anna likes orchids")
         intent, words = await said(fleet, "what does Anna like")
@@ -165,7 +165,7 @@ async def test_with_a_model_open_questions_are_answered_in_context(home: SimpleN
         await ask(fleet, "remember that Anna likes orchids")
         await ask(fleet, "what is 1 + 1")
         await asyncio.sleep(1)
-        answer = await ask(fleet, "what should I give Anna")
+        answer = await ask(fleet, "and what should I give Anna")
         assert (answer.intent, answer.answer) == ("question", "Orchids.")
         assert answer.timings["thinking.model"] >= 1
         told = parrot.asked[-1]
@@ -173,7 +173,7 @@ async def test_with_a_model_open_questions_are_answered_in_context(home: SimpleN
         assert [message.content for message in told[1:]][-3:] == [
             "what is 1 + 1",
             "1 + 1 is 2.",
-            "what should I give Anna",
+            "and what should I give Anna",
         ]
 
 

@@ -27,6 +27,51 @@ async def test_code_that_does_not_parse_is_given_back(home: SimpleNamespace) -> 
         assert "does not parse: SyntaxError" in parrot.asked[1][-1].content
 
 
+WON = "France won. It was close. Many saw it. It rained."
+
+
+@pytest.mark.parametrize(
+    ("sure", "answer", "read_to_the_end"),
+    [
+        (0.9, WON, True),
+        (0.65, "I am not sure, but I think: France won.", False),
+        (0.2, "I do not know that well enough to tell you; I would only be guessing.", False),
+        (None, WON, True),
+    ],
+)
+@virtual_time
+async def test_a_guess_is_called_one(
+    sure: float | None, answer: str, read_to_the_end: bool, home: SimpleNamespace
+) -> None:
+    """A fact the model is unsure of is not told as if it were known, in a whole answer and in a spoken one, whose
+    model is stopped after its first sentence."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, WON)
+        parrot.sure = sure
+        told = await fleet.peer(FrontDoor).ask("who won the cup of 1998")
+        assert told.answer in (answer, answer.replace("France won.", WON))
+        before = parrot.finished
+        said = [piece async for piece in fleet.peer(FrontDoor).answer_stream("who won the cup of 1998")]
+        assert " ".join(piece.text for piece in said if piece.text) == answer
+        await asyncio.sleep(10)
+        assert (parrot.finished > before) is read_to_the_end
+
+
+@virtual_time
+async def test_only_facts_are_doubted(home: SimpleNamespace) -> None:
+    """A story need not be likely, and what stands on something the user told is not a guess."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Once upon a time.")
+        parrot.sure = 0.1
+        assert (await fleet.peer(FrontDoor).ask("tell me a story")).answer == "Once upon a time."
+        await fleet.peer(FrontDoor).ask("remember that the Riverside club meets on Mondays")
+        parrot.answer = "On Mondays."
+        told = await fleet.peer(Orchestration).execute_task(
+            Task(text="which day does the Riverside club meet")
+        )
+        assert (told.kind, told.text) == ("fact", "On Mondays.")
+
+
 @virtual_time
 async def test_plain_completion_has_only_what_it_was_given(home: SimpleNamespace) -> None:
     """A completion sees its prompt and system text, no memories and no turns."""

@@ -7,7 +7,8 @@ from datetime import datetime
 import pytest
 
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.prompts import conversation, relevant_turns, system_prompt
+from tandem_agents.language_processing.doubt import doubted
+from tandem_agents.language_processing.prompts import conversation, refers_back, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import Interaction
 
@@ -17,7 +18,9 @@ from tandem_agents.memory_system.contracts import Interaction
     [
         ("write a python function that sorts a list", "code"), ("fix the bug in this script", "code"),
         ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
-        ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "chat"), ("tell me a story", "chat"), ("", "chat"),
+        ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
+        ("what is the capital of France", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
+        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("tell me a story", "chat"), ("", "chat"),
     ],
 )  # fmt: skip
 def test_kinds_of_tasks(text: str, kind: str) -> None:
@@ -25,11 +28,17 @@ def test_kinds_of_tasks(text: str, kind: str) -> None:
     assert classify(text) == kind
 
 
-def test_the_prompt_says_when_and_what_is_remembered() -> None:
-    """A model knows the date and time, its language, and the user's own words."""
-    prompt = system_prompt("Tandem", datetime(2026, 3, 4, 15, 5), "fil", "chat", ["the boiler code is 4711"])
+def test_the_prompt_says_what_matters_to_the_question() -> None:
+    """A model hears the date when it is asked about days, its name when asked about itself, and what is remembered; a
+    fact is asked for without either, since small models put whatever they hear into the answer."""
+    now = datetime(2026, 3, 4, 15, 5)
+    told = ["the boiler code is 4711"]
+    prompt = system_prompt("Tandem", now, "fil", "chat", "what can you do for me today", told)
     for part in ("Tandem", "Wednesday, March 4, 2026", "3:05 PM", "Filipino", "- the boiler code is 4711"):
         assert part in prompt
+    for kind, text in (("chat", "tell me about tea"), ("fact", "when did you lose the war of yesterday")):
+        prompt = system_prompt("Tandem", now, "en", kind, text)  # type: ignore[arg-type]
+        assert not any(part in prompt for part in ("Tandem", "2026", "PM"))
 
 
 def test_a_conversation_alternates() -> None:
@@ -53,7 +62,33 @@ def test_only_turns_a_follow_up_may_refer_to_are_shown() -> None:
             ("e", "same", "question"), ("f", "42", "sum"), ("g", "cannot", "device"),
         )
     ]  # fmt: skip
-    assert [turn.said for turn in relevant_turns(turns)] == ["b", "e", "f"]
+    assert [turn.said for turn in relevant_turns(turns, "and why is that")] == ["b", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        ("and in Germany", True), ("why", True), ("how old is he", True), ("what about the other one", True), ("tell me more about tea", True),
+        ("what is the capital of France", False), ("give me a recipe for pancakes", False),
+    ],
+)  # fmt: skip
+def test_a_question_that_stands_alone_is_asked_alone(text: str, back: bool) -> None:
+    """Earlier turns are shown only to questions that refer to them; others would be answered from them."""
+    assert refers_back(text) is back
+    assert bool(relevant_turns([Interaction(said="a", answer="b", intent="question")], text)) is back
+
+
+@pytest.mark.parametrize(
+    ("sure", "phrase"),
+    [(None, None), (0.9, None), (0.72, None), (0.7, "unsure"), (0.62, "unsure"), (0.4, "unknown")],
+)
+def test_doubt_is_said(sure: float | None, phrase: str | None) -> None:
+    """An uncertain fact is called a guess, a wild one is not told, and a model that does not tell is believed."""
+    doubt = doubted("France won.", sure, "en")
+    assert (doubt.phrase if doubt else None) == phrase
+    if phrase == "unsure":
+        assert doubt is not None
+        assert doubt.facts == {"guess": "France won."}
 
 
 @pytest.mark.parametrize(
