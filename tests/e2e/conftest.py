@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,11 +12,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from household import FLEET_AGENTS, REAL_FLEET, Household, port_offset
+from household import FLEET_AGENTS, REAL_FLEET, Household, MakeHousehold, port_offset
 
 from tandem_agents.engines.models import Store, builtin_catalogue
-
-MakeHousehold = Callable[..., Household]
 
 
 @contextlib.contextmanager

@@ -322,3 +322,7 @@ def port_offset() -> Iterator[int]:
                 yield offset
                 return
     raise AssertionError("no free ports for another fleet")
+
+
+MakeHousehold = Callable[..., Household]
+"""What the fixtures hand out: ``make_household(fleet text or path, **environment)``."""

@@ -9,9 +9,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import MakeHousehold
 from fleets import FRIEND, GREETER, fleet_of
-from household import Household, eventually
+from household import Household, MakeHousehold, eventually
 
 from tandem.core.errors import TandemError
 

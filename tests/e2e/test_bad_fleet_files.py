@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MakeHousehold
 from fleets import FRIEND, GREETER, PAIR, fleet_of
+from household import MakeHousehold
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household, eventually
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
 

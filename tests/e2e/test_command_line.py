@@ -8,9 +8,8 @@ import socket
 import subprocess
 
 import pytest
-from conftest import MakeHousehold
 from fleets import FRIEND, GREETER, PAIR, fleet_of
-from household import TANDEM, can_listen, eventually
+from household import TANDEM, MakeHousehold, can_listen, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

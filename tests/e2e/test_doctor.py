@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeHousehold
 from fleets import GREETER, PAIR, fleet_of
-from household import Household, can_listen, eventually
+from household import Household, MakeHousehold, can_listen, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 

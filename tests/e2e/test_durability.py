@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household, eventually
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(600)]
 

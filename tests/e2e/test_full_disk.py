@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household, eventually
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
 

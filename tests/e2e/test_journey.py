@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household
+from household import REAL_FLEET, Household, MakeHousehold
 
 from tandem.fleet import load
 from tandem_agents.engines.audio import concat, from_pcm, read_file, resample, silence, to_pcm, to_wav

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household, eventually
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 from tandem_agents.engines.audio import concat, silence, to_wav
 from tandem_agents.engines.models import Store, builtin_catalogue

@@ -13,9 +13,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import MakeHousehold
 from fleets import fleet_of
-from household import Household, eventually
+from household import Household, MakeHousehold, eventually
 
 from tandem.api import start_turn
 from tandem.core.errors import RemoteError

@@ -7,8 +7,7 @@ import signal
 
 import psutil
 import pytest
-from conftest import MakeHousehold
-from household import REAL_FLEET, Household, eventually
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
 

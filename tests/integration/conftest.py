@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 async def eventually(
-    check: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 60.0
+    check: Callable[[], Awaitable[bool]] | Callable[[], bool], within_s: float = 120.0
 ) -> None:
     """Wait until ``check`` holds; fail when it does not within a generous bound."""
     limit = time.monotonic() + within_s
