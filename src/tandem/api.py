@@ -13,12 +13,12 @@ from tandem.core.errors import ConfigError, Unreachable
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.fleet import Fleet, find_fleet_file, load
-from tandem.hub import Hub, IncidentHub, Incidents
+from tandem.hub import HealthMonitor, Hub, IncidentHub, Incidents
 from tandem.rpc import Endpoint, Peers
 from tandem.security import Authority, Identity
 from tandem.telemetry.tracing import start_turn
 
-__all__ = ["Connection", "Hub", "IncidentHub", "Incidents", "connect", "start_turn"]
+__all__ = ["Connection", "HealthMonitor", "Hub", "IncidentHub", "Incidents", "connect", "start_turn"]
 
 T = TypeVar("T")
 

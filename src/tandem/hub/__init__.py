@@ -6,7 +6,9 @@ http gate serving     the HTTP server and who may do what there
 picture watch nodes tails changes   what is known of each machine, and how
 collector measure series servers    what is measured, and kept for months
 exposition the same for Prometheus
-turns      traces, kept for days
+turns otlp traces, kept for days and sent on
+judging objectives predict          promises kept or missed, faults foreseen
+monitor recovery                    the agent class that acts on it
 siblings records lease              what hubs tell each other: live, for certain, and who sends alerts
 contract incidents bridge routes    the incident desk and its surroundings
 """
@@ -14,5 +16,6 @@ contract incidents bridge routes    the incident desk and its surroundings
 from tandem.hub.contract import Incidents
 from tandem.hub.hub import Hub
 from tandem.hub.incidents import IncidentHub
+from tandem.hub.monitor import HealthMonitor
 
-__all__ = ["Hub", "IncidentHub", "Incidents"]
+__all__ = ["HealthMonitor", "Hub", "IncidentHub", "Incidents"]

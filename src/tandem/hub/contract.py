@@ -7,6 +7,9 @@ from typing import Protocol
 from tandem.agent import action, contract
 from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
 from tandem.errors.legacy import Phase
+from tandem.hub.objectives import Standing
+from tandem.hub.picture import FleetPicture
+from tandem.hub.predict import Forecast
 
 HUB = "ObservabilityHub"
 
@@ -58,4 +61,24 @@ class Incidents(Protocol):
     @action(idempotent=True)
     async def migrate_errors(self, phase: Phase) -> Phase:
         """Let the old error bus enter this phase; returns the one it was in."""
+        ...
+
+
+@contract(HUB)
+class Measurements(Protocol):
+    """What a hub has measured of its machine, and what follows from it."""
+
+    @action(idempotent=True)
+    async def picture(self) -> FleetPicture:
+        """The whole fleet as this hub sees it now."""
+        ...
+
+    @action(idempotent=True)
+    async def forecasts(self) -> list[Forecast]:
+        """Faults of this machine's agents that are foreseen within the next hours; computed when asked."""
+        ...
+
+    @action(idempotent=True)
+    async def standings(self) -> list[Standing]:
+        """How this machine keeps each objective, as of the last minute."""
         ...

@@ -11,6 +11,7 @@ from tandem.core import clock
 from tandem.errors.desk import IncidentView
 from tandem.fleet.model import Fleet
 from tandem.hub.measure import Seen
+from tandem.hub.objectives import Standing
 from tandem.hub.picture import FleetPicture, MachinePicture
 from tandem.hub.servers import ServerFigures
 from tandem.telemetry.metrics import Metrics
@@ -111,6 +112,19 @@ class Exposition:
             family.labels(self._machine, severity, "open")
         for incident in live:
             family.labels(self._machine, str(incident.severity), str(incident.state)).inc()
+
+    def objectives(self, standings: Iterable[Standing]) -> None:
+        labels = ("machine", "objective")
+        target = self._metrics.gauge("tandem_objective_target", "The part that must be good", labels)
+        good = self._metrics.gauge("tandem_objective_good_ratio", "The part that was good", (*labels, "window"))
+        burning = self._metrics.gauge("tandem_objective_burning", "Whether the budget is spent too fast", labels)
+        for standing in standings:
+            who = (standing.machine, standing.objective.measure)
+            target.labels(*who).set(standing.objective.target)
+            burning.labels(*who).set(float(bool(standing.burning)))
+            for window, ratio in standing.good.items():
+                if ratio is not None:
+                    good.labels(*who, window).set(ratio)
 
     def gpu(self, fleet: Fleet, devices: Iterable[tuple[str, int, int]]) -> None:
         """``devices``: name, bytes used and bytes there are of each; the budget is the fleet file's."""

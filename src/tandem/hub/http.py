@@ -61,11 +61,10 @@ SECURITY_HEADERS = {
 }
 
 Health = Callable[[], Awaitable[HealthReport]]
-MetricsText = Callable[[], Awaitable[str]]
 
 
-def make_app(view: HubView, gate: Gate, health: Health, metrics: MetricsText) -> Starlette:
-    """The application; ``health`` and ``metrics`` are asked for anew with every request."""
+def make_app(view: HubView, gate: Gate, health: Health) -> Starlette:
+    """The application; ``health`` is asked for anew with every request."""
     routes = [
         Route("/health", _health),
         Route("/health_summary", _summary),
@@ -84,6 +83,8 @@ def make_app(view: HubView, gate: Gate, health: Health, metrics: MetricsText) ->
         Route("/api/v1/incidents/{name}", _incident),
         Route("/api/v1/incidents/{name}/{verb}", _judge, methods=["POST"]),
         Route("/api/v1/errors", _stats),
+        Route("/api/v1/objectives", _objectives),
+        Route("/api/v1/forecasts", _forecasts),
         Route("/api/v1/turns", _turns),
         Route("/api/v1/turns/{name}", _turn),
         *_pages(view),
@@ -93,7 +94,7 @@ def make_app(view: HubView, gate: Gate, health: Health, metrics: MetricsText) ->
         middleware=[Middleware(_Guard, gate=gate)],
         exception_handlers={TandemError: _told, msgspec.MsgspecError: _told},
     )
-    app.state.view, app.state.gate, app.state.health, app.state.metrics = view, gate, health, metrics
+    app.state.view, app.state.gate, app.state.health = view, gate, health
     return app
 
 
@@ -148,7 +149,7 @@ async def _summary(request: Request) -> Response:
 
 
 async def _metrics(request: Request) -> Response:
-    text: str = await request.app.state.metrics()
+    text = await _view(request).metrics(request.query_params.get("machine", ""))
     return Response(text, media_type=CONTENT_TYPE)
 
 
@@ -269,6 +270,14 @@ async def _judge(request: Request) -> Response:
 
 async def _stats(request: Request) -> Response:
     return _json(await _view(request).incidents.error_stats(_number(request, "seconds", 86_400.0, 90 * 86_400.0)))
+
+
+async def _objectives(request: Request) -> Response:
+    return _json(await _view(request).judgements.standings())
+
+
+async def _forecasts(request: Request) -> Response:
+    return _json(await _view(request).judgements.forecasts())
 
 
 async def _turns(request: Request) -> Response:

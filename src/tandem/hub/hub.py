@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 from nats.aio.msg import Msg
 
-from tandem.agent import Issue, every
+from tandem.agent import Issue, action, every
 from tandem.core import clock
+from tandem.core.errors import ConfigError
 from tandem.core.health import HealthReport
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home, MachineDirs
@@ -25,26 +27,33 @@ from tandem.hub.changes import Changes
 from tandem.hub.collector import Collector
 from tandem.hub.exposition import Exposition
 from tandem.hub.incidents import IncidentHub
+from tandem.hub.judging import Judging
 from tandem.hub.lease import AlertLease
-from tandem.hub.picture import MachinePicture
+from tandem.hub.objectives import Standing
+from tandem.hub.picture import FleetPicture, MachinePicture
+from tandem.hub.predict import Forecast
 from tandem.hub.records import AlertSent, Record, Records
+from tandem.hub.routes import OtlpTarget, headers_of
 from tandem.hub.series import History
 from tandem.hub.servers import Servers
 from tandem.hub.siblings import Beat, Siblings
-from tandem.hub.turns import TurnStore
+from tandem.hub.turns import KEPT_S, TurnStore
 from tandem.hub.view import HubView
 from tandem.hub.watch import FleetWatch
 from tandem.infra import valkey_access
 from tandem.security import Authority
 from tandem.telemetry.metrics import Metrics
+from tandem.telemetry.objectives import DEFAULT_OBJECTIVES, Objective
 from tandem.telemetry.tracing import Span
 
 if TYPE_CHECKING:
+    from tandem.hub.otlp import OtlpExport
     from tandem.hub.serving import Serving
 
 BEAT_S = 1.0
 PING_S = 5.0
 TIDY_S = 600.0
+JUDGE_S = 60.0
 SHOWN_INCIDENTS = 100
 TURN_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
@@ -53,6 +62,16 @@ _spans = msgspec.json.Decoder(list[Span]).decode
 
 class Hub(IncidentHub):
     """One honest picture of all machines, by HTTP on the port the fleet file gives it (``speaks: http``)."""
+
+    class Settings(IncidentHub.Settings, frozen=True, forbid_unknown_fields=True):
+        """``objectives`` replace the default ones. ``otlp``: a collector that gets this machine's spans too.
+        ``turns_days``: how long turns are kept."""
+
+        objectives: tuple[Objective, ...] = DEFAULT_OBJECTIVES
+        otlp: OtlpTarget | None = None
+        turns_days: Annotated[float, Meta(gt=0, le=365)] = KEPT_S / 86_400
+
+    settings: Settings
 
     async def start(self) -> None:
         self._changes = Changes()
@@ -74,7 +93,9 @@ class Hub(IncidentHub):
         self._watching = True
         self._me = AgentId.of(self.name, self.machine)
         self._authenticate = seen.authenticate
-        self._turns, self._history = TurnStore(self.state_dir / "turns.db"), History(self.state_dir / "history.db")
+        self._turns, self._history = TurnStore(
+            self.state_dir / "turns.db", self.settings.turns_days * 86_400
+        ), History(self.state_dir / "history.db")
         await self._turns.open()
         await self._history.open()
         dirs = Home.from_environment().machine(self.machine)
@@ -83,7 +104,8 @@ class Hub(IncidentHub):
         self._lease = AlertLease(self.machine, [AgentId(hub).machine for hub in hubs], clock.monotonic())
         self._watch = FleetWatch(self.machine, seen.fleet.machines, dirs, self._changes)
         self.view = HubView(
-            self._me, seen.fleet, dirs, self._watch, self._changes, self, self._turns, self._history, self.sends_alerts, self.peer
+            self._me, seen.fleet, dirs, self._watch, self._changes, self, self._turns, self._history, self.sends_alerts, self.peer, self._metrics_text,
+            self,
         )
         self._siblings = self.view.siblings = Siblings(self._me, hubs, seen.connection, self.view.answer, self._heard)
         self._records = Records(self._me, seen.connection, seen.publisher, self._told)
@@ -91,6 +113,10 @@ class Hub(IncidentHub):
         self._collector = Collector(
             seen.fleet, self._watch, self._history, servers, self.peer, self._records.keep
         )
+        self._judging = Judging(
+            seen.fleet, self.machine, self._history, self._turns, self.settings.objectives, self.report_error
+        )
+        self._otlp = self._export_spans(seen.fleet)
         self._trace_feed = self._follow_traces(seen.connection, seen.publisher)
         await self._siblings.start()
         self._records.start()
@@ -111,6 +137,8 @@ class Hub(IncidentHub):
             await self._records.close()
             await self._siblings.close()
             await self._trace_feed.close()
+            if self._otlp is not None:
+                await self._otlp.close()
             await self._turns.close()
             await self._history.close()
         await super().stop()
@@ -118,6 +146,8 @@ class Hub(IncidentHub):
     async def check(self) -> Iterable[Issue]:
         issues = [*await super().check()]
         if self._watching:
+            if self._otlp is not None and self._otlp.failure:
+                issues.append(Issue(f"spans are not exported: {self._otlp.failure}", fix="check `otlp` in the fleet file"))
             issues += [*self._collector.issues(), *self._trace_feed.issues(), *self._records.consumer.issues()]
         return issues
 
@@ -127,6 +157,27 @@ class Hub(IncidentHub):
         if self._watching:
             await self._turns.tidy()
             await self._history.tidy()
+
+    @every(seconds=JUDGE_S)
+    async def judge(self) -> None:
+        """See whether the promises are kept."""
+        if self._watching:
+            await self._judging.judge()
+
+    @action(idempotent=True)
+    async def picture(self) -> FleetPicture:
+        """The whole fleet as this hub sees it now."""
+        return self.view.picture()
+
+    @action(idempotent=True)
+    async def forecasts(self) -> list[Forecast]:
+        """Faults of this machine's agents that are foreseen within the next hours; computed when asked."""
+        return await self._judging.forecasts(self._watch.own)
+
+    @action(idempotent=True)
+    async def standings(self) -> list[Standing]:
+        """How this machine keeps each objective, as of the last minute."""
+        return self._judging.standings
 
     # ---- with the other hubs ----
 
@@ -202,10 +253,24 @@ class Hub(IncidentHub):
             raise Rejected(f"not a list of spans: {error}") from error
         for summary in await self._turns.take(spans):
             self._changes.tell("turn", summary.turn, summary)
+        if self._otlp is not None:
+            self._otlp.take(span for span in spans if span.machine == self.machine)
         for span in spans:
             if not span.parent_id and span.machine == self.machine:
                 self._turn_seconds.labels(self.machine).observe(span.duration_s)
                 self._turn_errors.labels(self.machine).inc(float(span.status == "error"))
+
+    def _export_spans(self, fleet: Fleet) -> OtlpExport | None:
+        target = self.settings.otlp
+        if target is None:
+            return None
+        try:
+            from tandem.hub.otlp import OtlpExport
+        except ImportError as error:
+            raise ConfigError(f"`otlp` needs OpenTelemetry: {error}", hint="pip install 'tandem-fleet[otlp]'") from None
+        export = OtlpExport(target.to, headers_of(target, self.machine), fleet.name)
+        export.start()
+        return export
 
     # ---- HTTP ----
 
@@ -221,7 +286,7 @@ class Hub(IncidentHub):
             self.log.warning("no HTTP: %s; pip install 'tandem-fleet[hub]'", error)
             return
         gate = Gate(self._authenticate, session_key(self.state_dir))
-        self._serving = Serving(make_app(self.view, gate, self._own_health, self._metrics_text), door)
+        self._serving = Serving(make_app(self.view, gate, self._own_health), door)
         await self._serving.start()
         self.log.info("serving http://localhost:%d", self._serving.port)
 
@@ -239,6 +304,7 @@ class Hub(IncidentHub):
         shown.agents(own, seen)
         shown.servers(own, seen, self._collector.figures)
         shown.incidents(await self.list_incidents(limit=1_000))
+        shown.objectives(self._judging.standings)
         shown.gpu(self.view.fleet, self._collector.devices.read())
         shown.gauge("tandem_hub_collect_seconds", "How long it took to ask all agents for this answer", clock.monotonic() - began)
         return shown.render([self._counted.render(), *texts])

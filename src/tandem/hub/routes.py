@@ -1,7 +1,8 @@
-"""Addresses of alerts may be secrets: the fleet file names them, this fills them in."""
+"""Addresses of alerts and collectors may be secrets: the fleet file names them, this fills them in."""
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tandem.core.errors import ConfigError
@@ -23,9 +24,25 @@ def with_secrets(policy: Policy, machine: str) -> Policy:
     return replace(policy, routes=routes)
 
 
+class OtlpTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where spans go as well: ``to`` is the traces address of an OpenTelemetry collector (``http://…:4318/v1/traces``)."""
+
+    to: str
+    headers: dict[str, str] = {}
+
+
+def headers_of(target: OtlpTarget, machine: str) -> dict[str, str]:
+    """The headers with ``secret:NAME`` and ``file:PATH`` replaced; raises as :func:`with_secrets` does."""
+    return {name: _value(text, machine) for name, text in target.headers.items()}
+
+
 def _filled(route: Route, machine: str) -> Route:
-    if not is_reference(route.to):
-        return route
+    return replace(route, to=_value(route.to, machine))
+
+
+def _value(text: str, machine: str) -> str:
+    if not is_reference(text):
+        return text
     home = Home.from_environment()
     store = SecretStore(home, Authority.open(home).machine(machine))
-    return replace(route, to=resolve_secret(route.to, store).reveal())
+    return resolve_secret(text, store).reveal()

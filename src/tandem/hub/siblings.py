@@ -62,18 +62,23 @@ class TailLog(Struct, frozen=True, kw_only=True, tag=True):
     lines: int
 
 
+class ReadMetrics(Struct, frozen=True, tag=True):
+    """Your machine's metrics as Prometheus text."""
+
+
 class Ping(Struct, frozen=True, tag=True):
     """Are you there?"""
 
 
-Question = OrderAgents | TailLog | Ping
+Question = OrderAgents | TailLog | ReadMetrics | Ping
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """``code`` is an error's wire code, empty when it worked."""
+    """``code`` is an error's wire code, empty when it worked. ``text`` is under zlib."""
 
     agents: list[AgentPicture] = []
     lines: list[LogLine] = []
+    text: bytes = b""
     code: str = ""
     message: str = ""
     hint: str = ""

@@ -72,6 +72,15 @@ class TurnStore:
         spans = await self._shelf.run(lambda db: _spans(db, _find(db, name.strip().lower())))
         return summarise(spans), waterfall(spans)
 
+    async def tally(self, since: float, limit_s: float) -> tuple[int, int]:
+        """Turns that began since then (Unix seconds): how many took longer than ``limit_s`` or had an error, and all."""
+
+        def work(db: sqlite3.Connection) -> tuple[int, int]:
+            found = [_summary(row[0]) for row in db.execute("SELECT summary FROM turns WHERE start >= ?", (since,))]
+            return sum(turn.duration_s > limit_s or turn.errors > 0 for turn in found), len(found)
+
+        return await self._shelf.run(work)
+
     async def tidy(self) -> None:
         """Forget what is too old or too much."""
         oldest = clock.wall() - self._kept_s

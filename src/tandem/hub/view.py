@@ -21,7 +21,8 @@ For whoever builds pages (``tandem.hub.web``):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tandem.core import clock
@@ -32,9 +33,21 @@ from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
 from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
 from tandem.hub.nodes import order
+from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, agent_picture
+from tandem.hub.predict import Forecast
 from tandem.hub.series import History
-from tandem.hub.siblings import WORK_S, Answer, OrderAgents, Ping, Question, Siblings, TailLog, Verb
+from tandem.hub.siblings import (
+    WORK_S,
+    Answer,
+    OrderAgents,
+    Ping,
+    Question,
+    ReadMetrics,
+    Siblings,
+    TailLog,
+    Verb,
+)
 from tandem.hub.tails import LogLine, tail
 from tandem.hub.watch import FleetWatch
 from tandem.telemetry.waterfall import Row, TurnSummary
@@ -66,6 +79,13 @@ class TurnBook(Protocol):
         ...
 
 
+class Judgements(Protocol):
+    """What follows from the measurements, see :class:`tandem.hub.contract.Measurements`."""
+
+    async def forecasts(self) -> list[Forecast]: ...
+    async def standings(self) -> list[Standing]: ...
+
+
 class HubView:
     """The fleet as one hub sees it, and what a person may do about it."""
 
@@ -81,6 +101,8 @@ class HubView:
         history: History,
         alerting: Callable[[], bool],
         peer: Callable[..., Any],
+        metrics: Callable[[], Awaitable[str]],
+        judgements: Judgements,
     ):
         self.me = me
         self.fleet = fleet
@@ -95,6 +117,9 @@ class HubView:
         self._dirs = dirs
         self._watch = watch
         self._alerting = alerting
+        self._metrics = metrics
+        self.judgements = judgements
+        """Objectives and forecasts of this hub's machine."""
         self._needs = {identity: [*agent.needs, *agent.wants] for identity, agent in fleet.agents.items()}
         self._groups = [
             GroupPicture(name=g.name, machine=g.machine, description=g.description, agents=g.agents)
@@ -158,11 +183,22 @@ class HubView:
         match question:
             case Ping():
                 return Answer()
+            case ReadMetrics():
+                return Answer(text=zlib.compress((await self._metrics()).encode(), 1))
             case TailLog(unit=unit, lines=lines):
                 return Answer(lines=await asyncio.to_thread(tail, self._dirs, unit, min(lines, MAX_LINES)))
             case OrderAgents(verb=verb, agents=agents):
                 views = await order(self._dirs, self.me.machine, verb, agents)
                 return Answer(agents=[agent_picture(view) for view in views])
+
+    async def metrics(self, machine: str = "") -> str:
+        """Prometheus text of a machine (ours, when empty) and all its agents.
+
+        Raises :class:`NotFound`, and :class:`~tandem.core.errors.Unreachable` when the other machine's hub is away.
+        """
+        if machine in ("", self.me.machine):
+            return await self._metrics()
+        return zlib.decompress((await self._ask(machine, ReadMetrics())).text).decode()
 
     async def _ask(self, machine: str, question: Question, limit_s: float = 5.0) -> Answer:
         if self.siblings is None:

@@ -7,18 +7,26 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import yaml
+
+from tandem.export.grafana import expressions
+from tandem.export.prometheus import rules
+from tandem.export.queries import NEEDS_GPU
+from tandem.telemetry.objectives import DEFAULT_OBJECTIVES
 
 pytest.importorskip("uvicorn", reason="the extra `hub` is not installed: no HTTP to test")
 
@@ -30,7 +38,7 @@ PATIENCE_S = 90.0
 FLEET = """
 fleet: watched
 machines:
-  west: {ports: [7200-7249]}
+  west: {ports: [7200-7249], gpu: {name: any, vram_mb: 8192, budget: 80%%}}
   east: {ports: [7250-7299]}
 x-alerts: &alerts
   alerts: {routes: [{name: pager, to: "http://127.0.0.1:%d/hook", at: critical}]}
@@ -39,6 +47,11 @@ groups:
     machine: west
     agents:
       Worker: {class: "watched_agents:Worker", port: 7201}
+      Sick: {class: "watched_agents:Sick"}
+      Monitor:
+        class: "watched_agents:Monitor"
+        observer: true
+        settings: {budget: {settle_s: 4, patience_s: 1}, disposable: [Sick]}
       ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7210, speaks: http, settings: *alerts}
   yard:
     machine: east
@@ -144,7 +157,7 @@ def test_each_hub_shows_both_machines(fleet: Fleet, seen_by: str, other: str) ->
     assert fleet.machine(seen_by, seen_by)["reach"] == "here"
     until(lambda: fleet.machine(seen_by, other), lambda m: m["reach"] == "linked" and m["link_s"])
     summary = until(lambda: fleet.get(seen_by, "/health_summary"), lambda s: s["status"] == "healthy")
-    assert summary["machines"][other]["up"] == 2
+    assert summary["machines"][other]["up"] == summary["machines"][other]["agents"] >= 2
 
 
 @pytest.mark.parametrize("seen_by", ["west", "east"])
@@ -210,10 +223,69 @@ def test_live_tells_of_a_death_and_a_return(fleet: Fleet) -> None:
             raise AssertionError("the stream ended without word of it")
 
 
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="no `prometheus` in PATH (apt install prometheus): queries are not tried")
+def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Path) -> None:
+    """Rules load, both machines are scraped (one through the other's hub), and each query of rules and dashboards answers."""
+    fleet.tandem("export", "prometheus", "-o", str(tmp_path))
+    config = yaml.safe_load((tmp_path / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    west, east = config["scrape_configs"]
+    east["static_configs"][0]["targets"] = west["static_configs"][0]["targets"]
+    east["params"] = {"machine": ["east"]}
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+    for call in ("turn()", "work()", "worry(what='Smoke')"):
+        for _ in range(2):
+            _call(fleet, "Worker@west", call)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+         f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]
+    )  # fmt: skip
+    alerts = [rule["expr"] for group in rules(DEFAULT_OBJECTIVES) for rule in group["rules"] if "alert" in rule]
+    recorded = [rule["record"] for group in rules(DEFAULT_OBJECTIVES) for rule in group["rules"] if "record" in rule]
+    wanted = {expr.replace("$agent", "Worker") for expr in expressions()} | set(recorded)
+
+    def ask(expr: str) -> Any:
+        query = urllib.parse.urlencode({"query": expr})
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{query}", timeout=10) as answer:
+            return json.load(answer)["data"]["result"]
+
+    def silent() -> list[str]:
+        _call(fleet, "Worker@west", "turn()")
+        return [expr for expr in sorted(wanted - NEEDS_GPU) if not ask(expr)]
+
+    try:
+        until(lambda: ask("up"), lambda found: len(found) == 2 and all(s["value"][1] == "1" for s in found))
+        until(silent, lambda found: not found)
+        for expr in alerts:
+            ask(expr)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None or shutil.which("amtool") is None, reason="no `promtool` and `amtool` in PATH")
+def test_exported_files_pass_the_tools_of_their_makers(fleet: Fleet, tmp_path: Path) -> None:
+    """promtool accepts configuration, rules and what a hub exposes; amtool the routes."""
+    for what in ("prometheus", "alerts"):
+        fleet.tandem("export", what, "-o", str(tmp_path))
+    for command in (["promtool", "check", "config", "prometheus.yml"], ["amtool", "check-config", "alertmanager.yml"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    metrics = fleet.text("west", "/metrics?machine=east")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, text=True, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 def _worry(fleet: Fleet, agent: str, what: str) -> None:
+    _call(fleet, agent, f"worry(what={what!r})")
+
+
+def _call(fleet: Fleet, agent: str, call: str) -> None:
     code = (
         "import asyncio\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
-        f"        await c.peer({agent!r}).worry(what={what!r})\nasyncio.run(main())"
+        f"        await c.peer({agent!r}).{call}\nasyncio.run(main())"
     )
     subprocess.run([sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, check=True, timeout=60)
 
@@ -251,3 +323,32 @@ def test_a_killed_hub_comes_back_with_what_it_knew(fleet: Fleet, machine: str, o
     assert after[0]["at"] <= before[-1]["at"]
     until(lambda: fleet.machine(machine, other)["reach"], lambda reach: reach == "linked")
     assert fleet.pid("Worker@west") == worker
+
+
+def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet) -> None:
+    """A restart does not cure the agent, setting its state aside does; nothing is thrown away, and the record says so."""
+    _call(fleet, "Sick@west", "fall_ill()")
+
+    def attempts() -> list[dict[str, Any]]:
+        code = (
+            "import asyncio, json\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
+            "        print(json.dumps(await c.peer('Monitor').recoveries(agent='Sick')))\nasyncio.run(main())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, text=True, capture_output=True, check=True, timeout=60
+        )
+        return list(json.loads(done.stdout))
+
+    tried = until(attempts, lambda found: any(a["outcome"] == "helped" for a in found))
+    assert [(a["tier"], a["outcome"]) for a in reversed(tried)] == [("agent", "did not help"), ("state", "helped")]
+    states = fleet.root / "home" / "machines" / "west" / "state"
+    assert [path.name for path in states.glob("Sick.aside-*/germ")] == ["germ"]
+    assert fleet.get("west", "/api/v1/agents/Sick")["state"] == "healthy"
+
+
+def test_promises_and_forecasts_are_told(fleet: Fleet) -> None:
+    """A minute after the start each objective has a standing; a quiet fleet has nothing to foresee."""
+    found = until(lambda: fleet.get("west", "/api/v1/objectives"))
+    assert {s["objective"]["measure"] for s in found} >= {"health", "availability", "requests", "start"}
+    assert isinstance(fleet.get("west", "/api/v1/forecasts"), list)
+    assert "tandem_objective_target{" in fleet.text("west", "/metrics")

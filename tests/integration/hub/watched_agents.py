@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tandem.agent import Agent, action
-from tandem.api import Hub
+from collections.abc import Iterable
+
+from tandem.agent import Agent, Issue, action
+from tandem.api import HealthMonitor, Hub, start_turn
 
 
 class ObservabilityHub(Hub):
@@ -24,6 +26,28 @@ class Worker(Agent):
         return "done"
 
     @action(idempotent=True)
+    async def turn(self) -> None:
+        """Have a turn of its own."""
+        with start_turn():
+            await self.peer("Worker@west").work()
+
+    @action(idempotent=True)
     async def worry(self, what: str) -> None:
         """Report something critical."""
         self.report_error(what, f"{what} in the workshop", "critical")
+
+
+class Monitor(HealthMonitor):
+    """Mends what restarts alone do not."""
+
+
+class Sick(Agent):
+    """Ill for as long as its state says so."""
+
+    async def check(self) -> Iterable[Issue]:
+        return [Issue("ill", blocking=True)] if (self.state_dir / "germ").exists() else []
+
+    @action(idempotent=True)
+    async def fall_ill(self) -> None:
+        """A restart will not help."""
+        (self.state_dir / "germ").touch()

@@ -1,0 +1,163 @@
+"""Faults foreseen, and what is tried."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from msgspec.structs import replace
+
+from tandem.hub.picture import AgentPicture
+from tandem.hub.predict import CERTAIN, MIB, Forecast, foresee, trend
+from tandem.hub.recovery import Attempt, Budget, Surroundings, exhausted, next_attempt, reason_for
+from tandem.hub.series import Point
+
+NOW = 1_000_000.0
+HOUR = 3600.0
+
+
+def curve(value, hours: float = 3.0, count: int = 60, **more: float) -> list[Point]:
+    """Points up to now whose memory is ``value(hours since the first)`` in MiB."""
+    step = hours * HOUR / count
+    return [
+        Point(
+            agent="A", machine="m", at=NOW - (count - 1 - n) * step, span_s=step,
+            rss_bytes=value(n * step / HOUR) * MIB, **more,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+
+
+def test_a_leak_is_foreseen_with_its_hour() -> None:
+    """100 MiB an hour from 200 towards 1,000 is told about five hours before, and explained in numbers."""
+    [found] = foresee(curve(lambda h: 200 + 100 * h), NOW, 6 * HOUR, 1000 * MIB)
+    assert (found.quantity, found.agent) == ("memory", "A")
+    assert found.at - NOW == pytest.approx(5 * HOUR, rel=0.03)
+    assert found.per_hour == pytest.approx(100 * MIB, rel=0.01)
+    assert "100 MiB an hour" in found.sentence and "1,000 MiB" in found.sentence
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda h: 300.0,
+        lambda h: 900 - 50 * h,
+        lambda h: 300 + 200 * math.sin(h * 20),
+        lambda h: 300 + (900 if 1.0 < h < 1.1 else 0),
+        lambda h: 300 + 5 * h,
+        lambda h: 300 + random.Random(int(h * 1000)).uniform(-100, 100),
+    ],
+    ids=["flat", "falling", "breathing", "one spike", "tiny growth", "noise"],
+)
+def test_what_only_looks_like_a_leak_is_not_told(value) -> None:
+    """Nothing is foreseen from rest, release, rhythm, an outlier or noise."""
+    assert foresee(curve(value), NOW, 6 * HOUR, 1000 * MIB) == []
+
+
+def test_a_leak_under_noise_and_outliers_is_still_seen() -> None:
+    """A quarter of wild points moves the forecast by little."""
+    dice = random.Random(7)
+
+    def value(hours: float) -> float:
+        return 200 + 100 * hours + dice.uniform(-20, 20) + (500 if dice.random() < 0.15 else 0)
+
+    [found] = foresee(curve(value), NOW, 8 * HOUR, 1000 * MIB)
+    assert found.score > CERTAIN
+    assert 3.5 * HOUR < found.at - NOW < 6.5 * HOUR
+
+
+def test_a_restart_begins_the_series_anew() -> None:
+    """Growth of the process before says nothing about the one after."""
+    before = [replace(p, restarts=0.0) for p in curve(lambda h: 200 + 200 * h)]
+    after = [replace(p, restarts=1.0, rss_bytes=200 * MIB) for p in before[-8:]]
+    assert foresee([*before[:-8], *after], NOW, 6 * HOUR, 1000 * MIB) == []
+
+
+def test_slower_and_slower_answers_are_foreseen() -> None:
+    """Requests that take ever longer reach the callers' budget."""
+    slow = [replace(p, requests=10.0, busy_s=10 * (0.5 + 1.0 * n / 60)) for n, p in enumerate(curve(lambda h: 100))]
+    [found] = foresee(slow, NOW, 24 * HOUR, None)
+    assert found.quantity == "request" and found.limit == 5.0
+
+
+def test_more_restarts_than_usual_are_told() -> None:
+    """Four in an hour after a quiet day are an omen; four an hour, as always, are not."""
+    day = [Point(agent="A", machine="m", at=NOW - 86_400 + n * 300, restarts=0.0) for n in range(288)]
+    quiet = [replace(p, restarts=max(0.0, float(n - 283))) for n, p in enumerate(day)]
+    [found] = foresee([quiet[-1]], NOW, HOUR, None, quiet)
+    assert found.quantity == "restarts" and "4 times" in found.sentence
+    always = [replace(p, restarts=float(n // 3)) for n, p in enumerate(day)]
+    assert foresee([always[-1]], NOW, HOUR, None, always) == []
+
+
+def test_too_little_is_not_judged() -> None:
+    """A dozen points are the least."""
+    assert trend([(float(n), float(n)) for n in range(11)]) is None
+    assert foresee([], NOW, HOUR, 1.0) == []
+
+
+# ---- recovery ----
+
+AROUND = Surroundings(
+    dependants={"A": ["B", "C"]}, groups={"g": ["A", "B", "D"]}, disposable=frozenset({"A"})
+)
+BUDGET = Budget(per_hour=10, per_agent=5, settle_s=60, patience_s=60)
+
+
+def agent(state: str = "unhealthy", verdict: str = "trouble", name: str = "A") -> AgentPicture:
+    return AgentPicture(name=name, machine="m", group="g", state=state, verdict=verdict)  # type: ignore[arg-type]
+
+
+def test_tiers_widen_until_something_helps() -> None:
+    """Agent, its state, its dependants, its group; each gets its time; then it is over."""
+    past: list[Attempt] = []
+    now = NOW
+    seen = []
+    while (attempt := next_attempt(agent(), "unhealthy", past, AROUND, now, BUDGET)) is not None:
+        seen.append((attempt.tier, attempt.targets))
+        assert next_attempt(agent(), "unhealthy", [*past, attempt], AROUND, now + 30, BUDGET) is None
+        past.append(replace(attempt, outcome="did not help"))
+        now += 61
+    assert seen == [("agent", ["A"]), ("state", ["A"]), ("dependants", ["A", "B", "C"]), ("group", ["A", "B", "D"])]
+    assert exhausted("A", past, now, BUDGET)
+
+
+def test_state_that_cannot_be_made_anew_is_never_touched() -> None:
+    """An agent that is not declared disposable keeps its state whatever happens."""
+    past = [Attempt(at=NOW - 100, agent="B", reason="unhealthy", tier="agent", targets=["B"], outcome="did not help")]
+    attempt = next_attempt(agent(name="B"), "unhealthy", past, AROUND, NOW, BUDGET)
+    assert attempt is not None and attempt.tier == "dependants"
+    narrow = next_attempt(agent(name="B"), "unhealthy", past, AROUND, NOW, BUDGET, "state")
+    assert narrow is None
+
+
+def test_what_helped_before_is_tried_first() -> None:
+    """Yesterday only the restart of its dependants helped: today it is the first thing tried."""
+    past = [Attempt(at=NOW - 86_400, agent="A", reason="unhealthy", tier="dependants", targets=[], outcome="helped")]
+    attempt = next_attempt(agent(), "unhealthy", past, AROUND, NOW, BUDGET)
+    assert attempt is not None and attempt.tier == "dependants"
+
+
+def test_the_budget_holds_for_one_and_for_all() -> None:
+    """So many attempts an hour and no more; an hour later there are new ones."""
+    used = [Attempt(at=NOW - 1000 - n, agent=f"X{n}", reason="", tier="agent", targets=[]) for n in range(10)]
+    assert next_attempt(agent(), "unhealthy", used, AROUND, NOW, BUDGET) is None
+    assert next_attempt(agent(), "unhealthy", used, AROUND, NOW + 3600, BUDGET) is not None
+    own = [Attempt(at=NOW - 1000 + n, agent="A", reason="memory", tier="agent", targets=[]) for n in range(5)]
+    assert next_attempt(agent(), "unhealthy", own, AROUND, NOW, BUDGET) is None
+    assert exhausted("A", own, NOW, BUDGET)
+
+
+def test_the_operator_and_the_supervisor_come_first() -> None:
+    """Who was stopped is left alone, and trouble has its patience; memory about to run out has not."""
+    assert reason_for(agent(verdict="off"), NOW - 999, [], NOW, BUDGET) == ""
+    assert reason_for(agent(), NOW - 59, [], NOW, BUDGET) == ""
+    assert reason_for(agent(), NOW - 61, [], NOW, BUDGET) == "unhealthy"
+    soon = Forecast(
+        agent="A", machine="m", quantity="memory", now=1, limit=2, per_hour=1, at=NOW + 600, score=9, sentence=""
+    )
+    healthy = agent("healthy", "up")
+    assert reason_for(healthy, NOW, [soon], NOW, BUDGET) == "memory"
+    assert reason_for(healthy, NOW, [replace(soon, at=NOW + 3600)], NOW, BUDGET) == ""
+    assert reason_for(healthy, NOW, [replace(soon, agent="B")], NOW, BUDGET) == ""
