@@ -26,6 +26,20 @@ class Good(Agent):
     """Starts and serves."""
 
 
+class Talker(Agent):
+    """Counts aloud, five times a second."""
+
+    async def start(self) -> None:
+        self.spawn(self._count())
+
+    async def _count(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            self.log.info("number %d", number)
+            await asyncio.sleep(0.2)
+
+
 class Hog(Agent):
     """Takes memory, and keeps it, once asked to."""
 

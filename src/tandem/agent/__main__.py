@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-import msgspec
-
 from tandem.agent.run import main
-from tandem.agent.spec import AgentSpec
+from tandem.agent.spec import read_spec
 from tandem.core.errors import EX_CONFIG
-
-
-def read_spec(fd: int) -> AgentSpec:
-    """The spec in the memory file ``fd``, which is closed afterwards because it holds keys."""
-    with os.fdopen(fd, "rb") as file:
-        file.seek(0)
-        return msgspec.msgpack.decode(file.read(), type=AgentSpec)
-
 
 if __name__ == "__main__":
     match sys.argv[1:]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 import msgspec
 
@@ -16,11 +17,21 @@ from tandem.core.health import HealthReport
 class Notifier:
     """Tells the supervisor how this process is doing. Never raises and never blocks: a deaf supervisor must not hurt."""
 
-    def __init__(self, fd: int | None):
+    def __init__(self, fd: int | None, reopen: Callable[[], bool] | None = None):
+        """``reopen`` puts a new pipe in place of a broken one, and says whether it could."""
         self._fd = fd
+        self._reopen = reopen
+        self._broken = False
         if fd is not None:
             os.set_blocking(fd, False)
         self._socket = _systemd_socket() if fd is None else None
+
+    def mend(self) -> bool:
+        """Whether the pipe was broken (its reader was killed) and is whole again: then everything is to be said anew."""
+        if not self._broken or self._reopen is None or not self._reopen():
+            return False
+        self._broken = False
+        return True
 
     def ready(self) -> None:
         self._send("READY=1")
@@ -50,8 +61,10 @@ class Notifier:
                 os.write(self._fd, data)
             elif self._socket is not None and not line.startswith("HEALTH="):
                 self._socket.send(data)
+        except BrokenPipeError:
+            self._broken = True
         except OSError:
-            # A full or closed pipe means nobody is listening now; the next line tries again.
+            # A full pipe means nobody is listening now; the next line tries again.
             return
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from tandem.agent.notify import Notifier
 from tandem.agent.runtime import Runtime
-from tandem.core.health import HealthReport
+from tandem.core.health import HealthReport, Status
 from tandem.registry import LEASE_TTL_S
 
 CHECK_PERIOD_S = 1.0
@@ -26,6 +26,11 @@ async def report_health(runtime: Runtime, notifier: Notifier) -> None:
             notifier.health(report)
             told = report
         notifier.alive()
+        if notifier.mend():
+            told = None
+            if report.status is not Status.STARTING:
+                notifier.ready()
+            continue
         await asyncio.sleep(CHECK_PERIOD_S)
 
 

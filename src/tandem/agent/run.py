@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,11 @@ RELAY_SPOOL = ".relayed"
 log = logging.getLogger("tandem.agent")
 
 
-def main(spec: AgentSpec) -> int:
-    """Run the agent until it is told to stop. Returns the exit status: 0, 78 (configuration) or 1 (crash)."""
+def main(spec: AgentSpec, reopen: Callable[[], bool] | None = None) -> int:
+    """Run the agent until it is told to stop. Returns the exit status: 0, 78 (configuration) or 1 (crash).
+
+    ``reopen`` finds the supervisor again when its pipe has broken.
+    """
     os.environ.update(spec.environment)
     conceal(spec.secrets)
     if spec.secrets:
@@ -69,7 +73,7 @@ def main(spec: AgentSpec) -> int:
             forbid_dumps()
         agent_class = load_agent_class(spec.class_path)
         settings = make_settings(agent_class, spec.settings)
-        uvloop.run(AgentProcess(spec, agent_class, settings).run(), loop_factory=new_event_loop)
+        uvloop.run(AgentProcess(spec, agent_class, settings, reopen).run(), loop_factory=new_event_loop)
     except ConfigError as error:
         log.critical("configuration: %s", error)
         return EX_CONFIG
@@ -82,11 +86,17 @@ def main(spec: AgentSpec) -> int:
 class AgentProcess:
     """Wires one agent to its sockets, its machine's servers and its supervisor. Lives inside one event loop."""
 
-    def __init__(self, spec: AgentSpec, agent_class: type[Agent], settings: Any):
+    def __init__(
+        self,
+        spec: AgentSpec,
+        agent_class: type[Agent],
+        settings: Any,
+        reopen: Callable[[], bool] | None = None,
+    ):
         self.spec = spec
         self._class = agent_class
         self._settings = settings
-        self._notifier = Notifier(spec.notify_fd)
+        self._notifier = Notifier(spec.notify_fd, reopen)
         self._id = AgentId.of(spec.name, spec.machine)
         self._stop_requested: asyncio.Event
 

@@ -6,8 +6,10 @@ because it holds keys.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tandem.core.access import NatsAccess, ValkeyAccess
@@ -57,3 +59,10 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_level: str = "INFO"
     environment: dict[str, str] = {}
     """Set in the agent's process, from the fleet file's ``env:``."""
+
+
+def read_spec(fd: int) -> AgentSpec:
+    """The spec in the memory file ``fd``, which is closed afterwards because it holds keys."""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return msgspec.msgpack.decode(file.read(), type=AgentSpec)

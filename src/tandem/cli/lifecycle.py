@@ -70,6 +70,8 @@ def _order(verb: Verb, names: list[str], timeout_s: float, json: bool) -> None:
         final = refused.get(machine) or finals.get(machine)
         if isinstance(final, Done):
             views += final.views
+            for note in final.notes:
+                typer.echo(note, err=True)
         elif isinstance(final, TandemError):
             raise final
         elif isinstance(final, Refused):

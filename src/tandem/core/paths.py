@@ -17,6 +17,9 @@ from tandem.core.errors import ConfigError
 
 UNIX_PATH_MAX = 107
 
+KEEPER_SOCKET = "keeper.sock"
+"""Within a machine's run directory."""
+
 
 class Home(Struct, frozen=True):
     """One installation's directories. Two homes never share state, sockets or keys."""
@@ -78,7 +81,7 @@ class MachineDirs(Struct, frozen=True):
 
     @property
     def keeper_socket(self) -> Path:
-        return self.run / "keeper.sock"
+        return self.run / KEEPER_SOCKET
 
     @property
     def node_socket(self) -> Path:

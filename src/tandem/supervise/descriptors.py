@@ -44,6 +44,12 @@ def receive_fds(link: socket.socket, size: int) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
+def peer_pid(link: socket.socket) -> int:
+    """Process id of whoever connected a unix socket."""
+    credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return array.array("i", credentials)[0]
+
+
 def peer_uid(link: socket.socket) -> int:
     """User id of the process at the other end of a unix socket (SO_PEERCRED, unix(7))."""
     credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)

@@ -21,6 +21,7 @@ import msgspec
 
 from tandem.core.process import forbid_dumps
 from tandem.supervise import cgroups, proc
+from tandem.supervise.keeper_adopt import Adoption
 from tandem.supervise.keeper_clients import Clients
 from tandem.supervise.keeper_journal import Journal
 from tandem.supervise.keeper_logs import LogBook, compress
@@ -41,7 +42,9 @@ from tandem.supervise.wire import (
     List,
     Listing,
     Note,
+    Rejoin,
     Remember,
+    ReplaceNode,
     Shutdown,
     SignalUnit,
     SpawnUnit,
@@ -49,6 +52,9 @@ from tandem.supervise.wire import (
 
 EXIT_ALREADY_RUNNING = 75
 """Another keeper has this machine's lock (EX_TEMPFAIL)."""
+
+HOMELESS_TICKS = 10
+"""Seconds without our state directory after which everything is ended."""
 
 
 class Keeper:
@@ -62,9 +68,11 @@ class Keeper:
         self._clients = Clients(loop, os.path.join(config.run_dir, "keeper.sock"), self._handle)
         self._cgroups = cgroups.find(config.machine, dict(os.environ))
         self.units = Units(loop, self._logs, self._journal, self._emit, self._cgroups)
+        self._adoption = Adoption(loop, self.units)
         self._node = NodeKeeper(loop, self.units, config, self._log)
         self._ending: ShutdownSequence | None = None
         self._compressor = 0
+        self._homeless_ticks = 0
         loop.on_signal(signal.SIGCHLD, self._on_child)
         loop.on_signal(signal.SIGTERM, lambda: self._shut_down(10.0))
 
@@ -75,7 +83,7 @@ class Keeper:
         past = self._journal.load()
         self._journal.start(past)
         self._claim_cgroups()
-        self.units.adopt(past)
+        self._adoption.adopt(past)
         self._log("INFO", f"keeper {os.getpid()} holds {self.config.machine}")
         self._node.start()
         self._loop.after(TICK_S, self._tick)
@@ -104,6 +112,10 @@ class Keeper:
                 self.units.signal(instance, number)
             case EndJobs(name=name, grace_s=grace):
                 self.units.end_jobs(name, grace)
+            case Rejoin(instance=instance):
+                self._clients.hand_over(client, self._adoption.reopen(instance, self._clients.pid(client)))
+            case ReplaceNode(node=node, zygote=zygote):
+                self._node.replace(node, zygote)
             case CloseDoors(name=name):
                 self.units.close_doors(name)
             case Remember(name=name, data=data):
@@ -148,9 +160,17 @@ class Keeper:
         self._loop.after(TICK_S, self._tick)
         self._logs.tick(time.time())
         self.units.check_dying()
+        self._look_for_home()
         if not proc.is_running(self._compressor, proc.start_ticks(self._compressor)):
             path = self._logs.to_compress()
             self._compressor = _compress_aside(path) if path else 0
+
+    def _look_for_home(self) -> None:
+        """Somebody deleted our directory: nothing can be kept any more, so nothing may pretend to be."""
+        gone = not os.path.isdir(self.config.state_dir)
+        self._homeless_ticks = self._homeless_ticks + 1 if gone else 0
+        if self._homeless_ticks >= HOMELESS_TICKS:
+            self._shut_down(10.0)
 
     def _log(self, level: str, message: str) -> None:
         self._logs.stream("keeper").note(level, message, time.time())

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from tandem.supervise.descriptors import peer_uid
+from tandem.supervise.descriptors import peer_pid, peer_uid, send_fds
 from tandem.supervise.keeper_doors import listen_unix, unlink
 from tandem.supervise.keeper_loop import Loop, read_available
 from tandem.supervise.wire import AnyReply, AnyRequest, Frames, encode_frame
@@ -53,6 +53,22 @@ class Clients:
     def send(self, client: int, message: AnyReply) -> None:
         self._queue(client, encode_frame(message))
 
+    def pid(self, client: int) -> int:
+        """Process id of whoever is at the other end."""
+        return peer_pid(self._clients[client].link)
+
+    def hand_over(self, client: int, fds: list[int]) -> None:
+        """Give it descriptors beside one byte; ours are closed. Without any, hang up."""
+        if fds:
+            try:
+                send_fds(self._clients[client].link, b"1", fds)
+            except OSError:
+                self._drop(client)
+            for fd in fds:
+                os.close(fd)
+        else:
+            self._drop(client)
+
     def close(self) -> None:
         """Refuse everybody from now on; the path is gone before the last connection closes."""
         self._loop.forget(self._door.fileno())
@@ -82,6 +98,8 @@ class Clients:
         try:
             for frame in client.frames.feed(data):
                 self._handle(self._decode(frame), fd)
+                if fd not in self._clients:
+                    return
         except (ValueError, msgspec.DecodeError):
             # Not one of us, or another version: nothing after this can be trusted.
             self._drop(fd)

@@ -119,7 +119,10 @@ class Journal:
     def discard(self) -> None:
         """Everything has ended well; there is nothing to remember."""
         self.close()
-        os.unlink(self.path)
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            return  # somebody has deleted the whole directory
 
     def close(self) -> None:
         if self._fd is not None:

@@ -136,6 +136,13 @@ def ask_listing(path: Path, timeout_s: float = 5.0) -> Listing:
     raise ConnectionResetError("the keeper closed the connection")
 
 
+def post(path: Path, request: AnyRequest) -> None:
+    """Say one thing that wants no answer, blocking. Raises ``OSError`` when nobody listens."""
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(path))
+        link.sendall(encode_frame(request))
+
+
 def tell(path: Path, request: AnyRequest, timeout_s: float) -> None:
     """Say one thing, blocking, and wait until the keeper closes the connection (which a shutdown does at its end).
 

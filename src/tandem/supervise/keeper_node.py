@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+
+import msgspec
 
 from tandem.core.errors import EX_CONFIG
 from tandem.core.ids import new_id
@@ -53,6 +56,17 @@ class NodeKeeper:
             # It outlived its keeper, but the line to it did not: it serves nobody.
             self._units.signal(zygotes[0].instance, 9)
         self._units.spawn(SpawnUnit(name=ZYGOTE, instance=new_id(), kind=ZYGOTE, launch=self._config.zygote))
+
+    def replace(self, node: Exec, zygote: Exec) -> None:
+        """End the node; the next one is executed afresh from ``node``, since the zygote holds the code of the old one.
+
+        The zygote ends as well: the next one imports anew. Agents are not touched.
+        """
+        self._config = msgspec.structs.replace(self._config, node=node, zygote=zygote)
+        self._zygote = ""
+        self._quick_deaths = 0
+        for unit in self._units.live(NODE, ZYGOTE):
+            self._units.signal(unit.instance, signal.SIGTERM if unit.kind == NODE else signal.SIGKILL)
 
     def retire(self) -> None:
         """Make no more nodes."""

@@ -53,14 +53,20 @@ class Unit:
 
     def open_pipes(self, loop: Loop, on_lines: OnLines) -> tuple[int, int, int]:
         """Make its notify, log and gate pipes and watch our ends; the child's ends, which the caller closes."""
+        notify, output = self.reopen_pipes(loop, on_lines)
+        gate, self._gate = os.pipe2(os.O_CLOEXEC)
+        return notify, output, gate
+
+    def reopen_pipes(self, loop: Loop, on_lines: OnLines) -> tuple[int, int]:
+        """New notify and log pipes in place of any there were; the child's ends."""
+        self.close(loop)
         self._notify, notify = os.pipe2(os.O_CLOEXEC)
         self._output, output = os.pipe2(os.O_CLOEXEC)
         for fd in (self._notify, self._output):
             os.set_blocking(fd, False)
         loop.watch(self._notify, lambda: self._read_notify(loop, on_lines))
         loop.watch(self._output, lambda: self._read_output(loop))
-        gate, self._gate = os.pipe2(os.O_CLOEXEC)
-        return notify, output, gate
+        return notify, output
 
     def open_gate(self) -> None:
         """It is written down: let it live."""
@@ -176,7 +182,7 @@ class Unit:
             beat_at=self.beat_at,
             status=self._status,
             health=self._health,
-            heard=not self.adopted,
+            heard=self._notify is not None or not self.adopted,
             exit=self.exit,
             empty=self.is_over,
             tail=self.tail,

@@ -15,7 +15,7 @@ from tandem.supervise.cgroups import Cgroups
 from tandem.supervise.keeper_doors import OpenDoors, open_doors
 from tandem.supervise.keeper_exec import ExecChild
 from tandem.supervise.keeper_family import Families
-from tandem.supervise.keeper_journal import BecameReady, Died, Gone, Journal, Memory, Past
+from tandem.supervise.keeper_journal import BecameReady, Born, Died, Gone, Journal, Memory, Past
 from tandem.supervise.keeper_logs import LogBook
 from tandem.supervise.keeper_loop import Loop
 from tandem.supervise.keeper_unit import Unit
@@ -96,7 +96,7 @@ class Units:
 
     def _descriptors(self, unit: Unit, request: SpawnUnit) -> tuple[list[int], list[int]]:
         doors = self._open(request.name, request.doors) if request.doors else OpenDoors(Doors())
-        notify, log, gate = unit.open_pipes(self._loop, self._on_lines)
+        notify, log, gate = unit.open_pipes(self._loop, self.on_lines)
         sources, targets = [log, notify, gate], [1, NOTIFY_FD, GATE_FD]
         for door, number in ((doors.unix, UNIX_FD), (doors.tcp, TCP_FD)):
             if door is not None:
@@ -205,38 +205,31 @@ class Units:
         if all(u.name != name for u in self._units.values()):
             self._logs.stream(name).tail.clear()
 
-    # ---- adopting what an earlier keeper left ----
+    # ---- what an earlier keeper left ----
 
-    def adopt(self, past: Past) -> None:
-        """Take over processes that still run; what is over is told as far as it is known."""
-        self.memory.update(past.memory)
-        for born in past.born.values():
-            unit = Unit(born.name, born.instance, born.kind, self._logs.stream(born.name), born.doors)
-            if born.doors is not None:
-                self._doors[born.name] = OpenDoors(born.doors)
-            unit.adopt(born)
-            self._units[unit.instance] = unit
-            if proc.is_running(born.pid, born.ticks):
-                self._watch_adopted(unit, born.pid)
-            else:
-                unit.exit = past.died.get(born.instance, UnitExit(at=time.monotonic()))
-                self._settle(unit)
+    def enrol(self, born: Born) -> Unit:
+        """The unit of a process that exists, or has existed."""
+        unit = Unit(born.name, born.instance, born.kind, self._logs.stream(born.name), born.doors)
+        if born.doors is not None:
+            self._doors[born.name] = OpenDoors(born.doors)
+        unit.adopt(born)
+        self._units[unit.instance] = unit
+        return unit
 
-    def _watch_adopted(self, unit: Unit, pid: int) -> None:
-        fd = os.pidfd_open(pid)
-        self._by_pid[pid] = unit
-
-        def gone() -> None:
-            self._loop.forget(fd)
-            os.close(fd)
+    def lead(self, pid: int, unit: Unit | None) -> None:
+        """``pid`` is the main process of ``unit``, or of nobody any more."""
+        if unit is None:
             self._by_pid.pop(pid, None)
-            self._finish_leader(unit, UnitExit(at=time.monotonic()))
+        else:
+            self._by_pid[pid] = unit
 
-        self._loop.watch(fd, gone)
+    def find(self, instance: str) -> Unit | None:
+        return self._units.get(instance)
 
     # ---- listening ----
 
-    def _on_lines(self, unit: Unit, lines: list[str]) -> None:
+    def on_lines(self, unit: Unit, lines: list[str]) -> None:
+        """It said something on its notify pipe."""
         was_ready = unit.ready_at
         told = unit.hear(lines)
         if unit.ready_at is not None and was_ready is None:
@@ -300,10 +293,11 @@ class Units:
         how = UnitExit(
             at=time.monotonic(), code=code if code >= 0 else None, signal=-code if code < 0 else None
         )
-        self._finish_leader(unit, how)
+        self.finish_leader(unit, how)
 
-    def _finish_leader(self, unit: Unit, how: UnitExit) -> None:
-        unit.drain(self._on_lines)
+    def finish_leader(self, unit: Unit, how: UnitExit) -> None:
+        """The main process has ended."""
+        unit.drain(self.on_lines)
         unit.exit = how = replace(how, note=self._families.why_it_died(unit))
         self._journal.add(Died(instance=unit.instance, exit=how))
         empty = self._families.is_empty(unit)
@@ -314,9 +308,9 @@ class Units:
         if link is not None:
             link.close("the zygote ended")
         unit.lingering = not empty  # who was told "not empty" must hear of the end, even if it comes right now
-        self._settle(unit)
+        self.settle(unit)
 
-    def _settle(self, unit: Unit) -> None:
+    def settle(self, unit: Unit) -> None:
         """Conclude a unit whose leader is gone, now or as soon as its group is empty."""
         if not self._families.is_empty(unit):
             unit.lingering = True
@@ -342,7 +336,7 @@ class Units:
         for unit in [u for u in self._units.values() if u.lingering or u.has_jobs]:
             if unit.doomed:
                 self._families.kill_strays(unit)
-            self._settle(unit)
+            self.settle(unit)
 
     def _check_soon(self) -> None:
         if self._checking:

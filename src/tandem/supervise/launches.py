@@ -17,7 +17,7 @@ from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
 from tandem.supervise.boot import fleet_directory
-from tandem.supervise.wire import NOTIFY_FD, SPEC_FD, TCP_FD, UNIX_FD, Bounds, Doors, Exec, Fork, SpawnUnit
+from tandem.supervise.wire import NOTIFY_FD, TCP_FD, UNIX_FD, Bounds, Doors, Exec, Fork, SpawnUnit
 
 AGENT_ENTRY = "tandem.supervise.agent_main:main"
 RESERVED = frozenset({"node", "keeper", "zygote", "nats", "valkey-control", "valkey-cache"})
@@ -55,7 +55,7 @@ class Launches:
         payload = msgspec.msgpack.encode(spec)
         launch: Exec | Fork
         if config.launch == "exec":
-            argv = [sys.executable, "-m", "tandem.agent", "--spec-fd", str(SPEC_FD)]
+            argv = [sys.executable, "-m", "tandem.supervise.agent_main"]
             # What refers to a secret is set by the agent itself: an environment can be read from outside.
             plain = {name: value for name, value in config.env.items() if not is_reference(value)}
             env = self._env | self._python_path() | plain

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tandem.core.errors import PermissionDenied, TandemError, Unreachable
-from tandem.core.paths import Home, MachineDirs
+from tandem.core.paths import KEEPER_SOCKET, Home, MachineDirs
 from tandem.supervise.api import AnyAnswer, AnyQuestion, AskStatus, Done, MachineStatus, Refused
 from tandem.supervise.wire import Frames, encode_frame
 
@@ -173,8 +173,13 @@ def recorded_run_dir(dirs: MachineDirs) -> Path | None:
 
 
 def known_machines(home: Home) -> list[str]:
-    """Machines that have ever run under this home, by name."""
+    """Machines that have ever run under this home, by name; those that run on although it was deleted included."""
+    found = {path.name for path in _folders(home.root / "machines")}
+    return sorted(found | {path.name for path in _folders(home.run_root()) if (path / KEEPER_SOCKET).exists()})
+
+
+def _folders(directory: Path) -> list[Path]:
     try:
-        return sorted(entry.name for entry in os.scandir(home.root / "machines") if entry.is_dir())
+        return [Path(entry.path) for entry in os.scandir(directory) if entry.is_dir()]
     except FileNotFoundError:
         return []

@@ -26,6 +26,8 @@ class Operations:
         self._supervisor = supervisor
         self._machine = machine
         self._began_at = clock.monotonic()
+        self._newest_order: dict[str, object] = {}
+        """By agent: who obeyed last; an earlier order does not wait for what a later one has undone."""
 
     async def bring_up(self, names: Iterable[str], tell: Tell) -> Done:
         """Start agents (bare names; none: all) and what they need; return when each is up or in trouble."""
@@ -35,6 +37,7 @@ class Operations:
         tell(Began([str(self._supervisor.configs[runner.name].id) for runner in began]))
         with _Following(self._supervisor, began_at, tell):
             for runner in chosen:
+                self._newest_order[runner.name] = began
                 if runner.state.phase not in SERVING:
                     runner.feed(Start())
             await self._settled(chosen, lambda runner: self._is_settled(runner))
@@ -47,22 +50,32 @@ class Operations:
     async def order(self, verb: Verb, names: Iterable[str], tell: Tell) -> Done:
         """Start, stop or restart agents; return when each is where it should be, or in trouble."""
         runners = [self._supervisor.runners[name] for name in names]
+        mine = object()
+        self._newest_order.update({runner.name: mine for runner in runners})
+
+        def overruled(runner: Runner) -> bool:
+            return self._newest_order[runner.name] is not mine
+
         before = {runner.name: runner.state.instance for runner in runners}
         with _Following(self._supervisor, clock.monotonic(), tell):
             for runner in runners:
                 runner.feed(_EVENTS[verb])
             if verb == "stop":
-                await self._settled(runners, _is_off)
+                await self._settled(runners, lambda r: _is_off(r) or overruled(r))
             else:
                 fresh = verb == "restart"
                 await self._settled(
                     runners,
                     lambda r: (
-                        self._is_settled(r)
-                        and not (fresh and r.state.instance == before[r.name] and r.state.phase in SERVING)
+                        overruled(r)
+                        or (
+                            self._is_settled(r)
+                            and not (fresh and r.state.instance == before[r.name] and r.state.phase in SERVING)
+                        )
                     ),
                 )
-        return Done(views=self._views(runners))
+        notes = [f"{r.name}: another order came in between" for r in runners if overruled(r)]
+        return Done(views=self._views(runners), notes=notes)
 
     async def take_down(self, tell: Tell) -> Done:
         """Stop every agent, each only when nothing that needs it is left."""

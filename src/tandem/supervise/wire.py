@@ -125,6 +125,19 @@ class Remember(Request, frozen=True, kw_only=True):
     data: bytes
 
 
+class Rejoin(Request, frozen=True, kw_only=True):
+    """An adopted instance asks for new pipes; answered by one byte and two descriptors (log, notify), or by hanging up."""
+
+    instance: str
+
+
+class ReplaceNode(Request, frozen=True, kw_only=True):
+    """End the node and make another one from these, by exec: what an upgrade needs. The zygote goes with it."""
+
+    node: Exec
+    zygote: Exec
+
+
 class AskBeats(Request, frozen=True):
     """Answered by ``Beats``."""
 
@@ -143,7 +156,7 @@ class Shutdown(Request, frozen=True, kw_only=True):
     grace_s: float
 
 
-AnyRequest = Attach | List | SpawnUnit | SignalUnit | EndJobs | CloseDoors | Remember | AskBeats | Note | Shutdown
+AnyRequest = Attach | List | SpawnUnit | SignalUnit | EndJobs | CloseDoors | Remember | Rejoin | ReplaceNode | AskBeats | Note | Shutdown
 
 
 # ---- replies and events from the keeper ----

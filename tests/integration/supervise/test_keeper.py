@@ -261,7 +261,8 @@ async def test_killed_keeper_agents_survive_and_are_adopted(tmp_path: Path) -> N
         assert int(caller.recv(100)) == pid
     rig.link.send(SignalUnit(instance=instance, signal=signal.SIGTERM))
     ended = await rig.heard(UnitEnded, instance)
-    assert (ended.exit.code, ended.exit.signal) == (None, None)
+    # A kernel before 6.15 tells the end of a process only to its parent, which has died.
+    assert (ended.exit.code, ended.exit.signal) in ((None, signal.SIGTERM), (None, None))
     await rig.stop()
     assert not alive(pid) and not (rig.run / "a" / "A.sock").exists()
 
