@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,4 +41,6 @@ class AgentContext:
     directory: Callable[[], Awaitable[list[Lease]]]
     report: Report
     observe: Callable[[], Observation] = not_an_observer
+    side_ports: Mapping[str, int] = field(default_factory=dict)
+    """TCP ports the fleet file gives it besides its own, by name; it opens them itself."""
     door: Callable[[], socket | None] = lambda: None

@@ -127,6 +127,7 @@ class AgentProcess:
             machine=spec.machine,
             instance=spec.instance,
             state_dir=state_dir,
+            side_ports=spec.side_ports,
             log=own_log,
             peers=PeerProxies(peers),
             background=Background(own_log, report),

@@ -35,6 +35,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Listening TCP socket for the zmq transport, also the keeper's."""
     tcp_endpoint: str | None = None
     """``tcp://host:port`` other machines reach ``tcp_fd`` by; without it, ``tcp_fd`` is the agent's own to serve."""
+    side_ports: dict[str, int] = {}
+    """TCP ports it opens itself, by name."""
     notify_fd: int | None = None
     """Write end of the pipe that takes READY=1 and its kin."""
     identity: IdentityMaterial | None = None

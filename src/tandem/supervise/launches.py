@@ -85,6 +85,8 @@ class Launches:
             "TANDEM_MACHINE": config.machine,
             "TANDEM_NOTIFY_FD": str(NOTIFY_FD),
         }
+        ports = {"": config.port} | {f"_{name.upper()}": port for name, port in config.side_ports.items()}
+        told |= {f"TANDEM_PORT{name}": str(port) for name, port in ports.items() if port is not None}
         # A program of another make knows no other way to be told a secret than its environment.
         own = self._filled(config, config.env, [])
         launch = Exec(argv=argv, env=self._env | told | own, cwd=self._cwd(config))
@@ -154,6 +156,7 @@ class Launches:
             unix_fd=UNIX_FD,
             tcp_fd=TCP_FD if doors.port else None,
             tcp_endpoint=self._endpoint(config),
+            side_ports=config.side_ports,
             notify_fd=NOTIFY_FD,
             identity=self._machine.issue(str(config.id)),
             curve=self._machine.curve(str(config.id)),
