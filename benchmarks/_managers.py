@@ -14,6 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from _rows import say
+
+PM2_PACKAGE = "pm2@7.0.4"
 AGENT = Path(__file__).with_name("minimal_agent.py")
 
 
@@ -114,8 +117,24 @@ class Pm2(Manager):
 
     @classmethod
     def executable(cls) -> str | None:
-        """``$PM2`` or the one on the path: it comes from npm (`npm install pm2`)."""
-        return os.environ.get("PM2") or shutil.which("pm2")
+        """``$PM2``, the one on the path, or one that npm installs beside this fleet's other caches, once."""
+        found = os.environ.get("PM2") or shutil.which("pm2")
+        return found or cls._installed_by_npm()
+
+    @staticmethod
+    def _installed_by_npm() -> str | None:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        folder = caches / "tandem" / "bench" / PM2_PACKAGE
+        program = folder / "node_modules" / ".bin" / "pm2"
+        npm = shutil.which("npm")
+        if npm is not None and not program.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            say(f"installing {PM2_PACKAGE} with npm ...")
+            subprocess.run(
+                [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", PM2_PACKAGE],
+                stdout=subprocess.DEVNULL, check=False, timeout=300,
+            )  # fmt: skip
+        return str(program) if program.exists() else None
 
     def configure(self) -> list[str]:
         self.environment["PM2_HOME"] = str(self.folder / "pm2")
@@ -138,6 +157,19 @@ class Pm2(Manager):
 
 
 MANAGERS: dict[str, type[Manager]] = {"supervisord": Supervisord, "circus": Circus, "honcho": Honcho, "pm2": Pm2}
+FROM_EXTRA = "pip install 'tandem-fleet[bench]'"
+HOW_TO_GET = {"pm2": "install npm, or set PM2 to its path"}
+
+
+def installed(*names: str) -> dict[str, type[Manager]]:
+    """Those of ``names`` that can be measured here; what is missing is said loudly, with the way to get it."""
+    found = {}
+    for name in names:
+        if MANAGERS[name].executable() is None:
+            say(f"NOT MEASURED: {name} is not installed ({HOW_TO_GET.get(name, FROM_EXTRA)})")
+        else:
+            found[name] = MANAGERS[name]
+    return found
 
 
 def wait_until_idle(seconds: float = 1.0) -> None:

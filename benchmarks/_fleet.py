@@ -1,0 +1,144 @@
+"""A fleet of minimal agents under a home and ports of its own, and what processes cost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+AGENTS = [f"Agent{number:02}" for number in range(77)]
+PORT_OFFSET = "15000"
+PATIENCE_S = 300.0
+POLL_S = 0.05
+HEALTHY = ("healthy", "degraded")
+
+
+class Fleet:
+    """Minimal agents ``agents``, and the YAML lines ``more`` beside them."""
+
+    def __init__(self, folder: Path, agents: Sequence[str] = AGENTS, more: str = ""):
+        self.folder = folder
+        self.agents = agents
+        self.file = folder / "fleet.yaml"
+        lines = "\n".join(f'      {name}: {{class: "minimal_agent:MinimalAgent"}}' for name in agents)
+        self.file.write_text(f"fleet: bench\nmachines:\n  bench: {{}}\ngroups:\n  all:\n    agents:\n{lines}\n{more}")
+        for module in ("minimal_agent", "chatty_agent"):
+            shutil.copy(Path(__file__).with_name(f"{module}.py"), folder)
+        self.environment = {
+            **os.environ,
+            "TANDEM_HOME": str(folder / "home"),
+            "TANDEM_RUN_DIR": str(folder / "run"),
+            "PORT_OFFSET": os.environ.get("PORT_OFFSET", PORT_OFFSET),
+        }
+
+    def tandem(self, *arguments: str) -> str:
+        """What the command prints. Raises ``CalledProcessError``, with its words on standard error, when it fails."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("tandem")), *arguments],
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def processes(self) -> list[psutil.Process]:
+        """The keeper and everything below it: node, zygote, servers, agents."""
+        keeper = psutil.Process(int((self.folder / "run" / "bench" / "keeper.lock").read_text()))
+        return [keeper, *keeper.children(recursive=True)]
+
+    def socket(self, agent: str) -> Path:
+        return self.folder / "run" / "bench" / "a" / f"{agent}.sock"
+
+    def connect(self) -> Any:
+        """An operator's connection, as an async context manager."""
+        from tandem.api import connect
+
+        os.environ.update({key: self.environment[key] for key in ("TANDEM_HOME", "TANDEM_RUN_DIR", "PORT_OFFSET")})
+        return connect(str(self.file), budget_s=PATIENCE_S)
+
+    async def answer(self) -> None:
+        """Return when every agent has answered a call of the operator's."""
+        async with self.connect() as fleet:
+            await asyncio.gather(*(fleet.peer(name).ping() for name in self.agents))
+
+
+@contextmanager
+def running(agents: Sequence[str] = AGENTS, more: str = "") -> Iterator[tuple[Fleet, float]]:
+    """A fleet that is up, and the seconds `tandem up` took; ended and removed at the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="tb", dir="/tmp") as folder:
+        fleet = Fleet(Path(folder), agents, more)
+        began = time.monotonic()
+        try:
+            fleet.tandem("up")
+            yield fleet, time.monotonic() - began
+        finally:
+            fleet.tandem("down")
+
+
+async def answered(agent: str, path: Path, accept: Callable[[Any], bool] = bool, poll_s: float = POLL_S) -> None:
+    """Return when ``agent`` says over its socket that it is healthy and ``accept`` takes what it says.
+
+    A fresh client each time, so that nothing of a failed call lingers. For agents without identities.
+    """
+    from tandem.core.errors import TandemError
+    from tandem.rpc import Endpoint, Peers
+
+    class Here:
+        async def resolve(self, peer: str, deadline: Any) -> Endpoint:
+            return Endpoint("unix", str(path), service=f"{peer}@bench")
+
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if path.exists():  # noqa: ASYNC240 - a look takes microseconds
+            peers = Peers(Here())
+            try:
+                report = await peers.call(agent, "health_check", {}, timeout=PATIENCE_S)
+                if report["status"] in HEALTHY and accept(report):
+                    return
+            except TandemError:
+                pass
+            finally:
+                await peers.close()
+        await asyncio.sleep(poll_s)
+    raise TimeoutError(f"{agent} did not answer within {PATIENCE_S:g} s")
+
+
+async def answer_all(sockets: dict[str, Path]) -> None:
+    """Return when an agent has answered on each socket."""
+    await asyncio.gather(*(answered(agent, path) for agent, path in sockets.items()))
+
+
+def proportional_set(processes: Iterable[psutil.Process]) -> int:
+    """Sum of PSS in bytes: memory shared by several processes counts once. Needs the right to look into all of them."""
+    total = 0
+    for process in processes:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
+    """CPU time so far of processes that live, to the nanosecond (/proc/PID/schedstat), and of the dead they have reaped."""
+    total = 0.0
+    for process in processes:
+        threads = Path(f"/proc/{process.pid}/task").iterdir()
+        total += sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+        times = process.cpu_times()
+        total += times.children_user + times.children_system
+    return total
+
+
+def idle_fraction(processes: list[psutil.Process], seconds: float) -> float:
+    """How many cores ``processes`` keep busy on average while nobody asks them anything."""
+    before, began = cpu_seconds(processes), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(processes) - before) / (time.monotonic() - began)
