@@ -13,11 +13,12 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """What to draw for: a terminal, Mermaid (Markdown), or Graphviz."""
+    """What to draw for: a terminal, Mermaid (Markdown), Graphviz, or any browser."""
 
     TEXT = "text"
     MERMAID = "mermaid"
     DOT = "dot"
+    SVG = "svg"
 
 
 @app.callback(invoke_without_command=True)
@@ -27,13 +28,13 @@ def graph(
         typer.Option("--around", help="Only what this agent needs and what needs it.", metavar="AGENT"),
     ] = None,
     wants: Annotated[bool, typer.Option("--wants", help="Also what agents merely want.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="text, mermaid or dot.")] = Format.TEXT,
+    output: Annotated[Format, typer.Option("--format", help="text, mermaid, dot or svg.")] = Format.TEXT,
     fleet: FleetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the dependency graph, level by level.
 
-    Example: tandem graph --around Responder --format mermaid
+    Example: tandem graph --around Responder --format svg > responder.svg
     """
     from tandem.core.errors import NotFound
     from tandem.fleet import graph as drawing
@@ -50,5 +51,9 @@ def graph(
         typer.echo(drawing.mermaid(drawn, found))
     elif output is Format.DOT:
         typer.echo(drawing.dot(drawn, found))
+    elif output is Format.SVG:
+        from tandem.fleet.graph_svg import svg
+
+        typer.echo(svg(drawn, found))
     else:
         typer.echo(drawing.text(drawn))

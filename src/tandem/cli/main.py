@@ -26,6 +26,7 @@ VERBS = {
     "node": Verb("tandem.cli.node", "Show the keeper, node and zygote of each machine."),
     "config": Verb("tandem.cli.config", "Judge, show, explain, convert and describe the fleet file."),
     "graph": Verb("tandem.cli.graph", "Who needs whom, and in which order agents start."),
+    "analyze": Verb("tandem.cli.analyze", "Where the time of the last start went."),
     "ports": Verb("tandem.cli.ports", "Who listens where, how full the ranges are, and what clashes."),
     "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
     "errors": Verb("tandem.cli.errors", "What went wrong, why, and who takes care of it."),

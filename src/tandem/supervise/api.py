@@ -59,6 +59,13 @@ class Usage(Struct, frozen=True, kw_only=True):
     threads: int = 0
 
 
+class Times(Struct, frozen=True):
+    """When the process that runs was launched and when it became ready, in Unix seconds; None: not yet."""
+
+    launched_at: float | None = None
+    ready_at: float | None = None
+
+
 class AgentView(Struct, frozen=True, kw_only=True):
     """One agent as people see it.
 
@@ -83,6 +90,7 @@ class AgentView(Struct, frozen=True, kw_only=True):
     """Open: it died too often, callers fail at once, and it is tried again after the longest delay."""
     usage: Usage | None = None
     """None while it has no process, or for its first seconds."""
+    times: Times = Times()
     verdict: Literal["up", "pending", "trouble", "off"] = "pending"
     """``off``: not wanted. ``trouble``: will not come up without help, or only after a long wait."""
 
@@ -102,6 +110,7 @@ class ServiceView(Struct, frozen=True, kw_only=True):
     exit: str = ""
     tail: list[str] = []
     usage: Usage | None = None
+    times: Times = Times()
 
 
 class LinkView(Struct, frozen=True, kw_only=True):
@@ -129,6 +138,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     services: list[ServiceView]
     agents: list[AgentView]
     up_s: float = 0.0
+    zygote: Times = Times()
     parts: dict[str, Usage] = {}
     """What ``node``, ``keeper`` and ``zygote`` themselves use."""
     links: list[LinkView] = []

@@ -35,8 +35,8 @@ from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
-from tandem.supervise.supervisor import Supervisor
-from tandem.supervise.views import agent_view, invalid_view, service_view
+from tandem.supervise.supervisor import ZYGOTE, Supervisor
+from tandem.supervise.views import agent_view, invalid_view, service_view, times
 from tandem.supervise.wire import AnyReply, Shutdown
 
 log = logging.getLogger("tandem.node")
@@ -148,6 +148,7 @@ class Node:
                 *(invalid_view(bad) for bad in self.fleet.invalid.values() if bad.machine == self.machine),
             ],
             up_s=clock.monotonic() - self._began_at,
+            zygote=times(supervisor.runners[ZYGOTE].state),
             parts=self.measuring.parts,
             links=self._links.watch.views(),
         )

@@ -6,8 +6,8 @@ from typing import Literal
 
 from tandem.core import clock
 from tandem.fleet.model import InvalidAgent
-from tandem.supervise.api import AgentView, ServiceView
-from tandem.supervise.lifecycle import SERVING, UP, Breaker, Goal, Phase
+from tandem.supervise.api import AgentView, ServiceView, Times
+from tandem.supervise.lifecycle import SERVING, UP, AgentState, Breaker, Goal, Phase
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 
@@ -108,8 +108,15 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         required=config.required,
         breaker=state.breaker_at(clock.monotonic()).value,
         usage=runner.usage,
+        times=times(state),
         verdict=verdict(supervisor, runner),
     )
+
+
+def times(state: AgentState) -> Times:
+    """The moments of its last start as a clock on the wall shows them."""
+    ahead = clock.wall() - clock.monotonic()
+    return Times(*(None if at is None else ahead + at for at in (state.launched_at, state.ready_at)))
 
 
 def _rounded(seconds: float | None) -> float | None:
@@ -147,4 +154,5 @@ def service_view(supervisor: Supervisor, machine: str, name: str) -> ServiceView
         exit=state.exit.describe() if state.exit is not None else "",
         tail=runner.tail,
         usage=runner.usage,
+        times=times(state),
     )
