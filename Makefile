@@ -51,10 +51,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Tandem with voice and language model support into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,alerts]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,alerts,tui]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Tandem and its development tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,tui,dev]'
 	@touch $@ $(VENV)/.user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from rig import Operator, TwoComputers, eventually_async
@@ -37,6 +38,16 @@ async def test_status_tells_how_the_link_is(rig: TwoComputers) -> None:
         assert link["round_trip_s"] >= 0
         assert abs(link["clock_ahead_s"]) < 1
         assert "linked for" in computer.tandem("status").out
+
+
+async def test_logs_of_the_other_computer_are_read_from_here(rig: TwoComputers) -> None:
+    """`tandem logs` merges both computers' lines; those of the other come over the link from its node."""
+    found = await asyncio.to_thread(rig.mainpc.tandem, "logs", "node@pc2", "keeper@pc2", "--json")
+    assert found.status == 0, found.err
+    machines = {json.loads(line)["machine"] for line in found.out.splitlines()}
+    assert machines == {"pc2"}, found.err
+    both = await asyncio.to_thread(rig.mainpc.tandem, "logs", "keeper", "--json")
+    assert {json.loads(line)["machine"] for line in both.out.splitlines()} == {"mainpc", "pc2"}
 
 
 async def test_a_cut_is_noticed_told_and_healed(rig: TwoComputers) -> None:

@@ -1,4 +1,4 @@
-"""`tandem logs`: what every agent wrote, merged by time."""
+"""`tandem logs`: what every agent wrote, merged by time, whichever computer it runs on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
+    from tandem.core.paths import Home
+    from tandem.fleet import Fleet
     from tandem.supervise.log_reader import Line
 
 app = typer.Typer(add_completion=False, help="Show log lines of all agents, merged by time.")
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FOLLOW_POLL_S = 0.2
+REMOTE_POLL_S = 1.0
 
 
 @app.command()
@@ -45,71 +47,80 @@ def logs(
     lines: Annotated[
         int, typer.Option("-n", "--lines", help="At most so many of the newest lines; 0: all.")
     ] = 1000,
+    local: Annotated[bool, typer.Option("--local", help="Leave other computers out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The stored JSON lines.")] = False,
 ) -> None:
-    """Show log lines of all agents and servers of this computer, merged by time; rotated files included.
+    """Show log lines of all agents and servers, merged by time; of dead ones and rotated files too.
+
+    Logs of a machine that is another computer come from its node, which has to run and be linked; one that cannot be
+    asked is named on standard error, and the others are shown.
 
     Example: tandem logs NLUAgent; tandem logs -f --group speech_services --level WARNING
     """
+    import heapq
     import sys
     import time
 
+    from tandem.cli.elsewhere import RemoteLogs
     from tandem.core.paths import Home
     from tandem.supervise.log_reader import LogReader, parse_since
+    from tandem.supervise.remote_logs import LogFilter
 
-    chosen = _chosen([*(names or ()), *(agent or ())], group)
+    home = Home.from_environment()
+    passing = LogFilter(grep=grep or "", level=level or "")
+    passes = passing.compiled()
+    fleet = None if local and group is None else _fleet(home)
+    chosen = _chosen([*(names or ()), *(agent or ())], group, fleet)
     earliest = parse_since(since) if since else None
-    wanted = _filter(grep, level)
-    reader = LogReader(Home.from_environment(), chosen)
+    reader = LogReader(home, chosen)
     color = sys.stdout.isatty() and not json
-    for name, advice in reader.silent().items():
-        typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
-    found = [line for line in reader.read(earliest) if wanted(line)]
-    for line in found[-lines:] if lines else found:
-        typer.echo(_render(line, json=json, color=color))
-    while follow:
-        for line in reader.read_new():
-            if wanted(line):
-                typer.echo(_render(line, json=json, color=color))
-        time.sleep(FOLLOW_POLL_S)
+    with RemoteLogs([] if local else _other_computers(fleet), chosen, passing) as others:
+        far = others.read(earliest, lines)
+        for name, advice in reader.silent().items():
+            if name not in others.known:
+                typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
+        near = (line for line in reader.read(earliest) if passes(line))
+        found = list(heapq.merge(near, far, key=lambda line: line.ts))
+        _print(found[-lines:] if lines else found, json=json, color=color)
+        asked_at = time.monotonic()
+        while follow:
+            new = [line for line in reader.read_new() if passes(line)]
+            if time.monotonic() - asked_at >= REMOTE_POLL_S:
+                new = sorted([*new, *others.read_new()], key=lambda line: line.ts)
+                asked_at = time.monotonic()
+            _print(new, json=json, color=color)
+            time.sleep(FOLLOW_POLL_S)
 
 
-def _chosen(agents: list[str], group: str | None) -> set[str] | None:
+def _print(lines: Iterable[Line], *, json: bool, color: bool) -> None:
+    from tandem.telemetry.logs import render_plain
+
+    for line in lines:
+        typer.echo(line.text if json else render_plain(line.text, color=color))
+
+
+def _fleet(home: Home) -> Fleet | None:
+    """What the fleet file says, else what the running fleet's does; None without either, since logs outlive both."""
+    from tandem.fleet import find_fleet_file, load
+    from tandem.supervise.node_client import running_fleet_file
+
+    path = find_fleet_file()
+    found = path if path.exists() else running_fleet_file(home)
+    return None if found is None else load(found).draft
+
+
+def _other_computers(fleet: Fleet | None) -> list[str]:
+    return [machine.name for machine in fleet.machines.values() if not machine.is_here] if fleet is not None else []
+
+
+def _chosen(agents: list[str], group: str | None, fleet: Fleet | None) -> set[str] | None:
     """Names (bare or with their machine) to show; None means all."""
     if group is None:
         return set(agents) if agents else None
-    from tandem.cli.fleet_file import read_fleet
     from tandem.core.errors import NotFound
     from tandem.fleet.diagnostics import did_you_mean
 
-    fleet = read_fleet(None).draft
     groups = fleet.groups if fleet is not None else {}
     if group not in groups:
         raise NotFound(f"there is no group {group!r}", hint=did_you_mean(group, groups) or None)
     return {*groups[group].agents, *agents}
-
-
-def _filter(grep: str | None, level: str | None) -> Callable[[Line], bool]:
-    import re
-
-    from tandem.core.errors import InvalidArguments
-
-    try:
-        pattern = re.compile(grep) if grep else None
-    except re.error as error:
-        raise InvalidArguments(f"--grep {grep!r} is no regular expression: {error}") from error
-    if level is not None and level.upper() not in LEVELS:
-        raise InvalidArguments(f"--level {level!r} is none of {', '.join(LEVELS)}")
-    least = LEVELS.index(level.upper()) if level else 0
-
-    def wanted(line: Line) -> bool:
-        rank = LEVELS.index(line.level) if line.level in LEVELS else 1
-        return rank >= least and (pattern is None or pattern.search(line.text) is not None)
-
-    return wanted
-
-
-def _render(line: Line, *, json: bool, color: bool) -> str:
-    from tandem.telemetry.logs import render_plain
-
-    return line.text if json else render_plain(line.text, color=color)

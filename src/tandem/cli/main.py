@@ -20,6 +20,7 @@ VERBS = {
     "down": Verb("tandem.cli.down", "Stop everything on this computer and leave nothing behind."),
     "status": Verb("tandem.cli.status", "Show every machine, server and agent."),
     "logs": Verb("tandem.cli.logs", "Show log lines of all agents, merged by time."),
+    "top": Verb("tandem.cli.top", "The fleet on one screen, live."),
     "start": Verb("tandem.cli.lifecycle:start_app", "Start agents."),
     "stop": Verb("tandem.cli.lifecycle:stop_app", "Stop agents."),
     "restart": Verb("tandem.cli.lifecycle:restart_app", "Restart agents."),

@@ -35,6 +35,7 @@ from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
+from tandem.supervise.remote_logs import LogService
 from tandem.supervise.supervisor import ZYGOTE, Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, times
 from tandem.supervise.wire import AnyReply, Shutdown
@@ -83,6 +84,7 @@ class Node:
             self._links.connection, self._authority, self._identity, self._dirs, self._reload_servers
         )
         self.supervisor.order.elsewhere = self._links.elsewhere
+        self._remote_logs = LogService(self._links.connection, home, boot.machine)
         self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
         self.supervisor.watch(self._deaths.watch)
         self._told_to_end = asyncio.Event()

@@ -67,6 +67,38 @@ def test_new_lines_are_those_written_since(home: Home) -> None:
     assert len(reader.read_new()) == 1
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_following_misses_nothing_when_files_are_put_aside(home: Home, packed: bool) -> None:
+    """What was written before and after two rotations between two looks is read once, compressed or not."""
+    path = home.machine("m1").logs / "A.log"
+    path.write_bytes(line(1, "one"))
+    reader = LogReader(home, None)
+    assert len(list(reader.read())) == 1
+    first, second = line(1, "one") + line(2, "two"), line(3, "three")
+    for stamp, data in (("20240101T000002500", first), ("20240101T000003500", second)):
+        aside = path.with_name(f"A-{stamp}.log" + (".gz" if packed else ""))
+        aside.write_bytes(gzip.compress(data) if packed else data)
+    path.write_bytes(line(4, "four"))
+    assert [found.text.split('"msg":"')[1].split('"')[0] for found in reader.read_new()] == ["two", "three", "four"]
+    assert reader.read_new() == []
+
+
+def test_a_file_just_being_compressed_is_read_once(home: Home) -> None:
+    """For a moment there is the original beside the compressed one."""
+    path = home.machine("m1").logs / "A-20240101T000002500.log"
+    path.write_bytes(line(1, "one"))
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(line(1, "one")))
+    assert texts(LogReader(home, None)) == ["one"]
+
+
+def test_files_put_aside_before_the_time_are_not_even_opened(home: Home) -> None:
+    """A week of compressed logs costs nothing when the last minute is wanted."""
+    logs = home.machine("m1").logs
+    (logs / "A-20240101T000002000.log.gz").write_bytes(b"no gzip at all, it would be noticed" * 100)
+    (logs / "A.log").write_bytes(line(5, "five"))
+    assert texts(LogReader(home, None), "2024-01-01T00:00:03.000Z") == ["five"]
+
+
 def test_a_line_without_a_time_stays_where_it_was(home: Home) -> None:
     """It is shown right behind the line before it."""
     (home.machine("m1").logs / "A.log").write_bytes(line(1, "one") + b"naked words\n" + line(5, "five"))

@@ -1,0 +1,180 @@
+"""The screen of `tandem top`, driven by textual's pilot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct
+from textual.widgets import DataTable, Input, RichLog, Static
+
+from tandem.cli.top_data import AgentRow, MachineRow, Picture, requests
+from tandem.cli.top_screen import Logs, Question, Top, age, rows
+from tandem.errors.desk import IncidentView
+from tandem.errors.incident import State
+from tandem.errors.severity import Severity
+from tandem.supervise.api import Verb
+from tandem.supervise.log_reader import Line
+
+PATIENCE_S = 60.0
+
+
+def agent(name: str, group: str = "g", **more: object) -> AgentRow:
+    settings: dict[str, object] = {"state": "healthy", "verdict": "up", "restarts": 0, **more}
+    return AgentRow(id=f"{name}@m", name=name, machine="m", group=group, **settings)  # type: ignore[arg-type]
+
+
+class Tail(Struct):
+    lines: list[str]
+
+    def read(self) -> list[Line]:
+        found, self.lines = self.lines, []
+        return [Line("", "INFO", text) for text in found]
+
+
+class FakeSource:
+    def __init__(self, *agents: AgentRow):
+        self.agents = list(agents)
+        self.orders: list[tuple[str, str]] = []
+        self.incidents: list[IncidentView] = []
+        self.tail = Tail(["first line"])
+
+    async def look(self) -> Picture:
+        machine = MachineRow(name="m", up_s=61, servers={"nats": "healthy"}, cpu_fraction=0.1, memory_bytes=1 << 20)
+        return Picture([machine], list(self.agents), self.incidents)
+
+    async def order(self, verb: Verb, agent: str) -> str:
+        self.orders.append((verb, agent))
+        return f"{agent}: done"
+
+    def logs(self, agent: str, count: int) -> Tail:
+        return self.tail
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - the screen tells nobody when it has drawn
+            await asyncio.sleep(0.01)
+
+
+def keys(app: Top) -> list[str | None]:
+    return [key.value for key in app.screen_stack[0].query_one(DataTable).rows]
+
+
+async def test_it_shows_groups_agents_and_incidents() -> None:
+    """A line per group with its agents below it, the machine above, the latest incident below."""
+    source = FakeSource(agent("A"), agent("B", "h", state="failed", verdict="trouble"))
+    source.incidents = [
+        IncidentView(
+            id="i", key="k", state=State.OPEN, severity=Severity.ERROR, title="B lost its disk", first=1, last=2, count=7,
+            suppressed=0, agents=["B@m"], until=None, by="", note="", escalated="",
+        )
+    ]  # fmt: skip
+    app = Top(source, 60.0)
+    async with app.run_test():
+        await until(lambda: keys(app) == ["m/g", "A@m", "m/h", "B@m"])
+        assert "nats healthy" in str(app.query_one("#machines", Static).render())
+        assert "7x  B lost its disk" in str(app.query_one("#incidents", Static).render())
+
+
+async def test_orders_go_to_the_chosen_agent_and_stopping_is_asked_first() -> None:
+    """`s` starts at once; `x` asks, and does nothing when the answer is no."""
+    source = FakeSource(agent("A"), agent("B"))
+    app = Top(source, 60.0)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("down", "s")
+        await until(lambda: source.orders == [("start", "A@m")])
+        await pilot.press("down", "x")
+        await until(lambda: isinstance(app.screen, Question))
+        await pilot.press("n")
+        await until(lambda: not isinstance(app.screen, Question))
+        assert source.orders == [("start", "A@m")]
+        await pilot.press("x")
+        await until(lambda: isinstance(app.screen, Question))
+        await pilot.press("y")
+        await until(lambda: source.orders[1:] == [("stop", "B@m")])
+
+
+async def test_a_group_takes_no_order() -> None:
+    """Its line is no agent; a careless key there stops nothing."""
+    source = FakeSource(agent("A"))
+    app = Top(source, 60.0)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("x", "r", "s", "l")
+        await pilot.pause()
+        assert not isinstance(app.screen, Question | Logs)
+        assert source.orders == []
+
+
+async def test_logs_open_follow_and_close() -> None:
+    """Enter shows the agent's lines and what it writes from then on; Escape leads back."""
+    source = FakeSource(agent("A"))
+    app = Top(source, 60.0)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("down", "enter")
+        await until(lambda: isinstance(app.screen, Logs) and len(app.screen.query_one(RichLog).lines) == 1)
+        source.tail.lines = ["second line"]
+        await until(lambda: len(app.screen.query_one(RichLog).lines) == 2)
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, Logs))
+
+
+async def test_the_cursor_stays_on_its_agent_when_rows_move() -> None:
+    """A look that finds more agents must not put the cursor on another one: the next key might stop it."""
+    source = FakeSource(agent("B"))
+    app = Top(source, 0.05)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("down")
+        source.agents = [agent("A"), agent("B")]
+        await until(lambda: "A@m" in keys(app))
+        assert app._chosen() == "B@m"
+
+
+async def test_the_filter_narrows_and_escape_shows_all_again() -> None:
+    """Words are sought in name, group, machine and state."""
+    app = Top(FakeSource(agent("A"), agent("B", state="failed", verdict="trouble")), 60.0)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("slash")
+        app.query_one("#filter", Input).value = "failed"
+        await until(lambda: keys(app) == ["m/g", "B@m"])
+        await pilot.press("escape")
+        await until(lambda: keys(app) == ["m/g", "A@m", "B@m"])
+
+
+async def test_a_look_while_logs_are_open_changes_nothing_in_front() -> None:
+    """The table behind is renewed without an error."""
+    source = FakeSource(agent("A"))
+    app = Top(source, 0.05)
+    async with app.run_test() as pilot:
+        await until(lambda: bool(keys(app)))
+        await pilot.press("down", "l")
+        await until(lambda: isinstance(app.screen, Logs))
+        source.agents.append(agent("B"))
+        await until(lambda: "B@m" in keys(app))
+        assert isinstance(app.screen, Logs)
+
+
+def test_sorting_puts_the_biggest_first() -> None:
+    """Without group lines; those without a figure come last."""
+    agents = [agent("A"), agent("B", cpu_fraction=0.2), agent("C", cpu_fraction=0.5)]
+    assert [key for key, _cells in rows(agents, "cpu", "")] == ["C@m", "B@m", "A@m"]
+
+
+def test_requests_of_onlookers_are_no_work() -> None:
+    """The counters that `top` itself and health checks move are left out."""
+    text = (
+        'agent_requests_total{agent="A",machine="m",method="echo"} 5\n'
+        'agent_requests_total{agent="A",machine="m",method="metrics"} 7\n'
+        'agent_requests_total{agent="A",machine="m",method="say"} 2\n'
+    )
+    assert requests(text) == 7.0
+
+
+def test_ages_are_short() -> None:
+    """The two largest units are enough."""
+    assert [age(5), age(65), age(3700), age(90_000)] == ["0 min 5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]
