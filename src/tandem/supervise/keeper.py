@@ -23,6 +23,7 @@ from tandem.core.process import forbid_dumps
 from tandem.supervise import cgroups, proc
 from tandem.supervise.keeper_adopt import Adoption
 from tandem.supervise.keeper_clients import Clients
+from tandem.supervise.keeper_exec import allow_all_open_files
 from tandem.supervise.keeper_journal import Journal
 from tandem.supervise.keeper_logs import LogBook, compress
 from tandem.supervise.keeper_loop import TICK_S, Loop
@@ -218,6 +219,7 @@ def _detach(log_dir: str) -> None:
 def main() -> None:
     """Read the configuration from standard input, then keep."""
     proc.become_subreaper()
+    allow_all_open_files()
     forbid_dumps()
     data = next(_frames(0), None)
     if data is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import signal
 
 from tandem.supervise.descriptors import arrange
@@ -11,6 +12,14 @@ from tandem.supervise.wire import GATE_FD, SPEC_FD, Exec
 
 _REPORT_FD = 8
 """Where a child reports that it could not exec; closes by itself when it could."""
+
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""What the keeper was born with, and what programs get: some still use select(2), which ends at 1,024."""
+
+
+def allow_all_open_files() -> None:
+    """Let this process have as many descriptors as it may: it holds three for each agent."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES[1], _OPEN_FILES[1]))
 
 
 class ExecChild:
@@ -60,6 +69,7 @@ def _become(launch: Exec, sources: list[int], targets: list[int], report: int) -
     # Python ignores these, and ignored signals survive exec: other programs expect the defaults.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     os.chdir(launch.cwd)
     os.execvpe(launch.argv[0], launch.argv, launch.env)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -54,6 +55,18 @@ async def test_forked_child_is_the_keepers_own_session_with_only_its_descriptors
     await until(lambda: psutil.Process(pid).ppid() == keeper, "the process in between to be gone")
     assert f"pid={pid} sid={pid} title=t:A" in line
     assert "fds=[0, 1, 2, 5" in line and f"mark={instance}" in line
+
+
+async def test_the_keeper_may_hold_many_descriptors_and_programs_keep_their_limit(rig: KeeperRig) -> None:
+    """It holds several per agent, so it takes all it may have; what it starts gets what it was itself born with."""
+    assert rig.process is not None
+    keeper = psutil.Process(rig.process.pid)
+    soft, hard = keeper.rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == hard
+    code = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE), flush=True); input()"
+    rig.run_python("P", code)
+    line = (await until(lambda: rig.log("P"), "its line"))[0]["msg"]
+    assert line == str(resource.getrlimit(resource.RLIMIT_NOFILE))
 
 
 async def test_forked_children_do_not_share_randomness(rig: KeeperRig) -> None:
