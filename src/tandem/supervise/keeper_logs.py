@@ -23,6 +23,9 @@ SWEEP_S = 60.0
 
 _encode = msgspec.json.Encoder().encode
 
+_File = tuple[float, int, str]
+"""Time of the last change (Unix seconds), bytes, path."""
+
 
 class LogStream:
     """The log of one name. ``feed`` takes what came out of a pipe; nothing here ever raises for the disk's sake."""
@@ -172,6 +175,7 @@ class LogBook:
         self.limits = limits or LogLimits()
         self._machine = machine
         self._streams: dict[str, LogStream] = {}
+        self._bounds: dict[str, int] = {}
         self._rotated: list[str] = []
         self._swept_at = 0.0
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -182,36 +186,52 @@ class LogBook:
             self._streams[name] = LogStream(self.directory, name, self.limits, self._machine)
         return self._streams[name]
 
+    def bound(self, name: str, mebibytes: int | None) -> LogStream:
+        """The log of ``name``, whose files together stay below so much; None: only the directory's ceiling counts."""
+        if mebibytes is None:
+            self._bounds.pop(name, None)
+        else:
+            self._bounds[name] = mebibytes << 20
+        return self.stream(name)
+
     def tick(self, now: float) -> None:
         """Once a second: close rate windows, rotate what is due, hold the ceiling."""
         share = self.limits.total_bytes // (2 * max(1, len(self._streams)))
-        for stream in self._streams.values():
-            stream.ceiling = min(self.limits.file_bytes, share)
+        full = False
+        for name, stream in self._streams.items():
+            bound = self._bounds.get(name, self.limits.total_bytes)
+            stream.ceiling = min(self.limits.file_bytes, share, bound // 4)
+            full = full or stream.written > bound // 4
             stream.tick(now)
             self._rotated += stream.rotated
             stream.rotated.clear()
         written = sum(stream.written for stream in self._streams.values())
-        if written > self.limits.total_bytes // 20 or now - self._swept_at >= SWEEP_S:
+        if full or written > self.limits.total_bytes // 20 or now - self._swept_at >= SWEEP_S:
             self.sweep(now)
 
     def sweep(self, now: float) -> None:
-        """Delete the oldest rotated files until the directory is below its ceiling."""
+        """Delete the oldest rotated files until each bounded log and then the directory is below its ceiling."""
         self._swept_at = now
         for stream in self._streams.values():
             stream.written = 0
+        found = [(state.st_mtime, state.st_size, path) for path in _files(self.directory) if (state := _stat(path))]
+        for name, bound in self._bounds.items():
+            found = self._shrink(found, bound, [file for file in found if _unit_of(file[2]) == name])
+        self._shrink(found, self.limits.total_bytes, found)
+
+    def _shrink(self, found: list[_File], ceiling: int, share: list[_File]) -> list[_File]:
+        """Delete the oldest of ``share`` until it is below ``ceiling``; what of ``found`` is left."""
         live = {stream.path for stream in self._streams.values()}
-        total, candidates = 0, []
-        for path in _files(self.directory):
-            state = _stat(path)
-            if state is not None:
-                total += state.st_size
-                if path not in live:
-                    candidates.append((state.st_mtime, state.st_size, path))
-        for _mtime, size, path in sorted(candidates):
-            if total <= self.limits.total_bytes:
+        total = sum(size for _mtime, size, _path in share)
+        gone = set()
+        for _mtime, size, path in sorted(share):
+            if total <= ceiling:
                 break
-            _remove(path)
-            total -= size
+            if path not in live:
+                _remove(path)
+                gone.add(path)
+                total -= size
+        return [file for file in found if file[2] not in gone]
 
     def to_compress(self) -> str | None:
         """The next rotated file to compress, or None; one the ceiling has claimed meanwhile is passed over."""
@@ -224,6 +244,13 @@ class LogBook:
     def close(self) -> None:
         for stream in self._streams.values():
             stream.close()
+
+
+def _unit_of(path: str) -> str:
+    """Whose file it is: ``NAME.log``, ``NAME-STAMP.log`` or the latter compressed."""
+    name = os.path.basename(path).partition(".")[0]
+    before, separator, stamp = name.rpartition("-")
+    return before if separator and stamp[:1].isdigit() and "T" in stamp else name
 
 
 def _files(directory: str) -> list[str]:

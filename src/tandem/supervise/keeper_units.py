@@ -78,9 +78,8 @@ class Units:
     def spawn(self, request: SpawnUnit) -> None:
         """Make the process asked for; every outcome is emitted."""
         self._drop_predecessors(request.name)
-        unit = Unit(
-            request.name, request.instance, request.kind, self._logs.stream(request.name), request.doors
-        )
+        log = self._logs.bound(request.name, request.bounds.log_mb if request.bounds else None)
+        unit = Unit(request.name, request.instance, request.kind, log, request.doors)
         self._units[unit.instance] = unit
         unit.detached = request.detached
         if request.bounds is not None:

@@ -136,6 +136,24 @@ def test_the_ceiling_removes_the_oldest_first_and_spares_live_files(tmp_path: Pa
     assert sorted(path.name[:3] for path in tmp_path.iterdir()) == ["A.l", "new"]
 
 
+def test_a_log_with_a_bound_of_its_own_stays_below_it(tmp_path: Path) -> None:
+    """`log_mb` removes that agent's oldest files, and nobody else's; names that only begin alike are others."""
+    book = LogBook(str(tmp_path), "m1", LogLimits(rate_lines=1_000_000))
+    book.bound("A", 1)
+    for name in ("A", "A-two", "B"):
+        (tmp_path / f"{name}-20240101T000000000.log.gz").write_bytes(b"x" * 600_000)
+        os.utime(tmp_path / f"{name}-20240101T000000000.log.gz", (NOW - 100, NOW - 100))
+    for second in range(8):
+        book.stream("A").feed(b"y" * 60_000 + b"\n" + b"z" * 60_000 + b"\n", NOW + second)
+        book.tick(NOW + second)
+    kept = sum(path.stat().st_size for path in tmp_path.glob("A-2*")) + (tmp_path / "A.log").stat().st_size
+    assert kept <= 1 << 20
+    assert not (tmp_path / "A-20240101T000000000.log.gz").exists()
+    assert (tmp_path / "A-two-20240101T000000000.log.gz").exists()
+    assert (tmp_path / "B-20240101T000000000.log.gz").exists()
+    book.close()
+
+
 def test_a_rotated_file_is_offered_for_compression_once(tmp_path: Path) -> None:
     """What was rotated waits for the compressor; a file the ceiling has claimed meanwhile is passed over."""
     book = LogBook(str(tmp_path), "m1", LogLimits(file_bytes=100, total_bytes=10_000))
