@@ -57,5 +57,5 @@ def _build_codecs(kind: type[Struct]) -> None:
 
 def _resolve(agent: type[Agent]) -> None:
     """The signatures of its actions and its settings, which are cached by function and type."""
-    for name in declarations(agent).actions:
-        shape_of(getattr(agent, name))
+    for mark in declarations(agent).actions.values():
+        shape_of(getattr(agent, mark.method))

@@ -119,8 +119,13 @@ class Hearing(Protocol):
 
 @contract("StreamingTTSAgent")
 class Reading(Protocol):
-    def speak(self, text: str, session: str = "main", voice: str = "") -> AsyncIterator[Pcm]:
-        """Speak sentence by sentence; the first sound comes when the first sentence is done."""
+    def speak(
+        self, text: str, session: str = "main", voice: str = "", speed: float = 0.0
+    ) -> AsyncIterator[Pcm]:
+        """Speak sentence by sentence; the first sound comes when the first sentence, or its first clause, is done.
+
+        ``voice`` empty and ``speed`` 0 mean the assistant's own.
+        """
         ...
 
     @action(idempotent=True)
@@ -129,6 +134,11 @@ class Reading(Protocol):
         ...
 
     @action(idempotent=True)
-    async def update_voice_settings(self, voice: str = "", speed: float = 0.0) -> None:
-        """Change how the assistant sounds from the next sentence on; empty and 0 keep what is."""
+    async def update_voice_settings(
+        self, voice: str = "", speed: float = 0.0, volume: float | None = None
+    ) -> None:
+        """Change how the assistant sounds from the next sentence on; empty, 0 and None keep what is.
+
+        ``speed`` is 0.5..2, ``volume`` 0 (silent) .. 1 (as it was made) .. 2. Raises ``InvalidArguments`` beyond.
+        """
         ...

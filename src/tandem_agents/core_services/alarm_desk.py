@@ -23,6 +23,12 @@ GRACE_S = 2.0
 EARLY_S = 0.5
 """How much earlier than our own clock PC2's may ring."""
 EXCHANGE_TIMEOUT_S = 3.0
+SHARE_EVERY_S = 60.0
+FIRST_RETRY_S = 0.25
+"""Doubled with each failure, so that a PC2 that starts beside us is found within a second and one that is gone is not
+knocked at all the time."""
+SETTLING_S = 3.0
+"""As long as an agent waits for what it wants (docs/design.md, section 2) nothing is said to be wrong."""
 
 Announce = Callable[[Alarm, float], Awaitable[None]]
 
@@ -35,8 +41,14 @@ class AlarmDesk:
         self._worker = Worker("alarms")
         self._waker = Waker()
         self._to_share = Waker()
+        self._opened = clock.monotonic()
         self.away: TandemError | None = None
         """Why PC2 does not take our alarms, if it does not."""
+
+    @property
+    def trouble(self) -> TandemError | None:
+        """:attr:`away`, unless both machines may only just be starting."""
+        return self.away if clock.monotonic() - self._opened >= SETTLING_S else None
 
     async def open(self, path: Path) -> None:
         self._book = await self._worker(AlarmBook, path)
@@ -88,10 +100,12 @@ class AlarmDesk:
             await self._waker.until(None if next_due is None else next_due + grace)
 
     async def share(self) -> None:
-        """Exchange books with PC2 after each change and every minute; runs for ever."""
+        """Exchange books with PC2 after each change and every minute, sooner again while it is away; runs for ever."""
+        retry = FIRST_RETRY_S
         while True:
             await self._exchange()
-            await self._to_share.until(clock.wall() + 60.0)
+            retry = min(2 * retry, SHARE_EVERY_S) if self.away else FIRST_RETRY_S
+            await self._to_share.until(clock.wall() + (retry if self.away else SHARE_EVERY_S))
 
     async def tidy(self) -> None:
         await self._worker(self._book.forget_settled, clock.wall())

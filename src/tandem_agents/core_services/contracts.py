@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tandem.agent import Event, action, contract
 from tandem_agents.audio_interface.contracts import Heard
@@ -17,13 +17,37 @@ Source = Literal["text", "voice", "background"]
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What a turn came to. ``turn`` names its trace; ``timings`` are seconds by stage, ``total`` being the whole."""
+    """What a turn came to. ``turn`` names its trace; ``timings`` are seconds by stage, ``total`` being the whole.
+
+    ``transcript`` is what was heard, of a request that was sound.
+    """
 
     answer: str
     intent: str
     turn: str
     timings: dict[str, float]
     language: Language = "en"
+    transcript: str = ""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """Something for the assistant: ``text``, a clip of ``audio``, or an ``image`` (PNG or JPEG) with a question in ``text``."""
+
+    type: Literal["text", "audio", "vision"] = "text"
+    text: str = ""
+    audio: Pcm | None = None
+    image: bytes = b""
+    session: str = "main"
+    user: str = "you"
+    urgent: float = 0.0
+
+
+class Suggestion(Struct, frozen=True, kw_only=True):
+    """Something the user may want to ask now: ``ask`` is the request, ``why`` the habit it comes from."""
+
+    ask: str
+    text: str
+    why: str
 
 
 class TalkPiece(Struct, frozen=True, kw_only=True):
@@ -60,9 +84,11 @@ class AlarmRang(Event, topic="alarm.rang"):
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """A part of a streamed answer. The last one carries the whole ``answer``."""
+    """A part of a streamed answer, and how its user likes it spoken. The last one carries the whole ``answer``."""
 
     text: str = ""
+    voice: str = ""
+    speed: float = 0.0
     answer: Answer | None = None
 
 
@@ -80,6 +106,17 @@ class FrontDoor(Protocol):
 
         Raises ``TooLarge`` and ``InvalidArguments`` for what is no request, ``Overloaded`` when a hundred wait.
         """
+        ...
+
+    async def submit(self, request: Request) -> Answer:
+        """The same for a request of any type. Raises ``InvalidArguments`` when what its type needs is missing.
+
+        Sound in which nothing was said, and an image while no agent can see, get an answer that says so.
+        """
+        ...
+
+    async def get_suggestion(self, user: str = "you") -> Suggestion | None:
+        """A command this user usually gives at this time of day and has not given today; each one once a day."""
         ...
 
     def answer_stream(
@@ -151,6 +188,32 @@ class ModelMetric(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class ModelEvaluation(Struct, frozen=True, kw_only=True):
+    """How well a model did at a ``task`` (chat, reasoning, code, …): ``score`` is 0..1, ``at`` 0 means now."""
+
+    model: str
+    task: str
+    score: Annotated[float, Meta(ge=0, le=1)]
+    at: float = 0.0
+    note: str = ""
+
+
+class ModelForecast(Struct, frozen=True, kw_only=True):
+    """How likely (0..1) a model is to be wanted within the hour, and the counts that say so."""
+
+    model: str
+    likelihood: float
+    why: str
+
+
+class Preload(Struct, frozen=True, kw_only=True):
+    """What became of a model that was to be preloaded."""
+
+    model: str
+    outcome: Literal["loaded", "already", "left"]
+    why: str = ""
+
+
 class SuiteStats(Struct, frozen=True, kw_only=True):
     requests: int
     failures: int
@@ -179,7 +242,10 @@ class Models(Protocol):
     async def get_loaded_models_status(self) -> list[LoadedModel]: ...
     @action(idempotent=True)
     async def select_model(self, task: str) -> ModelInfo:
-        """The best model for ``chat``, ``reasoning``, ``code`` or ``tool``. Raises ``Unavailable`` without any."""
+        """The best model for ``fact``, ``chat``, ``reasoning``, ``code`` or ``tool``. Raises ``Unavailable`` without any.
+
+        The default, unless another one here has clearly better scores for the task.
+        """
         ...
 
     @action(idempotent=True)
@@ -189,6 +255,24 @@ class Models(Protocol):
     @action(idempotent=True)
     async def get_stats(self) -> SuiteStats: ...
     async def log_performance_metric(self, metric: ModelMetric) -> None: ...
+    async def log_model_evaluation(self, evaluation: ModelEvaluation) -> None:
+        """Keep a score; :meth:`select_model` goes by them once there are enough."""
+        ...
+
+    async def record_usage(self, model: str = "", count: int = 1) -> None:
+        """Note uses of a model elsewhere; those through the suite are noted by itself."""
+        ...
+
+    @action(idempotent=True)
+    async def predict_models(self, limit: int = 3) -> list[ModelForecast]:
+        """Which models will likely be wanted within the hour, likeliest first, by when they were used so far."""
+        ...
+
+    @action(idempotent=True)
+    async def preload_models(self, models: list[str] | None = None) -> list[Preload]:
+        """Load these, or those likely wanted, as far as they are here and fit into memory."""
+        ...
+
     @action(idempotent=True)
     async def get_performance_metrics(
         self, model: str = "", name: str = "", limit: int = 100

@@ -59,17 +59,20 @@ class Conversation:
 
     async def _reply(self, request: str) -> AsyncGenerator[TalkPiece, None]:
         """The answer's sentences and their sound, then the whole answer."""
-        sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        sentences: asyncio.Queue[Piece | None] = asyncio.Queue()
         thinking = asyncio.create_task(self._think(request, sentences))
         started = clock.monotonic()
         try:
             speakable = True
             while (sentence := await sentences.get()) is not None:
-                yield TalkPiece(said=sentence)
+                yield TalkPiece(said=sentence.text)
                 if not speakable:
                     continue
                 try:
-                    async for pcm in self._agent.peer(Reading).speak(sentence, self._session):
+                    speaking = self._agent.peer(Reading).speak(
+                        sentence.text, self._session, sentence.voice, sentence.speed
+                    )
+                    async for pcm in speaking:
                         self._timings.setdefault("first_sound", clock.monotonic() - started)
                         yield TalkPiece(sound=pcm)
                 except TandemError as error:
@@ -82,14 +85,14 @@ class Conversation:
         self._timings = {**answer.timings, **self._timings, "answer_and_speak": clock.monotonic() - started}
         yield TalkPiece(answer=answer)
 
-    async def _think(self, request: str, sentences: asyncio.Queue[str | None]) -> Answer:
+    async def _think(self, request: str, sentences: asyncio.Queue[Piece | None]) -> Answer:
         """Feed the sentences of the answer; returns the answer. None in the queue marks the end, also of a failure."""
         answer: Answer | None = None
         try:
             async with aclosing(self._answer(request)) as pieces:
                 async for piece in pieces:
                     if piece.text:
-                        sentences.put_nowait(piece.text)
+                        sentences.put_nowait(piece)
                     answer = piece.answer or answer
         finally:
             sentences.put_nowait(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Literal
@@ -11,10 +12,20 @@ from msgspec import Struct, structs
 
 from tandem.agent import Agent, Issue, action, every
 from tandem.core import clock
-from tandem.core.errors import TandemError, Unavailable
-from tandem_agents.core_services.contracts import LoadedModel, ModelInfo, ModelMetric, SuiteStats
+from tandem.core.errors import InvalidArguments, TandemError, Unavailable
+from tandem_agents.core_services.contracts import (
+    LoadedModel,
+    ModelEvaluation,
+    ModelForecast,
+    ModelInfo,
+    ModelMetric,
+    Preload,
+    SuiteStats,
+    Twin,
+)
 from tandem_agents.core_services.model_metrics import ModelMetrics
 from tandem_agents.core_services.model_shelf import ModelShelf
+from tandem_agents.core_services.model_usage import ModelUsage, forecast
 from tandem_agents.engines.kinds import (
     ChatChunk,
     ChatOptions,
@@ -32,6 +43,15 @@ from tandem_agents.storage import Worker
 RECHECK_S = 10
 SERVED = "served"
 """The id of a model that a server outside of the fleet runs."""
+LIKELY = 0.5
+"""Likelihood from which a model is worth preloading."""
+SCORE = "score."
+SCORED_S = 30 * 86_400.0
+ENOUGH_SCORES, CLEARLY = 3, 0.05
+"""A model takes the default's place at a task when both have three scores or more and its mean is this much higher."""
+ROOM = 1.3
+"""Memory a model takes per byte of its file: weights, context and buffers."""
+MIB = 1 << 20
 
 
 class ModelManagerSuite(Agent):
@@ -53,6 +73,8 @@ class ModelManagerSuite(Agent):
         self._shelf = ModelShelf(self.open_model, self.log)
         self._worker = Worker("metrics")
         self._metrics = await self._worker(ModelMetrics, self.state_dir / "metrics.db")
+        self._usage = await self._worker(ModelUsage.open, self.state_dir / "usage.db")
+        self._unsaved: Counter[str] = Counter()
         self._missing: Unavailable | None = None
         self._requests = self._failures = self._prompt_tokens = self._completion_tokens = 0
         if self.settings.load == "at_start":
@@ -60,6 +82,8 @@ class ModelManagerSuite(Agent):
 
     async def stop(self) -> None:
         await self._shelf.close()
+        await self._save_usage()
+        await self._worker(self._usage.close)
         await self._worker(self._metrics.close)
         self._worker.close()
 
@@ -105,6 +129,7 @@ class ModelManagerSuite(Agent):
         """The answer as it is generated."""
         self._requests += 1
         model_id = model or self._default
+        self._unsaved[model_id] += 1
         try:
             async with self._shelf.use(model_id) as engine:
                 self._found(model_id)
@@ -130,13 +155,12 @@ class ModelManagerSuite(Agent):
 
     @action(idempotent=True)
     async def select_model(self, task: str) -> ModelInfo:
-        """The best model for a kind of task: with one model chosen by the settings, that one."""
+        """The default, unless another one here has clearly better scores for the task."""
         if self._missing is not None:
             raise Unavailable(self._missing.message, hint=self._missing.hint)
-        state: Literal["loaded", "available"] = (
-            "loaded" if self._shelf.is_loaded(self._default) else "available"
-        )
-        return ModelInfo(id=self._default, kind="llm", state=state)
+        chosen = await self._best_at(task)
+        state: Literal["loaded", "available"] = "loaded" if self._shelf.is_loaded(chosen) else "available"
+        return ModelInfo(id=chosen, kind="llm", state=state)
 
     @action(idempotent=True)
     async def load_model(self, model: str = "") -> LoadedModel:
@@ -171,6 +195,37 @@ class ModelManagerSuite(Agent):
         """Store a measurement."""
         await self._worker(self._metrics.add, [metric], clock.wall())
 
+    @action
+    async def log_model_evaluation(self, evaluation: ModelEvaluation) -> None:
+        """Keep a score."""
+        score = ModelMetric(
+            model=evaluation.model, name=f"{SCORE}{evaluation.task}", value=evaluation.score, at=evaluation.at,
+            note=evaluation.note,
+        )  # fmt: skip
+        await self._worker(self._metrics.add, [score], clock.wall())
+
+    @action
+    async def record_usage(self, model: str = "", count: int = 1) -> None:
+        """Note uses of a model elsewhere; on disk when this returns."""
+        if count < 1:
+            raise InvalidArguments(f"a model is used once or more, not {count} times")
+        self._unsaved[model or self._default] += count
+        await self._save_usage()
+
+    @action(idempotent=True)
+    async def predict_models(self, limit: int = 3) -> list[ModelForecast]:
+        """Which models will likely be wanted within the hour."""
+        await self._save_usage()
+        return forecast(await self._worker(self._usage.uses), clock.wall(), limit)
+
+    @action(idempotent=True)
+    async def preload_models(self, models: list[str] | None = None) -> list[Preload]:
+        """Load these, or those likely wanted, as far as they are here and fit into memory."""
+        wanted = models or [
+            likely.model for likely in await self.predict_models() if likely.likelihood >= LIKELY
+        ]
+        return [await self._preload(model_id) for model_id in dict.fromkeys(wanted)]
+
     @action(idempotent=True)
     async def get_performance_metrics(
         self, model: str = "", name: str = "", limit: int = 100
@@ -181,11 +236,55 @@ class ModelManagerSuite(Agent):
     @every(seconds=RECHECK_S)
     async def look_again(self) -> None:
         """A model fetched meanwhile is taken into use without a restart; idle ones are put away."""
+        await self._save_usage()
         if self._missing is not None:
             await self._try_default()
         keep = self._default if self.settings.keep_default == "resident" else ""
         if self.settings.idle_unload_s > 0:
             await self._shelf.unload_idle(self.settings.idle_unload_s, keep)
+
+    async def _save_usage(self) -> None:
+        """Put the uses counted since the last time on the disk."""
+        counts, self._unsaved = dict(self._unsaved), Counter()
+        if counts:
+            await self._worker(self._usage.add, counts, clock.wall())
+
+    async def _preload(self, model_id: str) -> Preload:
+        if self._shelf.is_loaded(model_id):
+            return Preload(model=model_id, outcome="already")
+        known = {model.id: model.bytes for model in builtin_catalogue() if model.kind == "llm"}
+        try:
+            if model_id in known and (why := await self._lacks_memory(known[model_id])):
+                return Preload(model=model_id, outcome="left", why=why)
+            await self._shelf.load(model_id)
+        except TandemError as error:
+            return Preload(model=model_id, outcome="left", why=str(error))
+        return Preload(model=model_id, outcome="loaded")
+
+    async def _lacks_memory(self, model_bytes: int) -> str:
+        """Why a model of that size does not fit into this machine's memory; empty when it does, or nobody knows."""
+        try:
+            verdict = await self.peer(Twin).simulate_load("ram", model_bytes * ROOM / MIB, self.machine)
+        except TandemError as error:
+            self.log.warning("preloading without knowing how much memory is free: %s", error)
+            return ""
+        return verdict.why if verdict.fits == "no" else ""
+
+    async def _best_at(self, task: str) -> str:
+        """The model here with the best mean score at ``task``, if it is clearly better than the default's."""
+        scores = await self._worker(self._metrics.mean, f"{SCORE}{task}", clock.wall() - SCORED_S)
+        own, number = scores.get(self._default, (0.0, 0))
+        if number < ENOUGH_SCORES:
+            return self._default
+        here = {
+            model.id for model in await self.list_models() if model.kind == "llm" and model.state != "missing"
+        }
+        better = {
+            model: mean
+            for model, (mean, count) in scores.items()
+            if model in here and count >= ENOUGH_SCORES and mean >= own + CLEARLY
+        }
+        return max(better, key=lambda model: better[model], default=self._default)
 
     async def _try_default(self) -> None:
         try:

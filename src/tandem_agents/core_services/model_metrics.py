@@ -41,6 +41,14 @@ class ModelMetrics:
             )
             store.execute("DELETE FROM metrics WHERE at < ?", (now - KEEP_S,))
 
+    def mean(self, name: str, since: float) -> dict[str, tuple[float, int]]:
+        """The mean and number of a measurement's values since a point in time, by model."""
+        rows = self._database.rows(
+            "SELECT model, avg(value) AS mean, count(*) AS number FROM metrics WHERE name = ? AND at >= ? GROUP BY model",
+            name, since,
+        )  # fmt: skip
+        return {row["model"]: (row["mean"], row["number"]) for row in rows}
+
     def newest(self, model: str, name: str, limit: int) -> list[ModelMetric]:
         """The newest first; an empty ``model`` or ``name`` stands for all."""
         rows = self._database.rows(

@@ -23,14 +23,18 @@ from tandem_agents.core_services.contracts import (
     Announcement,
     Answer,
     Piece,
+    Request,
     Source,
+    Suggestion,
     TalkPiece,
 )
 from tandem_agents.core_services.conversation import Conversation
 from tandem_agents.core_services.follow_ups import FollowUps
+from tandem_agents.core_services.habits import HABITUAL, Habits
 from tandem_agents.core_services.memory_skill import MemorySkill
 from tandem_agents.core_services.requests import check_text, rank
 from tandem_agents.core_services.routing import Router
+from tandem_agents.core_services.senses import Look, looking_at, transcript_of
 from tandem_agents.core_services.timer_skill import TimerSkill, ring_words
 from tandem_agents.core_services.turn import Turn
 from tandem_agents.infrastructure.contracts import Alarm, AlarmKind, Scheduling
@@ -50,6 +54,7 @@ from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.memory_services.contracts import MemoryStore
 from tandem_agents.memory_system.contracts import UNANSWERED, Conversations, Interaction
 from tandem_agents.slots import PrioritySlots
+from tandem_agents.storage import Worker
 
 UNREAD = 0.3
 """Confidence of an utterance that no rule of the intent table claims."""
@@ -76,6 +81,8 @@ class RequestCoordinator(Agent):
         self._announcements = Announcements()
         self._desk = AlarmDesk(self.peer(Scheduling), self._announce, self.log)
         await self._desk.open(self.state_dir / "alarms.db")
+        self._keeper = Worker("habits")
+        self._habits = await self._keeper(Habits, self.state_dir / "habits.db")
         self._router = Router(
             TimerSkill(self._desk),
             MemorySkill(self.peer(MemoryStore, "MemoryClient"), self.peer(Conversations)),
@@ -87,9 +94,11 @@ class RequestCoordinator(Agent):
 
     async def stop(self) -> None:
         await self._desk.close()
+        await self._keeper(self._habits.close)
+        self._keeper.close()
 
     async def check(self) -> Iterable[Issue]:
-        away = self._desk.away
+        away = self._desk.trouble
         if away is None:
             return ()
         return [
@@ -106,12 +115,26 @@ class RequestCoordinator(Agent):
         urgent: float = 0.0,
     ) -> Answer:
         """Understand, do, and answer."""
-        turn = self._begin(text, session, user, source)
-        with start_turn(turn.id, session=session, source=source), turn.stage("total"):
-            await self._understand(turn)
-            reply = await self._answer(turn, urgent)
-            worded = await self._word(reply, turn)
-        return self._finish(turn, worded)
+        return await self._ask(self._begin(text, session, user, source), urgent)
+
+    @action
+    async def submit(self, request: Request) -> Answer:
+        """A request of any type."""
+        source: Source = "voice" if request.type == "audio" else "text"
+        turn = self._begin(request.text, request.session, request.user, source)
+        if request.type == "text":
+            return await self._ask(turn, request.urgent)
+        if request.type == "vision":
+            return await self._ask(turn, request.urgent, looking_at(self, request.image))
+        with turn.stage("hear"):
+            turn.text = check_text(await transcript_of(self, request))
+        answer = await self._ask(turn, request.urgent)
+        return structs.replace(answer, transcript=turn.text)
+
+    @action
+    async def get_suggestion(self, user: str = "you") -> Suggestion | None:
+        """What this user usually asks at this time of day."""
+        return await self._keeper(self._habits.suggest, user, clock.wall())
 
     @action
     async def answer_stream(
@@ -192,7 +215,7 @@ class RequestCoordinator(Agent):
                         turn.timings.setdefault("first_words", clock.monotonic() - asked)
                         said.append(worded.text)
                         language = worded.language
-                        yield Piece(text=worded.text)
+                        yield Piece(text=worded.text, voice=worded.voice, speed=worded.speed)
         finally:
             self._streaming.pop(turn.id, None)
             answer = self._finish(turn, Wording(" ".join(said), language))
@@ -201,6 +224,8 @@ class RequestCoordinator(Agent):
     def _finish(self, turn: Turn, worded: Wording) -> Answer:
         self.log.info("turn %s: %s in %.3f s", turn.id, turn.intent, turn.timings["total"])
         self._remember(turn, worded.text)
+        if turn.intent in HABITUAL and turn.answered:
+            self.spawn(self._keeper(self._habits.note, turn.user, turn.analysis.text, clock.wall()), "habits")
         return Answer(
             answer=worded.text,
             intent=turn.intent,
@@ -208,6 +233,14 @@ class RequestCoordinator(Agent):
             timings=turn.timings,
             language=worded.language,
         )
+
+    async def _ask(self, turn: Turn, urgent: float, skill: Look | None = None) -> Answer:
+        """The whole turn; ``skill`` answers it instead of the worker its intent names."""
+        with start_turn(turn.id, session=turn.session, source=turn.source), turn.stage("total"):
+            await self._understand(turn)
+            reply = await (skill(turn) if skill is not None else self._answer(turn, urgent))
+            worded = await self._word(reply, turn)
+        return self._finish(turn, worded)
 
     async def _understand(self, turn: Turn) -> None:
         with turn.stage("language"):

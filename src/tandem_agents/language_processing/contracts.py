@@ -92,19 +92,36 @@ class Reply(Struct, frozen=True, kw_only=True):
 
 
 class Wording(Struct, frozen=True):
-    """The final words and the language they are in."""
+    """The final words, the language they are in, and how the user likes them spoken (empty and 0: the assistant's own)."""
 
     text: str
     language: Language
+    voice: str = ""
+    speed: float = 0.0
+
+
+class VoiceProfile(Struct, frozen=True, kw_only=True):
+    """How a ``user`` likes to be spoken to: one of the voices TTSService has, and a speed of 0.5..2 (0: its own)."""
+
+    user: str
+    voice: str = ""
+    speed: float = 0.0
 
 
 @contract("Responder")
 class Speaking(Protocol):
     @action(idempotent=True)
-    async def respond(
-        self, reply: Reply, user: str = "you", aloud: Literal["text", "voice"] = "text"
-    ) -> Wording:
-        """Put a reply into words and, for ``voice``, have it spoken."""
+    async def respond(self, reply: Reply, user: str = "you") -> Wording:
+        """Put a reply into words, and say how this user likes them spoken."""
+        ...
+
+    @action(idempotent=True)
+    async def add_user_voice_profile(self, profile: VoiceProfile) -> VoiceProfile:
+        """Speak to that user in this voice and speed from now on; on disk when this returns. Returns the one before.
+
+        It says nothing about how the *user* sounds. Raises ``NotFound`` for an unknown voice, ``InvalidArguments`` for a
+        speed out of range, and ``Unavailable`` or ``Unreachable`` while the voices cannot be known.
+        """
         ...
 
 

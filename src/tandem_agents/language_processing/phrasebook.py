@@ -219,6 +219,10 @@ PHRASES: dict[str, dict[str, str]] = {
         "en": "I have no calendar. I can tell you your reminders, and set new ones.",
         "fil": "Wala akong kalendaryo. Masasabi ko ang mga paalala mo at makapagtatakda ng bago.",
     },
+    "cannot_see": {
+        "en": "I cannot look at pictures: no {agent} is running.",
+        "fil": "Hindi ako makakita ng larawan: walang tumatakbong {agent}.",
+    },
     "camera": {"en": "I cannot see anything yet.", "fil": "Wala pa akong nakikita."},
     "apps": {
         "en": "I cannot open programs or order anything yet.",

@@ -37,22 +37,27 @@ class Meaning:
         self._embedder: Embedder | None = None
         self._index: VectorIndex | None = None
         self._changed = asyncio.Event()
-        self.issue: Issue | None = Issue("the embedding model is being loaded; searching by words only")
+        self.issue: Issue | None = None
 
     @property
     def index(self) -> VectorIndex | None:
         return self._index
 
+    async def open(self) -> None:
+        """Load the model if it is there; without it everything else works, and :meth:`run` looks for it again."""
+        await self._load()
+
     async def run(self) -> None:
         """Load the model as soon as there is one, then embed what is new whenever :meth:`wake` is called."""
-        while not await self._load():  # noqa: ASYNC110 - files appear without an event
+        while self._embedder is None:
             await asyncio.sleep(RECHECK_S)
+            await self._load()
         while True:
             await self.catch_up()
             await self._changed.wait()
             self._changed.clear()
 
-    async def _load(self) -> bool:
+    async def _load(self) -> None:
         try:
             embedder = await self._open()
         except TandemError as error:
@@ -62,11 +67,10 @@ class Meaning:
             if issue != self.issue:
                 self._log.warning("no embedding model: %s", error)
             self.issue = issue
-            return False
+            return
         index = VectorIndex(embedder.name, embedder.dimensions)
         await self._worker(index.load, self._store)
         self._embedder, self._index, self.issue = embedder, index, None
-        return True
 
     def wake(self) -> None:
         """Something was stored."""

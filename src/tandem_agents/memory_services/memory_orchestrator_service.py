@@ -54,6 +54,7 @@ class MemoryOrchestratorService(Agent):
         self._meaning: Meaning | None = None
         if self.settings.embeddings == "auto":
             self._meaning = Meaning(self._store, self._worker, self.open_embedder, self.log)
+            await self._meaning.open()
             self.spawn(self._meaning.run(), "embedding")
 
     async def stop(self) -> None:

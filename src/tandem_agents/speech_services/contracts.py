@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -21,6 +21,15 @@ class SpeechStats(Struct, frozen=True, kw_only=True):
     real_time_factor: float
 
 
+class BatchResult(Struct, frozen=True, kw_only=True):
+    """What became of a queued clip. ``transcript`` is set once ``done``, ``problem`` once ``failed``."""
+
+    ticket: str
+    state: Literal["waiting", "done", "failed"]
+    transcript: Transcript | None = None
+    problem: str = ""
+
+
 @contract("STTService")
 class Dictation(Protocol):
     @action(idempotent=True)
@@ -30,6 +39,18 @@ class Dictation(Protocol):
 
     @action(idempotent=True)
     async def batch_transcribe(self, clips: list[Pcm]) -> list[Transcript]: ...
+    async def queue_for_batch(self, audio: Pcm) -> str:
+        """Have a clip written down when nobody is being listened to; on disk when this returns. Returns its ticket.
+
+        Raises ``Overloaded`` when too many wait.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def batch_results(self, tickets: list[str]) -> list[BatchResult]:
+        """What became of queued clips, in the order asked; results are kept a day. Raises ``NotFound``."""
+        ...
+
     @action(idempotent=True)
     async def performance_metrics(self) -> SpeechStats: ...
 
@@ -42,6 +63,18 @@ class Voicing(Protocol):
 
         Raises ``Unavailable`` without a model, ``NotFound`` for an unknown voice.
         """
+        ...
+
+    def speak(self, text: str, voice: str = "", language: str = "", speed: float = 0.0) -> AsyncIterator[Pcm]:
+        """The same until :meth:`stop` is called; without a ``voice`` one of the ``language`` (BCP 47, ``en``) is taken.
+
+        Raises ``NotFound`` when there is no voice of that language.
+        """
+        ...
+
+    @action(idempotent=True)
+    async def stop(self) -> int:
+        """Silence everything that speaks; returns how much did."""
         ...
 
     @action(idempotent=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 
 from msgspec import Struct
 
@@ -36,6 +37,7 @@ class TTSService(Agent):
     async def start(self) -> None:
         self._counter = SpeechCounter()
         self._voice = self.settings.engine.voice
+        self._speaking: set[object] = set()
         self._said = SpeechMemory(self.settings.remembered_mb * 1024 * 1024)
         self._engine: EngineSlot[TextToSpeech] = EngineSlot(lambda: open_text_to_speech(self.settings.engine))
         await self._engine.load()
@@ -52,7 +54,7 @@ class TTSService(Agent):
         await self._engine.look_again()
 
     @action(idempotent=True)
-    async def synthesize(self, text: str, voice: str = "", speed: float = 0.0) -> AsyncIterator[Pcm]:
+    async def synthesize(self, text: str, voice: str = "", speed: float = 0.0) -> AsyncGenerator[Pcm, None]:
         engine = self._engine.get()
         text = text.strip()
         if not text:
@@ -74,6 +76,28 @@ class TTSService(Agent):
                     yield piece
         self._said.put(wanted, spoken)
 
+    @action
+    async def speak(
+        self, text: str, voice: str = "", language: str = "", speed: float = 0.0
+    ) -> AsyncGenerator[Pcm, None]:
+        mark = object()
+        self._speaking.add(mark)
+        try:
+            async with aclosing(self.synthesize(text, voice or self._voice_of(language), speed)) as said:
+                async for piece in said:
+                    if mark not in self._speaking:
+                        return
+                    yield piece
+        finally:
+            self._speaking.discard(mark)
+
+    @action(name="stop", idempotent=True)
+    async def fall_silent(self) -> int:
+        """Silence everything that :meth:`speak` speaks."""
+        silenced = len(self._speaking)
+        self._speaking.clear()
+        return silenced
+
     @action(idempotent=True)
     async def set_voice(self, voice: str) -> str:
         known = {one.id for one in self._engine.get().voices}
@@ -89,6 +113,19 @@ class TTSService(Agent):
     @action(idempotent=True)
     async def performance_metrics(self) -> SpeechStats:
         return self._counter.stats()
+
+    def _voice_of(self, language: str) -> str:
+        """A voice of that language; empty (the default) when none is asked for, or when the default speaks it."""
+        if not language:
+            return ""
+        wanted = language.lower()
+        fitting = [one.id for one in self._engine.get().voices if one.language.lower().startswith(wanted)]
+        if not fitting:
+            raise NotFound(
+                f"there is no voice that speaks {language}",
+                hint=f"one of {', '.join(sorted({one.language for one in self._engine.get().voices}))}",
+            )
+        return "" if self._voice in fitting else fitting[0]
 
 
 class Utterance(Struct, frozen=True):

@@ -73,8 +73,8 @@ class Suite(ModelManagerSuite):
 DEFAULT = "qwen2.5-0.5b"
 
 
-def household(state: Path | None = None) -> Fleet:
-    """Every text agent; the model is missing until :func:`teach`."""
+def household(state: Path | None = None, *more: Member) -> Fleet:
+    """Every text agent, and ``more``; the model is missing until :func:`teach`."""
     mainpc = (
         NLUAgent, StreamingLanguageAnalyzer, Responder, MemoryClient, SessionMemoryAgent,
         Member(Suite, name="ModelManagerSuite"), ChitchatAgent, ModelOrchestrator, RequestCoordinator,
@@ -83,7 +83,7 @@ def household(state: Path | None = None) -> Fleet:
         Member(MemoryOrchestratorService, machine="pc2", embeddings="none"), Member(AsyncProcessor, machine="pc2"),
         Member(TaskScheduler, machine="pc2"),
     )  # fmt: skip
-    return fleet_of(*pc2, *mainpc, state=state)
+    return fleet_of(*pc2, *mainpc, *more, state=state)
 
 
 async def teach(fleet: Fleet, answer: str = "First sentence here. Second sentence here.") -> Parrot:

@@ -209,3 +209,32 @@ async def test_each_kind_has_its_words(home: SimpleNamespace) -> None:
         assert texts[0].startswith("Here is your alarm for work: it is")
         assert texts[1].startswith("Here is your alarm: it is")
         assert texts[2] == "Paalala: uminom ng gamot."
+
+
+@virtual_time
+async def test_starting_together_is_no_trouble(home: SimpleNamespace) -> None:
+    """A coordinator that starts before pc2's scheduler is healthy all the while and has it within a second; one whose
+    scheduler stays away is degraded after three, and healthy again soon after it is back."""
+    async with home.household() as fleet:
+        coordinator = fleet.agent(RequestCoordinator)
+        await fleet.stop("TaskScheduler")
+        await fleet.stop("RequestCoordinator")
+        await fleet.start("RequestCoordinator")
+        coordinator = fleet.agent(RequestCoordinator)
+        for _ in range(20):
+            assert not list(await coordinator.check())
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(5)
+        [issue] = await coordinator.check()
+        assert "pc2" in issue.fix or "mainpc only" in issue.message
+        await fleet.start("TaskScheduler")
+        await asyncio.sleep(61)
+        assert not list(await coordinator.check())
+        await fleet.stop("TaskScheduler")
+        await fleet.stop("RequestCoordinator")
+        await fleet.start("RequestCoordinator")
+        coordinator = fleet.agent(RequestCoordinator)
+        await asyncio.sleep(0.5)
+        await fleet.start("TaskScheduler")
+        await asyncio.sleep(1)
+        assert coordinator._desk.away is None

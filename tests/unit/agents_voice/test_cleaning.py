@@ -64,14 +64,17 @@ def test_chunks_are_cleaned_without_a_seam() -> None:
 def chunk(number: int, *, started_s: float | None = None, ended_s: float | None = None) -> CleanChunk:
     """The ``number``-th tenth of a second, whose samples hold its number."""
     data = np.full(RATE // 10, number, "<i2").tobytes()
-    return CleanChunk(pcm=Pcm(data, RATE), at_s=number / 10, speech=False, started_s=started_s, ended_s=ended_s)
+    return CleanChunk(
+        pcm=Pcm(data, RATE), at_s=number / 10, speech=False, started_s=started_s, ended_s=ended_s
+    )
 
 
 def test_an_utterance_is_the_sound_between_its_marks() -> None:
     """The cut sound begins and ends where speech did, also when the beginning is known only later."""
     cutter = UtteranceCutter(max_s=30)
     found = [
-        cutter.add(chunk(n, started_s=0.8 if n == 10 else None, ended_s=1.9 if n == 20 else None)) for n in range(25)
+        cutter.add(chunk(n, started_s=0.8 if n == 10 else None, ended_s=1.9 if n == 20 else None))
+        for n in range(25)
     ]
     (utterance,) = [one for one in found if one is not None]
 
