@@ -45,7 +45,10 @@ groups:
       Talker: {class: link_agents.talker:Talker, port: 7101}
 """
 
-_numbers = itertools.count()
+MARKS = 600_000
+"""Marks for the processes of computers; households that share one network have theirs above these."""
+
+_numbers, _marks = itertools.count(), itertools.count()
 
 
 def refusal() -> str:
@@ -175,6 +178,8 @@ class Computer(Household):
     def __init__(self, machine: str, namespace: str, directory: Path, fleet: Path):
         variables = {"MAINPC_IP": ADDRESSES["mainpc"], "PC2_IP": ADDRESSES["pc2"]}
         super().__init__(directory, fleet, 0, variables)
+        # Households are told apart by their ports, which here are all the same.
+        self._mark = 1 + (os.getpid() * len(ADDRESSES) + next(_marks)) % MARKS
         self.machine = machine
         self.namespace = namespace
         self.address = ADDRESSES[machine]

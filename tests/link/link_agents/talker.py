@@ -37,9 +37,6 @@ class Twin(Protocol):
 class Talker(Agent):
     """Talks with its twin on the other machine."""
 
-    async def start(self) -> None:
-        self._heard: list[str] = []
-
     @action(idempotent=True)
     async def echo(self, text: str) -> str:
         return text
@@ -55,8 +52,7 @@ class Talker(Agent):
 
     @action(idempotent=True)
     async def notes(self) -> list[str]:
-        book = self.state_dir / "notes"
-        return book.read_text().splitlines() if book.exists() else []
+        return self._lines("notes")
 
     @action
     async def call_twin(self, twin: str, text: str, method: str = "echo") -> Outcome:
@@ -78,8 +74,13 @@ class Talker(Agent):
     @action(idempotent=True)
     async def heard(self, prefix: str = "") -> list[str]:
         """Every event of any machine in the order of its delivery, as often as it was delivered."""
-        return [text for text in self._heard if text.startswith(prefix)]
+        return [text for text in self._lines("heard") if text.startswith(prefix)]
 
     @on(Told)
     async def hear(self, event: Told) -> None:
-        self._heard.append(event.text)
+        with (self.state_dir / "heard").open("a") as file:
+            file.write(event.text + "\n")
+
+    def _lines(self, name: str) -> list[str]:
+        book = self.state_dir / name
+        return book.read_text().splitlines() if book.exists() else []
