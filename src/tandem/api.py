@@ -1,4 +1,4 @@
-"""Public names beyond :mod:`tandem.agent`: a person's own connection to a running fleet, and the hub to derive from."""
+"""Public names beyond :mod:`tandem.agent`: a person's own connection to a running fleet, steering it, and the hub to derive from."""
 
 from __future__ import annotations
 
@@ -16,9 +16,21 @@ from tandem.fleet import Fleet, find_fleet_file, load
 from tandem.hub import HealthMonitor, Hub, IncidentHub, Incidents
 from tandem.rpc import Endpoint, Peers
 from tandem.security import Authority, Identity
+from tandem.supervise.api import AgentView as AgentState
+from tandem.supervise.steering import Steering
 from tandem.telemetry.tracing import start_turn
 
-__all__ = ["Connection", "HealthMonitor", "Hub", "IncidentHub", "Incidents", "connect", "start_turn"]
+__all__ = [
+    "AgentState",
+    "Connection",
+    "HealthMonitor",
+    "Hub",
+    "IncidentHub",
+    "Incidents",
+    "Steering",
+    "connect",
+    "start_turn",
+]
 
 T = TypeVar("T")
 

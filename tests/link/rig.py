@@ -127,7 +127,8 @@ class Operator:
         question = {"id": number, "peer": peer, "action": action, "args": args, "timeout": timeout}
         self._process.stdin.write(json.dumps(question).encode() + b"\n")
         try:
-            return await asyncio.wait_for(self._waiting[number], timeout + START_S)
+            async with asyncio.timeout(timeout + START_S):
+                return await self._waiting[number]
         finally:
             del self._waiting[number]
 

@@ -24,6 +24,9 @@ def ports(
     fleet: FleetOption = None,
     machine: Annotated[str | None, typer.Option("--machine", help="Only this machine.")] = None,
     json: JsonOption = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A page for the documentation, without offset and addresses.")
+    ] = False,
 ) -> None:
     """Show the port matrix of every host. Exit status 78 when ports clash or leave their ranges.
 
@@ -37,9 +40,13 @@ def ports(
         raise fail(_no_machine(machine, found))
     if json:
         print_json(_matrix(found, result))
+    elif markdown:
+        from tandem.fleet.ports_doc import render
+
+        typer.echo(render(found), nl=False)
     else:
         _show(found, machine)
-    _finish(result, quiet=json)
+    _finish(result, quiet=json or markdown)
 
 
 @app.command()

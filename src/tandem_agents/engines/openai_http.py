@@ -82,16 +82,22 @@ class OpenAIModel:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _first_model(self) -> str:
+    async def list_models(self) -> list[str]:
+        """What the server calls its models. Raises what :meth:`chat` raises."""
         try:
             response = await self._client.get("models")
             await _raise_for_status(response)
-            listed = msgspec.json.decode(response.content)["data"]
-            return str(listed[0]["id"])
+            return [str(model["id"]) for model in msgspec.json.decode(response.content)["data"]]
         except httpx.HTTPError as error:
             raise self._translated(error) from error
-        except (msgspec.DecodeError, KeyError, IndexError, TypeError) as error:
+        except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise Unavailable(f"{self._client.base_url} lists no model") from error
+
+    async def _first_model(self) -> str:
+        listed = await self.list_models()
+        if not listed:
+            raise Unavailable(f"{self._client.base_url} lists no model")
+        return listed[0]
 
     def _translated(self, error: httpx.HTTPError) -> TandemError:
         where = self._client.base_url

@@ -21,6 +21,7 @@ GROUPS = (
     "language_processing",
     "memory_services",
     "infrastructure",
+    "web_services",
 )
 
 

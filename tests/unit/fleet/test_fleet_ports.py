@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem.fleet import PortRange, Surroundings, load_text
+from tandem.fleet import PortRange, Surroundings, load, load_text
 from tandem.fleet.ports import Listener, Usage, assign, conflicts, in_ranges, listeners, usage
+from tandem.fleet.ports_doc import render
 
 hosts = st.sampled_from(["here", "10.0.0.2", "10.0.0.3"])
 ports_ = st.integers(7000, 7015)
@@ -110,3 +112,30 @@ groups:
     assert (first.used, [str(gap) for gap in first.gaps()]) == ([7001], ["7000", "7002-7004"])
     assert (second.used, second.free, second.gaps()) == ([8000], 0, [])
     assert [found.owner() for found in listeners(draft)][-3:] == ["A@m1", "B@m2", "B@m2 (health)"]
+
+
+def test_the_port_matrix_of_the_documentation_is_current() -> None:
+    """docs/ports.md is what the fleet file renders to; run ``tandem ports --markdown > docs/ports.md``."""
+    root = Path(__file__).parents[3]
+    fleet = load(root / "fleet.yaml", Surroundings(environ={})).require()
+    assert (root / "docs" / "ports.md").read_text() == render(fleet)
+
+
+def test_the_page_tells_the_same_wherever_the_fleet_runs() -> None:
+    """Offsets and addresses are of one household; the page is of the file."""
+    file = Path(__file__).parents[3] / "fleet.yaml"
+    here = load(file, Surroundings(environ={})).require()
+    moved = load(file, Surroundings(environ={"PORT_OFFSET": "1000"})).require()
+    assert render(here) == render(moved)
+
+
+def test_an_automatic_port_is_in_the_page() -> None:
+    """``port: auto`` shows the port it was given, and a machine without ranges says that any may be used."""
+    text = (
+        "fleet: f\nmachines: {m: {ports: [7100-7101]}, n: {}}\ngroups:\n"
+        "  g: {machine: m, agents: {A: {command: [a], port: auto}, B: {command: [b], port: 7100}}}\n"
+    )
+    page = render(load_text(text, "fleet.yaml").require())
+    assert "| 7101 | A | g | rpc |" in page
+    assert "| 7100-7101 | 2 | 0 |  |" in page
+    assert "declares no ranges" in page

@@ -1,0 +1,1 @@
+"""Doors to the world outside of the household."""
