@@ -186,7 +186,7 @@ def test_logs_of_the_fleet(household: Household) -> None:
 
 
 def test_down(household: Household) -> None:
-    """``down`` leaves no process, socket or port of 23 agents, six servers, two nodes and two keepers."""
+    """``down`` leaves no process, socket or port of its agents, six servers, two nodes and two keepers."""
     assert len(household.processes()) > 30
     household.down()
 
