@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -23,6 +24,9 @@ from msgspec import Struct
 
 TEXT = "what is the weather going to be like in Leipzig tomorrow afternoon, and do I need a coat?"
 READY = "ready"
+HOST_VARIABLE = "BENCH_HOST"
+HOST = os.environ.get(HOST_VARIABLE, "127.0.0.1")
+"""Where subjects that cross machines listen."""
 
 Echo = Callable[[], Awaitable[Any]]
 
@@ -73,6 +77,7 @@ class TandemSubject(Subject):
     """Our RPC with identities and, unless ``traced`` is off, a sampled turn around every call."""
 
     traced = True
+    signed = True
 
     async def serve(self) -> None:
         from tandem.rpc import Server, handlers_from
@@ -88,7 +93,7 @@ class TandemSubject(Subject):
         server = Server(
             "Service@bench",
             handlers_from(Service(), {"echo": True}),
-            authenticate=lambda token: verifier.verify(token, "Service@bench"),
+            authenticate=(lambda token: verifier.verify(token, "Service@bench")) if self.signed else None,
         )
         await self._listen(server)
         self.ready()
@@ -107,7 +112,7 @@ class TandemSubject(Subject):
 
         tracing.set_sink(tracing.SpanQueue())
         identity = Identity(self._identity("Caller"))
-        peers = Peers(self, token=identity.token, curve=self._keys("Caller"))
+        peers = Peers(self, token=identity.token if self.signed else None, curve=self._keys("Caller"))
         signature = call_signature(Service.echo, idempotent=True)
         arguments = (TEXT, "de")
         with tracing.start_turn() if self.traced else nullcontext():
@@ -147,8 +152,12 @@ class ZmqTandem(TandemSubject):
 
     async def _listen(self, server: Any) -> None:
         known = {self._keys("Caller").public: "Caller@bench"}
+
+        async def allow(public: bytes) -> str | None:
+            return known.get(public)
+
         endpoint = await server.listen_zmq(
-            endpoint="tcp://127.0.0.1:*", keys=self._keys("Service"), allow=known.get
+            endpoint=f"tcp://{HOST}:*", keys=self._keys("Service"), allow=allow
         )
         (self.where / "endpoint").write_text(endpoint)
 
@@ -158,6 +167,12 @@ class ZmqTandem(TandemSubject):
         public = self._keys("Service").public
         address = (self.where / "endpoint").read_text()
         return Endpoint("zmq", address, curve_public=public, service="Service@bench")
+
+
+class UnsignedZmqTandem(ZmqTandem):
+    """Between machines without tokens: the price of identity is the difference."""
+
+    signed = False
 
 
 class Pyzmq(Subject):
@@ -175,7 +190,7 @@ class Pyzmq(Subject):
             public, secret = zmq.curve_keypair()
             router.curve_server, router.curve_publickey, router.curve_secretkey = True, public, secret
             (self.where / "key").write_bytes(public)
-        router.bind("tcp://127.0.0.1:*" if self.curve else f"ipc://{self.where}/echo.sock")
+        router.bind(f"tcp://{HOST}:*" if self.curve else f"ipc://{self.where}/echo.sock")
         (self.where / "endpoint").write_bytes(router.LAST_ENDPOINT.rstrip(b"\0"))
         self.ready()
         while True:
@@ -314,6 +329,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     "tandem": TandemSubject,
     "tandem-untraced": UntracedTandem,
     "tandem-zmq": ZmqTandem,
+    "tandem-zmq-unsigned": UnsignedZmqTandem,
     "pyzmq": Pyzmq,
     "pyzmq-curve": PyzmqCurve,
     "http": Http,
