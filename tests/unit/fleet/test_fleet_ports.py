@@ -114,13 +114,6 @@ groups:
     assert [found.owner() for found in listeners(draft)][-3:] == ["A@m1", "B@m2", "B@m2 (health)"]
 
 
-def test_the_port_matrix_of_the_documentation_is_current() -> None:
-    """docs/ports.md is what the fleet file renders to; run ``tandem ports --markdown > docs/ports.md``."""
-    root = Path(__file__).parents[3]
-    fleet = load(root / "fleet.yaml", Surroundings(environ={})).require()
-    assert (root / "docs" / "ports.md").read_text() == render(fleet)
-
-
 def test_the_page_tells_the_same_wherever_the_fleet_runs() -> None:
     """Offsets and addresses are of one household; the page is of the file."""
     file = Path(__file__).parents[3] / "fleet.yaml"
