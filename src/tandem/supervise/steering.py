@@ -57,7 +57,7 @@ class Steering:
         """
         view = await self.find(name)
         agent = AgentId.of(view.name, view.machine)
-        order = Order(verb=verb, agents=[agent])
+        order = Order(verb=verb, agents=[str(agent)])
         answer = await asyncio.to_thread(
             ask, self._home.machine(view.machine), view.machine, order, timeout_s
         )
