@@ -39,8 +39,11 @@ class Exposition:
         state = metrics.gauge("tandem_agent_state", "1 for the state the agent is in", (*_AGENT, "state"))
         start = metrics.gauge("tandem_agent_start_seconds", "From spawn to ready, last time", _AGENT)
         restarts = metrics.counter("tandem_agent_restarts_total", "Restarts since the node began", _AGENT)
-        memory = metrics.gauge("tandem_agent_memory_bytes", "Resident memory", _AGENT)
-        cpu = metrics.counter("tandem_agent_cpu_seconds_total", "Processor time of the agent's process", _AGENT)
+        memory = metrics.gauge("tandem_agent_memory_bytes", "Resident memory of its processes, shared pages included", _AGENT)
+        share = metrics.gauge("tandem_agent_memory_share_bytes", "Its memory, of shared pages its share only", _AGENT)
+        cpu = metrics.counter("tandem_agent_cpu_seconds_total", "Processor time of its processes", _AGENT)
+        processes = metrics.gauge("tandem_agent_processes", "Processes it consists of", _AGENT)
+        breaker = metrics.gauge("tandem_agent_breaker_open", "Whether it died so often that callers fail at once", _AGENT)
         checks = metrics.counter("tandem_agent_health_checks_total", "Health checks the hub made", _AGENT)
         failures = metrics.counter("tandem_agent_health_check_failures_total", "Of them not answered as healthy or degraded", _AGENT)
         latency = metrics.gauge("tandem_agent_health_check_seconds", "How long the last health check took", _AGENT)
@@ -52,17 +55,20 @@ class Exposition:
             restarts.labels(*who).inc(agent.restarts)
             if agent.ready_after_s is not None:
                 start.labels(*who).set(agent.ready_after_s)
+            breaker.labels(*who).set(float(agent.breaker == "open"))
+            if agent.usage is not None:
+                memory.labels(*who).set(agent.usage.rss_bytes)
+                cpu.labels(*who).inc(agent.usage.cpu_s)
+                processes.labels(*who).set(agent.usage.processes)
+                if agent.usage.pss_bytes is not None:
+                    share.labels(*who).set(agent.usage.pss_bytes)
             known = seen.get(agent.name)
-            if known is None:
-                continue
-            checks.labels(*who).inc(known.checks)
-            failures.labels(*who).inc(known.failures)
-            latency.labels(*who).set(known.health_s)
-            if known.usage is not None:
-                memory.labels(*who).set(known.usage.rss_bytes)
-                cpu.labels(*who).inc(known.usage.cpu_s)
+            if known is not None:
+                checks.labels(*who).inc(known.checks)
+                failures.labels(*who).inc(known.failures)
+                latency.labels(*who).set(known.health_s)
 
-    def servers(self, machine: MachinePicture, seen: Mapping[str, Seen], figures: ServerFigures) -> None:
+    def servers(self, machine: MachinePicture, figures: ServerFigures) -> None:
         labels = ("server", "machine")
         metrics = self._metrics
         up = metrics.gauge("tandem_server_up", "Whether the server is up", labels)
@@ -73,10 +79,9 @@ class Exposition:
             who = (server.name, server.machine)
             up.labels(*who).set(float(server.state in ("healthy", "degraded")))
             restarts.labels(*who).inc(server.restarts)
-            known = seen.get(server.name)
-            if known is not None and known.usage is not None:
-                memory.labels(*who).set(known.usage.rss_bytes)
-                cpu.labels(*who).inc(known.usage.cpu_s)
+            if server.usage is not None:
+                memory.labels(*who).set(server.usage.rss_bytes)
+                cpu.labels(*who).inc(server.usage.cpu_s)
         named = {name for values in figures.by_server.values() for name in values}
         for name in sorted(named):
             make = metrics.counter if name.endswith("_total") else metrics.gauge

@@ -302,7 +302,7 @@ class Hub(IncidentHub):
         shown = Exposition(self.machine)
         shown.machine(picture)
         shown.agents(own, seen)
-        shown.servers(own, seen, self._collector.figures)
+        shown.servers(own, self._collector.figures)
         shown.incidents(await self.list_incidents(limit=1_000))
         shown.objectives(self._judging.standings)
         shown.gpu(self.view.fleet, self._collector.devices.read())

@@ -12,8 +12,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.core.deadline import Deadline, deadline_scope
 from tandem.core.errors import TandemError
-from tandem.hub.picture import AgentPicture, Figures, MachinePicture
-from tandem.hub.procfs import Usage, usage
+from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePicture
 from tandem.hub.series import Point
 
 AT_ONCE = 32
@@ -42,13 +41,12 @@ class Totals(Struct, frozen=True):
 
 
 class Seen(Struct, kw_only=True):
-    """Health checks of one agent since the hub began, and what was seen at its last measurement."""
+    """Health checks of one agent since the hub began, and the process and its counts at the last measurement."""
 
     checks: int = 0
     failures: int = 0
     health_s: float = 0.0
     pid: int | None = None
-    usage: Usage | None = None
     totals: Totals | None = None
     at: float = 0.0
 
@@ -72,7 +70,7 @@ class Sampler:
 
     def __init__(self, peer: Callable[[str], Any], programs: Iterable[str]):
         self.seen: dict[str, Seen] = {}
-        """By bare name, servers included."""
+        """By bare name."""
         self._peer = peer
         self._programs = frozenset(programs)
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -86,7 +84,7 @@ class Sampler:
         measured = await asyncio.gather(*(self._agent(agent, at, span) for agent in machine.agents))
         points = [point for point, _ in measured]
         for service in machine.services:
-            rss, cpu, _ = self._process(service.name, service.pid, span)
+            rss, cpu = _used(service)
             up = span if service.state in ("healthy", "degraded") else 0.0
             points.append(
                 Point(
@@ -109,9 +107,10 @@ class Sampler:
         return [text for text in found if text]
 
     async def _agent(self, agent: AgentPicture, at: float, span: float) -> tuple[Point, Figures]:
-        rss, cpu, same = self._process(agent.name, agent.pid, span)
-        seen = self.seen[agent.name]
-        before = seen.totals if same else None
+        rss, cpu = _used(agent)
+        seen = self.seen.setdefault(agent.name, Seen())
+        before = seen.totals if seen.pid == agent.pid else None
+        seen.pid = agent.pid
         checks, passed, health_s = await self._check(agent)
         text = await self._text(agent)
         after = seen.totals = totals_of(text) if text else None
@@ -130,8 +129,8 @@ class Sampler:
             restarts=agent.restarts, start_s=agent.ready_after_s or 0.0,
         )  # fmt: skip
         figures = Figures(
-            rss_bytes=int(rss) if agent.pid else None,
-            cpu=round(cpu, 4) if agent.pid and same else None,
+            rss_bytes=int(rss) if agent.usage else None,
+            cpu=round(cpu, 4) if agent.usage else None,
             health_s=health_s,
             requests_hz=round(requests / span, 3) if after and before and span else None,
             errors_hz=round(errors / span, 3) if after and before and span else None,
@@ -139,17 +138,6 @@ class Sampler:
             queue=after.queue if after else None,
         )
         return point, figures
-
-    def _process(self, name: str, pid: int | None, span: float) -> tuple[float, float, bool]:
-        """Resident bytes, cores in use, and whether it is the process of the last measurement."""
-        seen = self.seen.setdefault(name, Seen())
-        before, after = seen.usage, usage(pid) if pid else None
-        same = before is not None and after is not None and before.started == after.started and seen.pid == pid
-        seen.usage, seen.pid = after, pid
-        if after is None:
-            return 0.0, 0.0, False
-        used = after.cpu_s - (before.cpu_s if same and before is not None else 0.0)
-        return float(after.rss_bytes), used / span if same and span > 0 else 0.0, same
 
     async def _check(self, agent: AgentPicture) -> tuple[int, int, float | None]:
         """Checks made, passed, and seconds it took (None without an answer). Whoever should be up is checked."""
@@ -183,3 +171,8 @@ class Sampler:
                     return text
         except TandemError:
             return ""
+
+
+def _used(what: AgentPicture | ServicePicture) -> tuple[float, float]:
+    """Resident bytes and cores in use of all its processes, as the node measured them."""
+    return (0.0, 0.0) if what.usage is None else (float(what.usage.rss_bytes), what.usage.cpu_fraction)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from tandem.supervise.api import AgentView, MachineStatus, ServiceView
+from tandem.supervise.api import AgentView, MachineStatus, ServiceView, Usage
 
 TAIL = 5
 """Last lines of a process that ended, as many as one looks at in a list."""
@@ -48,6 +48,8 @@ class AgentPicture(Struct, frozen=True, kw_only=True):
     note: str = ""
     exit: str = ""
     tail: list[str] = []
+    breaker: Literal["closed", "open", "half-open"] = "closed"
+    usage: Usage | None = None
     figures: Figures = Figures()
 
     @property
@@ -68,6 +70,7 @@ class ServicePicture(Struct, frozen=True, kw_only=True):
     issues: list[str] = []
     note: str = ""
     exit: str = ""
+    usage: Usage | None = None
     figures: dict[str, float] = {}
 
 
@@ -149,6 +152,8 @@ def agent_picture(view: AgentView, figures: Figures | None = None) -> AgentPictu
         note=view.note,
         exit=view.exit,
         tail=view.tail[-TAIL:],
+        breaker=view.breaker,
+        usage=view.usage,
         figures=figures or Figures(),
     )
 
@@ -164,4 +169,5 @@ def _service(view: ServiceView) -> ServicePicture:
         issues=view.issues,
         note=view.note,
         exit=view.exit,
+        usage=view.usage,
     )

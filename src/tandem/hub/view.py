@@ -50,6 +50,7 @@ from tandem.hub.siblings import (
 )
 from tandem.hub.tails import LogLine, tail
 from tandem.hub.watch import FleetWatch
+from tandem.security import Trail
 from tandem.telemetry.waterfall import Row, TurnSummary
 
 MAX_LINES = 2_000
@@ -187,7 +188,8 @@ class HubView:
                 return Answer(text=zlib.compress((await self._metrics()).encode(), 1))
             case TailLog(unit=unit, lines=lines):
                 return Answer(lines=await asyncio.to_thread(tail, self._dirs, unit, min(lines, MAX_LINES)))
-            case OrderAgents(verb=verb, agents=agents):
+            case OrderAgents(verb=verb, agents=agents, by=by):
+                Trail(self._dirs.trail).record(f"{verb} ordered", by=by, subject=", ".join(agents))
                 views = await order(self._dirs, self.me.machine, verb, agents)
                 return Answer(agents=[agent_picture(view) for view in views])
 

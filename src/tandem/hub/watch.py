@@ -68,7 +68,9 @@ class FleetWatch:
         before = {agent.name: agent for agent in self._pictures[fresh.machine].agents}
         self._pictures[fresh.machine] = fresh
         for agent in fresh.agents:
-            if before.get(agent.name) != agent:
+            known = before.get(agent.name)
+            # What it uses moves all the time; pages follow it by the figures, every ten seconds.
+            if known is None or replace(known, usage=agent.usage) != agent:
                 self._changes.tell("agent", agent.id, agent)
         self._tell_machine(fresh.machine)
 
