@@ -31,7 +31,7 @@ check: $(VENV)/.dev ## lint, formatting, types, import rules
 	@$(BIN)/lint-imports
 	@$(BIN)/tandem audit .
 
-bench: $(VENV)/.dev ## measure against other tools, one benchmark after another
+bench: $(VENV)/.bench ## measure against other tools, one benchmark after another
 	@$(BIN)/tandem bench all
 
 clean: ## remove the virtual environment and caches (state and models stay)
@@ -58,3 +58,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Tandem and its development tools into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,tui,dev]'
 	@touch $@ $(VENV)/.user
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing what is measured beside Tandem into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@

@@ -7,6 +7,7 @@ same object: ``{"bench", "rows": [{"id", "ours", "unit", "peer", "peer_value", "
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -73,7 +74,8 @@ def figure(value: float | None) -> str:
 
 
 def run(name: str, measure: Callable[[], Sequence[Row]]) -> None:
-    """Measure and print, as JSON with ``--json``."""
+    """Measure and print, as JSON with ``--json``. A TERM ends it like Ctrl-C: what it has started is ended first."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     rows = list(measure())
     if "--json" in sys.argv[1:]:
         print(msgspec.json.encode({"bench": name, "rows": rows}).decode())
