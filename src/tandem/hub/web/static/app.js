@@ -1,0 +1,122 @@
+// @ts-check
+/** Every page: live parts, actions, signing out. What only one page does is in its own module. */
+
+import { act, listen, refresh, toEnd } from "./server.js";
+
+/** @typedef {import("./server.js").Change} Change */
+
+const page = document.body.dataset.page;
+const flash = /** @type {HTMLElement} */ (document.getElementById("flash"));
+
+/** @param {string} words @param {"well"|"trouble"} tone */
+export function say(words, tone = "well") {
+  flash.className = "flash";
+  flash.dataset.tone = tone;
+  flash.textContent = words;
+  flash.hidden = words === "";
+}
+
+/** Refresh an element soon, at most once a second however often it is asked. @type {Map<HTMLElement, number>} */
+const due = new Map();
+/** @param {HTMLElement} element */
+export function refreshSoon(element) {
+  if (due.has(element)) return;
+  due.set(element, window.setTimeout(async () => {
+    await refresh(element);
+    due.delete(element);
+  }, Number(element.dataset.pause ?? 700)));
+}
+
+/** @returns {HTMLElement[]} */
+const liveParts = () => [...document.querySelectorAll("[data-live]")].filter((part) => part instanceof HTMLElement);
+
+/** @param {Change[]} changes */
+function refreshWhatChanged(changes) {
+  for (const part of liveParts()) {
+    const [kind, id] = (part.dataset.live ?? "").split(/:(.*)/s);
+    if (changes.some((change) => change.kind === kind && (!id || change.id === id))) refreshSoon(part);
+  }
+}
+
+const countIncidents = async () => {
+  const answer = await fetch("/api/v1/incidents").catch(() => undefined);
+  if (!answer?.ok) return;
+  /** @type {{state: string}[]} */
+  const incidents = await answer.json();
+  const open = incidents.filter((incident) => incident.state === "open").length;
+  const badge = document.getElementById("open-incidents");
+  if (badge) badge.textContent = open ? String(open) : "";
+  badge?.setAttribute("aria-label", open ? `${open} open` : "");
+};
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("button") : null;
+  if (!button) return;
+  if (button.hasAttribute("data-sign-out")) {
+    await act("/api/v1/session", {}, "DELETE").catch(() => undefined);
+    location.assign("/login");
+  }
+  if (button.dataset.act) await perform(button);
+});
+
+/** @param {HTMLButtonElement} button */
+async function perform(button) {
+  const note = button.closest("form")?.elements.namedItem("note");
+  const body = {
+    ...(note instanceof HTMLInputElement && note.value ? { note: note.value } : {}),
+    ...(button.dataset.seconds ? { seconds: Number(button.dataset.seconds) } : {}),
+  };
+  button.disabled = true;
+  say(`${button.dataset.doing ?? "Telling the hub"} …`);
+  try {
+    await act(button.dataset.act ?? "", body);
+    say(button.dataset.done ?? "Done.");
+    if (note instanceof HTMLInputElement) note.value = "";
+    button.closest("details")?.removeAttribute("open");
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), "trouble");
+  }
+  button.disabled = false;
+  const part = button.closest("[data-src]:not([data-every])");
+  if (part instanceof HTMLElement) await refresh(part);
+}
+
+document.addEventListener("submit", (event) => {
+  if (event.target instanceof HTMLFormElement && event.target.hasAttribute("data-judge")) event.preventDefault();
+});
+
+window.setInterval(() => {
+  if (document.hidden) return;
+  for (const part of document.querySelectorAll("[data-every]")) if (part instanceof HTMLElement) refresh(part);
+}, 3000);
+
+/** @type {Record<string, () => Promise<{onPicture?: (picture: any) => void, onChanges?: (changes: Change[]) => void}>>} */
+const pages = {
+  house: () => import("./house.js").then((module) => module.start()),
+  talk: () => import("./talk.js").then((module) => module.start()),
+  login: () => import("./login.js").then((module) => module.start()),
+};
+
+const own = (await pages[page ?? ""]?.()) ?? {};
+toEnd(document);
+if (page !== "login") {
+  const link = /** @type {HTMLElement} */ (document.getElementById("link"));
+  let wasAway = false;
+  listen({
+    onLink(state) {
+      link.dataset.link = state;
+      link.textContent = state === "live" ? "live" : "reconnecting";
+      if (state === "live" && wasAway) liveParts().forEach(refreshSoon);
+      wasAway = state === "away";
+    },
+    onPicture(picture) {
+      own.onPicture?.(picture);
+      countIncidents();
+    },
+    onChanges(changes) {
+      own.onChanges?.(changes);
+      refreshWhatChanged(changes);
+      if (changes.some((change) => change.kind === "incident")) countIncidents();
+    },
+  });
+}
