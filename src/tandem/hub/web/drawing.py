@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -23,11 +23,18 @@ class Bar(Struct, frozen=True):
 
 
 class Hop(Struct, frozen=True):
-    """One row of a waterfall. ``machine`` numbers the machines in order of appearance."""
+    """One row of a waterfall: a call with what it took as the caller saw it, or work that is no call.
+
+    ``machine`` numbers the machines in order of appearance. ``waited_s`` is what the way there and back took; None for
+    what did not travel.
+    """
 
     row: Row
+    depth: int
     bar: Bar
+    duration_s: float
     machine: int
+    waited_s: float | None = None
 
 
 class Share(Struct, frozen=True):
@@ -51,15 +58,40 @@ def draw_waterfall(rows: Sequence[Row], duration_s: float) -> Waterfall:
     """Rows of :func:`tandem.telemetry.waterfall.waterfall` on a line of ``duration_s`` seconds."""
     machines = list(dict.fromkeys(row.span.machine for row in rows))
     scale = WIDTH / duration_s if duration_s > 0 else 0.0
-    hops = [Hop(row, _bar(row, scale), machines.index(row.span.machine)) for row in rows]
+    hops = [
+        _hop(row, depth, caller, scale, machines.index(row.span.machine))
+        for row, depth, caller in _calls(rows)
+    ]
     ticks = [duration_s * part / 4 for part in range(5)]
     return Waterfall(hops, machines, ticks, _shares(rows, machines))
 
 
-def _bar(row: Row, scale: float) -> Bar:
-    x = min(WIDTH - LEAST, max(0.0, row.offset_s * scale))
-    width = min(WIDTH - x, max(LEAST, row.span.duration_s * scale))
-    return Bar(round(x, 1), round(width, 1), round(min(width, row.self_s * scale), 1))
+def _calls(rows: Sequence[Row]) -> Iterator[tuple[Row, int, Row | None]]:
+    """Rows with their depth, where a caller's span and its callee's are one: the callee's, with the caller's beside it."""
+    children: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        children[row.span.parent_id].append(row)
+    lifted: dict[str, int] = {}
+    callers: dict[str, Row] = {}
+    for row in rows:
+        span, lift = row.span, lifted.get(row.span.parent_id, 0)
+        below = children[span.span_id]
+        if span.kind == "client" and len(below) == 1 and below[0].span.kind == "server":
+            lifted[span.span_id] = lift + 1
+            callers[span.span_id] = row
+            continue
+        lifted[span.span_id] = lift
+        yield row, row.depth - lift, callers.get(span.parent_id)
+
+
+def _hop(row: Row, depth: int, caller: Row | None, scale: float, machine: int) -> Hop:
+    whole = caller or row
+    x = min(WIDTH - LEAST, max(0.0, whole.offset_s * scale))
+    width = min(WIDTH - x, max(LEAST, whole.span.duration_s * scale))
+    own = min(width, max(row.self_s * scale, LEAST if caller is None else 0.0))
+    waited = None if caller is None else max(0.0, caller.span.duration_s - row.span.duration_s)
+    bar = Bar(round(x, 1), round(width, 1), round(own, 1))
+    return Hop(row, depth, bar, whole.span.duration_s, machine, waited)
 
 
 def _shares(rows: Iterable[Row], machines: list[str]) -> list[Share]:

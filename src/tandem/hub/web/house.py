@@ -14,6 +14,7 @@ from tandem.core.ids import AgentId
 from tandem.hub.picture import AgentPicture, FleetPicture, MachinePicture
 from tandem.hub.tails import LogLine
 from tandem.hub.web.render import page, part, view_of, wanted_part
+from tandem.hub.web.turns import words_of
 from tandem.hub.web.words import plural_of, rate, share, size, span, tone
 
 MOST_WORRIES = 12
@@ -57,6 +58,7 @@ async def house(request: Request) -> Response:
         ],
         "needs": msgspec.json.encode({name: all_ for name, all_ in needs.items() if all_}).decode(),
         "last_turn": recent[0] if recent else None,
+        "last_turn_words": words_of(recent[0]) if recent else "",
     }
     if wanted_part(request):
         return part(request, "house_part.html", **values)
@@ -136,7 +138,7 @@ async def agent(request: Request) -> Response:
     }
     if wanted:
         return part(request, "agent_part.html", **values)
-    return page(request, "house", "agent.html", heading=shown.name, **values)
+    return page(request, "house", "agent.html", heading=shown.name, script="agent", **values)
 
 
 async def _log(request: Request, shown: AgentPicture) -> dict[str, Any]:

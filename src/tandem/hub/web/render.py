@@ -45,7 +45,7 @@ def operator_of(request: Request) -> str:
 
 def page(request: Request, name: str, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A whole page. ``name`` is one of :data:`PAGES`, ``values`` are the template's."""
-    shown = {"page": name, "fleet": title_of(request), "pages": PAGES, **values}
+    shown = {"page": name, "fleet": title_of(request), "pages": PAGES, "script": "", **values}
     return _html(request, template, status, shown)
 
 

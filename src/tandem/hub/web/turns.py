@@ -9,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tandem.core.errors import NotFound
 from tandem.hub.web.drawing import WIDTH, draw_waterfall, path_of
 from tandem.hub.web.render import page, part, view_of, wanted_part
-from tandem.hub.web.words import span
+from tandem.hub.web.words import plural_of, span
 from tandem.telemetry.waterfall import TurnSummary
 
 SHOWN = 100
@@ -46,14 +47,34 @@ def _with_bars(found: list[TurnSummary]) -> list[tuple[TurnSummary, float]]:
     return [(turn, round(max(8.0, WIDTH * turn.duration_s / slowest), 1)) for turn in found]
 
 
+def words_of(turn: TurnSummary) -> str:
+    """A turn in a line."""
+    failed = f", {plural_of(turn.errors, 'error')}" if turn.errors else ""
+    return f"{span(turn.duration_s)} through {plural_of(turn.agents, 'agent')}{failed}"
+
+
 async def one(request: Request) -> Response:
     """One turn as a waterfall; ``part=path`` tells the way it took from agent to agent, as JSON."""
-    summary, rows = await view_of(request).turns.turn(request.path_params["name"])
     wanted = wanted_part(request)
+    try:
+        summary, rows = await view_of(request).turns.turn(request.path_params["name"])
+    except NotFound:
+        # A page that has just got an answer asks before the last hops are told.
+        if wanted == "waterfall":
+            return part(request, "waterfall_part.html", fall=None)
+        raise
     if wanted == "path":
-        said = {"words": f"{summary.name}, {span(summary.duration_s)}", "path": path_of(rows)}
+        said = {"words": words_of(summary), "path": path_of(rows)}
         return Response(msgspec.json.encode(said), media_type="application/json")
     fall = draw_waterfall(rows, summary.duration_s)
     if wanted:
         return part(request, "waterfall_part.html", fall=fall)
-    return page(request, "turns", "turn.html", heading=f"Turn {summary.turn[-8:]}", turn=summary, fall=fall)
+    return page(
+        request,
+        "turns",
+        "turn.html",
+        heading=f"Turn {summary.turn[-8:]}",
+        turn=summary,
+        fall=fall,
+        about=rows[0].span.attributes,
+    )

@@ -8,12 +8,16 @@ import { act, listen, refresh, toEnd } from "./server.js";
 const page = document.body.dataset.page;
 const flash = /** @type {HTMLElement} */ (document.getElementById("flash"));
 
+let fading = 0;
+
 /** @param {string} words @param {"well"|"trouble"} tone */
 export function say(words, tone = "well") {
   flash.className = "flash";
   flash.dataset.tone = tone;
   flash.textContent = words;
   flash.hidden = words === "";
+  window.clearTimeout(fading);
+  if (tone === "well") fading = window.setTimeout(() => (flash.hidden = true), 8000);
 }
 
 /** Refresh an element soon, at most once a second however often it is asked. @type {Map<HTMLElement, number>} */

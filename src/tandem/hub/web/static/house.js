@@ -107,22 +107,28 @@ function show(agent) {
 
 // ---- wires ----
 
-/** @param {string} id @param {DOMRect} origin */
-function anchor(id, origin) {
-  const box = links.get(id)?.querySelector(".mark")?.getBoundingClientRect();
-  return box && { x: box.x + box.width / 2 - origin.x, y: box.y + box.height / 2 - origin.y };
+/**
+ * Where wires end: left of an agent's shape and right of its name, so that none crosses a word of its own agents.
+ * @param {string} id @param {DOMRect} origin
+ */
+function ends(id, origin) {
+  const link = links.get(id);
+  const shape = link?.querySelector(".mark")?.getBoundingClientRect();
+  const name = link?.querySelector(".name")?.getBoundingClientRect();
+  if (!shape || !name) return undefined;
+  const y = shape.y + shape.height / 2 - origin.y;
+  return { left: shape.x - 4 - origin.x, right: name.right + 6 - origin.x, y };
 }
 
 /** @param {string} from @param {string} to @param {DOMRect} origin */
 function wire(from, to, origin) {
-  const [a, b] = [anchor(from, origin), anchor(to, origin)];
+  const [a, b] = [ends(from, origin), ends(to, origin)];
   if (!a || !b) return undefined;
   const path = document.createElementNS(SVG, "path");
-  const bend = Math.abs(a.x - b.x) < 40 ? -40 - Math.abs(a.y - b.y) * 0.12 : 0;
-  const middle = (a.x + b.x) / 2;
-  path.setAttribute("d", bend
-    ? `M${a.x},${a.y}C${a.x + bend},${a.y} ${b.x + bend},${b.y} ${b.x},${b.y}`
-    : `M${a.x},${a.y}C${middle},${a.y} ${middle},${b.y} ${b.x},${b.y}`);
+  const [begin, end] = a.right < b.left ? [a.right, b.left] : b.right < a.left ? [a.left, b.right] : [a.left, b.left];
+  const sideways = begin === a.left && end === b.left ? -14 - Math.min(34, Math.abs(a.y - b.y) * 0.22) : 0;
+  const [first, second] = sideways ? [begin + sideways, end + sideways] : [(begin + end) / 2, (begin + end) / 2];
+  path.setAttribute("d", `M${begin},${a.y}C${first},${a.y} ${second},${b.y} ${end},${b.y}`);
   path.dataset.from = from;
   path.dataset.to = to;
   return path;
@@ -196,7 +202,7 @@ async function light(turn) {
     const link = document.createElement("a");
     link.href = `/turns/${encodeURIComponent(turn.turn)}`;
     link.textContent = words;
-    line.replaceChildren("Last turn ", link);
+    line.replaceChildren("Last turn: ", link);
   }
   if (document.hidden) return;
   path.forEach(([from, to], step) => window.setTimeout(() => glow(from, to), step * STEP_MS));
