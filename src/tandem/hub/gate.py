@@ -22,8 +22,9 @@ from starlette.responses import Response
 from tandem.core import clock
 from tandem.core.errors import PermissionDenied
 from tandem.security import Principal
+from tandem.security.tokens import TOKEN_S
 
-COOKIE = "tandem_session"
+COOKIE_PREFIX = "tandem_"
 CSRF_HEADER = "x-csrf-token"
 SESSION_S = 12 * 3600.0
 """How long a browser stays signed in; a working day."""
@@ -47,12 +48,19 @@ def session_key(state: Path) -> bytes:
         return key
 
 
+class SignInFirst(PermissionDenied):
+    """A person may sign in and then read this; a page can say so."""
+
+
 class Gate:
     """``authenticate`` says whose token it is, or raises :class:`PermissionDenied`."""
 
     def __init__(self, authenticate: Callable[[str], Principal], key: bytes):
         self._authenticate = authenticate
         self._key = key
+        # Browsers do not tell ports apart, and two hubs may share a host.
+        self.cookie = COOKIE_PREFIX + hashlib.sha256(key).hexdigest()[:8]
+        self._used: dict[bytes, float] = {}
 
     def admit(self, request: Request) -> Principal | None:
         """The operator behind ``request``, or None for somebody who may read this.
@@ -76,20 +84,29 @@ class Gate:
             return session
         path = request.url.path
         if session is None and path not in OPEN_PATHS and not path.startswith(OPEN_PREFIX) and not _same_user(request):
-            raise PermissionDenied("reading takes the operator on this computer", hint="sign in: tandem hub open")
+            raise SignInFirst("reading takes the operator on this computer", hint="sign in: tandem hub open")
         return session
 
     def begin(self, token: str, response: Response) -> str:
         """Sign the browser in that holds ``token``; the header value it must send from now on.
 
-        Raises :class:`PermissionDenied` for a wrong token.
+        Raises :class:`PermissionDenied` for a wrong token, and for one that began a session before.
         """
         principal = self._operator(self._authenticate(token))
+        self._use_up(token)
         value = f"{int(clock.wall() + SESSION_S)}.{secrets.token_urlsafe(16)}.{principal.name}"
         response.set_cookie(
-            COOKIE, f"{value}.{self._sign('session', value)}", max_age=int(SESSION_S), httponly=True, samesite="strict"
+            self.cookie, f"{value}.{self._sign('session', value)}", max_age=int(SESSION_S), httponly=True, samesite="strict"
         )
         return self._sign("csrf", value)
+
+    def _use_up(self, token: str) -> None:
+        """A link somebody finds in a browser's history is worth nothing."""
+        now, mark = clock.wall(), hashlib.sha256(token.encode()).digest()
+        self._used = {known: until for known, until in self._used.items() if until > now}
+        if mark in self._used:
+            raise PermissionDenied("this link was used already", hint="tandem hub open")
+        self._used[mark] = now + TOKEN_S
 
     def csrf(self, request: Request) -> str | None:
         """What a page of this session must send along; None without a session."""
@@ -101,7 +118,7 @@ class Gate:
         return None if value is None else Principal(name=value.split(".", 2)[2], kind="operator")
 
     def _valid(self, request: Request) -> str | None:
-        value, _, mark = request.cookies.get(COOKIE, "").rpartition(".")
+        value, _, mark = request.cookies.get(self.cookie, "").rpartition(".")
         if not value or not hmac.compare_digest(mark, self._sign("session", value)):
             return None
         return value if float(value.split(".", 1)[0]) > clock.wall() else None

@@ -11,12 +11,13 @@ import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,7 +31,7 @@ from tandem.core.errors import (
     UnknownAction,
 )
 from tandem.core.health import HealthReport, Status
-from tandem.hub.gate import COOKIE, Gate
+from tandem.hub.gate import Gate, SignInFirst
 from tandem.hub.picture import FleetPicture
 from tandem.hub.series import Point
 from tandem.hub.view import HubView
@@ -130,9 +131,17 @@ class _Guard:
         try:
             scope.setdefault("state", {})["principal"] = self._gate.admit(request)
         except PermissionDenied as error:
-            await _error(error)(scope, receive, send_safely)
+            await _refused(request, error)(scope, receive, send_safely)
             return
         await self._app(scope, receive, send_safely)
+
+
+def _refused(request: Request, error: PermissionDenied) -> Response:
+    """A person is shown where to sign in; a program is told."""
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if isinstance(error, SignInFirst) and wants_page:
+        return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+    return _error(error)
 
 
 # ---- the hub itself ----
@@ -184,7 +193,7 @@ async def _session(request: Request) -> Response:
         return response
     if request.method == "DELETE":
         response = _json({"operator": None, "csrf": None})
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(gate.cookie)
         return response
     principal: Principal | None = request.state.principal
     return _json({"operator": principal.name if principal else None, "csrf": gate.csrf(request)})

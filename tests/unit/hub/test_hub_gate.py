@@ -14,7 +14,7 @@ from starlette.responses import Response  # noqa: E402
 from tandem.core import clock  # noqa: E402
 from tandem.core.errors import PermissionDenied  # noqa: E402
 from tandem.hub import gate as gate_module  # noqa: E402
-from tandem.hub.gate import COOKIE, SESSION_S, Gate, session_key  # noqa: E402
+from tandem.hub.gate import SESSION_S, Gate, session_key  # noqa: E402
 from tandem.security import Principal  # noqa: E402
 
 
@@ -93,8 +93,9 @@ def test_a_session_ends_and_cannot_be_made_up(gate: Gate, monkeypatch: pytest.Mo
     cookie, _ = signed_in(gate)
     assert gate.csrf(request(cookie=cookie)) is not None
     assert gate.csrf(request(cookie=cookie[:-1] + ("0" if cookie[-1] != "0" else "1"))) is None
-    assert Gate(authenticate, b"x" * 32).csrf(request(cookie=cookie)) is None
-    assert gate.csrf(request(cookie=f"{COOKIE}=rubbish")) is None
+    other = Gate(authenticate, b"x" * 32)
+    assert other.csrf(request(cookie=cookie.replace(gate.cookie, other.cookie))) is None
+    assert gate.csrf(request(cookie=f"{gate.cookie}=rubbish")) is None
     later = clock.wall() + SESSION_S + 1
     monkeypatch.setattr(clock, "wall", lambda: later)
     assert gate.csrf(request(cookie=cookie)) is None
@@ -113,6 +114,18 @@ def test_sign_in_refuses_strangers(gate: Gate) -> None:
     for token in ("", "bad", "agent"):
         with pytest.raises(PermissionDenied):
             gate.begin(token, Response())
+
+
+def test_a_link_signs_in_once(gate: Gate) -> None:
+    """What began a session begins no other, also when it is found in a browser's history."""
+    gate.begin("good", Response())
+    with pytest.raises(PermissionDenied, match="used already"):
+        gate.begin("good", Response())
+
+
+def test_hubs_on_one_host_keep_their_sessions_apart(gate: Gate) -> None:
+    """Browsers send a cookie to every port of a host, so each hub's has a name of its own."""
+    assert Gate(authenticate, b"x" * 32).cookie != gate.cookie
 
 
 def test_the_key_survives_and_is_private(tmp_path) -> None:

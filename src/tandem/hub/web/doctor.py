@@ -14,10 +14,9 @@ from starlette.responses import Response
 from tandem.core import clock
 from tandem.core.checkup import Finding
 from tandem.core.errors import Unavailable
-from tandem.core.paths import Home
+from tandem.fleet.model import Fleet
 from tandem.hub.web.render import page, part, view_of, wanted_part
 from tandem.hub.web.words import plural_of
-from tandem.supervise.node_client import running_fleet_file
 
 PATIENCE_S = 120.0
 _ORDER = {"problem": 0, "note": 1, "ok": 2}
@@ -38,7 +37,8 @@ class _Printed(Struct, frozen=True):
 class Visits:
     """The last visit of the doctor, and the way to call it again."""
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
         self._last: Visit | None = None
         self._under_way: asyncio.Task[Visit] | None = None
 
@@ -62,10 +62,9 @@ class Visits:
 
     async def _visit(self) -> Visit:
         began = clock.monotonic()
-        fleet = await asyncio.to_thread(running_fleet_file, Home.from_environment())
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", "from tandem.cli.main import main; main()", "doctor", "--json",
-            *(["--fleet", str(fleet)] if fleet is not None else []),
+            *(["--fleet", self._fleet.file] if self._fleet.file else []),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:

@@ -107,7 +107,7 @@ def _shares(rows: Iterable[Row], machines: list[str]) -> list[Share]:
 
 
 def path_of(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Who called whom in a turn, in the order it happened: pairs of identities, each once."""
+    """Who called whom in a turn, in the order it happened: pairs of identities, each once; nobody ('') called the first."""
     agents = {row.span.span_id: f"{row.span.agent}@{row.span.machine}" for row in rows}
     pairs = [(agents.get(row.span.parent_id, ""), agents[row.span.span_id]) for row in rows if row.span.agent]
     return list(dict.fromkeys((caller, callee) for caller, callee in pairs if caller != callee))

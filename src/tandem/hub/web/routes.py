@@ -22,9 +22,9 @@ from tandem.hub.web.render import page
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(_view: HubView) -> list[BaseRoute]:
+def routes(view: HubView) -> list[BaseRoute]:
     """The pages of one hub."""
-    visits = doctor.Visits()
+    visits = doctor.Visits(view.fleet)
     with as_file(files("tandem.hub.web") / "static") as folder:
         static = StaticFiles(directory=folder)
     return [

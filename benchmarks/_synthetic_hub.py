@@ -1,0 +1,192 @@
+"""A hub's pages over a made-up fleet of any size, to measure and to test them without its processes.
+
+Everything between the fleet's picture and the browser is the hub's own: view, gate, HTTP, pages, live changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from tandem.core import clock
+from tandem.core.errors import NotFound, PermissionDenied
+from tandem.core.health import HealthReport, Status
+from tandem.core.ids import AgentId
+from tandem.core.paths import Home
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.fleet.model import HERE, AgentConfig, Fleet, GroupConfig, InfraPorts, MachineConfig
+from tandem.hub.changes import Changes
+from tandem.hub.gate import Gate
+from tandem.hub.http import make_app
+from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePicture
+from tandem.hub.serving import Serving
+from tandem.hub.view import HubView
+from tandem.hub.watch import FleetWatch
+from tandem.security import Principal
+from tandem.telemetry.waterfall import Row, TurnSummary
+
+MACHINES = ("mainpc", "pc2")
+GROUP_SIZE = 7
+INFRA = InfraPorts(nats=1, leaf=2, monitor=3, join=4)
+TOKEN = "operator"
+
+T = TypeVar("T")
+
+
+class NoIncidents:
+    """Nothing is wrong."""
+
+    async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
+        return []
+
+    async def show_incident(self, name: str) -> IncidentDetail:
+        raise NotFound(f"no incident {name}")
+
+    async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView:
+        raise NotFound(f"no incident {name}")
+
+    async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView:
+        raise NotFound(f"no incident {name}")
+
+    resolve_incident = reopen_incident = acknowledge_incident
+
+    async def error_stats(self, seconds: float = 86_400.0) -> ErrorStats:
+        return ErrorStats(
+            since=clock.wall() - seconds, incidents=0, live=0, errors=0, suppressed=0,
+            by_severity={}, by_agent={}, by_type={},
+        )  # fmt: skip
+
+
+class NoTurns:
+    """Nothing was asked yet."""
+
+    async def recent(self, limit: int = 50, search: str = "", since: float = 0.0) -> list[TurnSummary]:
+        return []
+
+    async def turn(self, name: str) -> tuple[TurnSummary, list[Row]]:
+        raise NotFound(f"no turn {name}")
+
+
+class SyntheticHub:
+    """``agents`` in groups of seven on two machines; the first of each group is needed by the others."""
+
+    def __init__(self, agents: int, folder: Path):
+        self.changes = Changes()
+        configs = dict(_configs(agents))
+        groups: dict[str, GroupConfig] = {}
+        for config in configs.values():
+            known = groups.get(config.group, GroupConfig(name=config.group, machine=config.machine))
+            groups[config.group] = replace(known, agents=[*known.agents, str(config.id)])
+        fleet = Fleet(
+            name="synthetic",
+            machines={name: MachineConfig(name=name, host=None, host_key=HERE, infra=INFRA) for name in MACHINES},
+            groups=groups,
+            agents=configs,
+        )
+        dirs = Home(folder).machine(MACHINES[0])
+        self.watch = FleetWatch(MACHINES[0], MACHINES, dirs, self.changes)
+        self._pictures = {
+            name: MachinePicture(
+                machine=name, at=clock.wall(), up_s=60.0,
+                services=[ServicePicture(name=kind, machine=name, state="healthy") for kind in ("nats", "valkey-control")],
+                agents=[_picture(config) for config in configs.values() if config.machine == name],
+            )
+            for name in MACHINES
+        }  # fmt: skip
+        for picture in self._pictures.values():
+            self.watch.keep(picture)
+        view = HubView(
+            AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(),
+            lambda: False, lambda *_names: None,
+        )  # fmt: skip
+        gate = Gate(_authenticate, b"synthetic" * 4)
+        self.app = make_app(view, gate, _health, _metrics)
+
+    def set_state(self, agent: str, state: str) -> None:
+        """Let an agent (``Name@machine``) change; pages hear of it. From the server's thread only."""
+        name, _, machine = agent.partition("@")
+        before = self._pictures[machine]
+        changed = [replace(one, state=state) if one.name == name else one for one in before.agents]
+        self._pictures[machine] = replace(before, at=clock.wall(), agents=changed)
+        self.watch.keep(self._pictures[machine])
+
+
+def _configs(count: int) -> Iterator[tuple[AgentId, AgentConfig]]:
+    for number in range(count):
+        # Two thirds live on the first machine, as in the fleet this stands for.
+        group = number // GROUP_SIZE
+        machine = MACHINES[group % 3 == 2]
+        leader = AgentId.of(f"Agent{group * GROUP_SIZE:04d}", machine)
+        identity = AgentId.of(f"Agent{number:04d}", machine)
+        needs = [] if identity == leader else [str(leader)]
+        yield identity, AgentConfig(name=identity.name, machine=machine, group=f"group_{group:03d}", needs=needs)
+
+
+def _picture(config: AgentConfig) -> AgentPicture:
+    return AgentPicture(
+        name=config.name, machine=config.machine, group=config.group, state="healthy", verdict="up", pid=4242,
+        ready_after_s=0.2, figures=Figures(rss_bytes=20 << 20, cpu=0.01, requests_hz=3.0),
+    )  # fmt: skip
+
+
+def _authenticate(token: str) -> Principal:
+    if token != TOKEN:
+        raise PermissionDenied("not a token of this fleet")
+    return Principal(name="operator", kind="operator")
+
+
+async def _health() -> HealthReport:
+    return HealthReport(status=Status.HEALTHY, service="ObservabilityHub", machine=MACHINES[0], timestamp=clock.wall())
+
+
+async def _metrics() -> str:
+    return ""
+
+
+class Served:
+    """A synthetic hub that listens on ``origin`` (``http://localhost:port``)."""
+
+    def __init__(self, hub: SyntheticHub, origin: str, loop: asyncio.AbstractEventLoop):
+        self.hub = hub
+        self.origin = origin
+        self._loop = loop
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Run ``work`` in the server's thread."""
+        self._loop.call_soon_threadsafe(work)
+
+
+@contextmanager
+def serve(agents: int, folder: Path) -> Iterator[Served]:
+    """Serve a synthetic fleet on a free port of loopback, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="synthetic-hub")
+    thread.start()
+
+    def finish(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    try:
+        hub, serving = finish(_begin(agents, folder))
+        try:
+            yield Served(hub, f"http://localhost:{serving.port}", loop)
+        finally:
+            finish(serving.close())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _begin(agents: int, folder: Path) -> tuple[SyntheticHub, Serving]:
+    hub = SyntheticHub(agents, folder)
+    serving = Serving(hub.app, socket.create_server(("127.0.0.1", 0)))
+    await serving.start()
+    return hub, serving
