@@ -26,6 +26,7 @@ from tandem.hub.changes import Changes
 from tandem.hub.gate import Gate
 from tandem.hub.http import make_app
 from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePicture
+from tandem.hub.series import MAX_POINTS, History, Point
 from tandem.hub.serving import Serving
 from tandem.hub.view import HubView
 from tandem.hub.watch import FleetWatch
@@ -36,6 +37,8 @@ MACHINES = ("mainpc", "pc2")
 GROUP_SIZE = 7
 INFRA = InfraPorts(nats=1, leaf=2, monitor=3, join=4)
 TOKEN = "operator"
+AHEAD_S = 86_400.0
+"""Pictures are told once and must not grow old while one looks."""
 
 T = TypeVar("T")
 
@@ -74,6 +77,16 @@ class NoTurns:
         raise NotFound(f"no turn {name}")
 
 
+class NoHistory(History):
+    """Nothing was measured yet."""
+
+    def __init__(self) -> None:
+        """Without a file."""
+
+    async def curve(self, machine: str, agent: str, seconds: float, points: int = MAX_POINTS) -> list[Point]:
+        return []
+
+
 class SyntheticHub:
     """``agents`` in groups of seven on two machines; the first of each group is needed by the others."""
 
@@ -94,7 +107,7 @@ class SyntheticHub:
         self.watch = FleetWatch(MACHINES[0], MACHINES, dirs, self.changes)
         self._pictures = {
             name: MachinePicture(
-                machine=name, at=clock.wall(), up_s=60.0,
+                machine=name, at=clock.wall() + AHEAD_S, up_s=60.0,
                 services=[ServicePicture(name=kind, machine=name, state="healthy") for kind in ("nats", "valkey-control")],
                 agents=[_picture(config) for config in configs.values() if config.machine == name],
             )
@@ -103,7 +116,7 @@ class SyntheticHub:
         for picture in self._pictures.values():
             self.watch.keep(picture)
         view = HubView(
-            AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(),
+            AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(), NoHistory(),
             lambda: False, lambda *_names: None,
         )  # fmt: skip
         gate = Gate(_authenticate, b"synthetic" * 4)
@@ -114,7 +127,7 @@ class SyntheticHub:
         name, _, machine = agent.partition("@")
         before = self._pictures[machine]
         changed = [replace(one, state=state) if one.name == name else one for one in before.agents]
-        self._pictures[machine] = replace(before, at=clock.wall(), agents=changed)
+        self._pictures[machine] = replace(before, agents=changed)
         self.watch.keep(self._pictures[machine])
 
 

@@ -21,6 +21,7 @@ from tandem.errors.report import ErrorReport
 from tandem.errors.severity import Severity
 from tandem.fleet.model import Fleet
 from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, MachinePicture, ServicePicture
+from tandem.hub.series import Point
 from tandem.hub.tails import LogLine
 from tandem.hub.web import house, incidents, turns
 from tandem.security import Principal
@@ -76,12 +77,20 @@ class Book:
         return summarise(SPANS), waterfall(SPANS)
 
 
+class Past:
+    """Two measurements."""
+
+    async def curve(self, machine: str, agent: str, seconds: float, points: int = 0) -> list[Point]:
+        return [Point(agent=agent, machine=machine, at=at, span_s=10.0, rss_bytes=at, requests=5.0) for at in (1024.0, 2048.0)]
+
+
 class View:
     """A fleet of one agent that is in trouble and says so in markup."""
 
     fleet = Fleet(name=EVIL)
     incidents = Desk()
     turns = Book()
+    history = Past()
 
     def agent(self, name: str) -> AgentPicture:
         return AgentPicture(
@@ -187,3 +196,12 @@ def test_an_incident_is_told_in_order_of_time() -> None:
     assert told[0].kind == "root"
     assert re.search("slack was told", " ".join(moment.what for moment in told))
     assert told[-1].what.endswith("acknowledged")
+
+
+def test_curves_tell_what_there_was() -> None:
+    """What was measured is drawn with its newest and largest value; what was always nothing is left out."""
+    points = [Point(agent="A", machine="m", at=at, span_s=10.0, rss_bytes=at * 1024, requests=20.0) for at in (1.0, 3.0, 2.0)]
+    assert [(one.label, one.now, one.most) for one in house.sparks(points)] == [
+        ("Memory", "2 KiB", "3 KiB"), ("Requests", "2/s", "2/s"),
+    ]  # fmt: skip
+    assert house.sparks([]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ from starlette.responses import Response
 from tandem.core.errors import TandemError
 from tandem.core.ids import AgentId
 from tandem.hub.picture import AgentPicture, FleetPicture, MachinePicture
+from tandem.hub.series import Point
 from tandem.hub.tails import LogLine
+from tandem.hub.web.drawing import line
 from tandem.hub.web.render import page, part, view_of, wanted_part
 from tandem.hub.web.turns import words_of
 from tandem.hub.web.words import plural_of, rate, share, size, span, tone
@@ -20,7 +23,23 @@ from tandem.hub.web.words import plural_of, rate, share, size, span, tone
 MOST_WORRIES = 12
 """Agents in trouble named above the house; all of them show in it."""
 
+MANY = 100
+"""More agents than an eye finds one in; they stand closer, and can be searched."""
+
 LOG_LINES = 120
+CURVE_S = 3600.0
+CURVE_POINTS = 120
+
+
+class Spark(Struct, frozen=True):
+    """One curve of the last hour, with its newest and its largest value in words."""
+
+    label: str
+    over: str
+    now: str
+    most: str
+    stroke: str
+    area: str
 
 
 class GroupShown(Struct, frozen=True):
@@ -52,6 +71,7 @@ async def house(request: Request) -> Response:
     recent = await view.turns.recent(1)
     values: dict[str, Any] = {
         "headline": _headline(picture),
+        "many": len(agents) > MANY,
         "machines": [_machine(machine, picture) for machine in picture.machines],
         "worries": [agent for agent in agents if tone(agent.state, agent.verdict) in ("trouble", "degraded")][
             :MOST_WORRIES
@@ -131,7 +151,7 @@ async def agent(request: Request) -> Response:
         "agent": shown,
         "description": config.description if config is not None else "",
         "facts": _facts(shown),
-        "sparks": [],
+        "sparks": sparks(await view.history.curve(shown.machine, shown.name, CURVE_S, CURVE_POINTS)),
         "needs": picture.needs.get(shown.id, []),
         "needed_by": sorted(name for name, all_ in picture.needs.items() if shown.id in all_),
         **await _log(request, shown),
@@ -139,6 +159,22 @@ async def agent(request: Request) -> Response:
     if wanted:
         return part(request, "agent_part.html", **values)
     return page(request, "house", "agent.html", heading=shown.name, script="agent", **values)
+
+
+def sparks(points: list[Point]) -> list[Spark]:
+    """Memory, processor, requests and answering time; what was never there or always nothing is left out."""
+    curves: list[tuple[str, Callable[[float], str], list[float]]] = [
+        ("Memory", size, [point.rss_bytes for point in points]),
+        ("Processor", share, [point.cpu for point in points]),
+        ("Requests", rate, [point.requests / point.span_s if point.span_s else 0.0 for point in points]),
+        ("Answers in", span, [point.busy_s / point.requests if point.requests else 0.0 for point in points]),
+    ]
+    drawn = []
+    for label, words, values in curves:
+        stroke, area = line(values)
+        if stroke and any(values):
+            drawn.append(Spark(label, "the last hour", words(values[-1]), words(max(values)), stroke, area))
+    return drawn
 
 
 async def _log(request: Request, shown: AgentPicture) -> dict[str, Any]:

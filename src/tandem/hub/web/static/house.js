@@ -35,6 +35,7 @@ export function start() {
   part.addEventListener("focusin", (event) => point(agentOf(event.target)));
   part.addEventListener("focusout", () => point(undefined));
   part.addEventListener("click", choose);
+  part.addEventListener("input", find);
   panel.addEventListener("click", (event) => {
     if (event.target instanceof Element && event.target.closest(".close")) close();
   });
@@ -51,13 +52,21 @@ function gather() {
   }));
   needs = JSON.parse(house().dataset.needs ?? "{}");
   mark();
-  draw();
+  find();
 }
 
 /** @param {EventTarget|null} target */
 function agentOf(target) {
   const link = target instanceof Element ? target.closest("a.agent") : null;
   return link instanceof HTMLElement ? link.dataset.agent : undefined;
+}
+
+/** Show only the agents whose name has what is typed. */
+function find() {
+  const field = document.getElementById("find");
+  const wanted = field instanceof HTMLInputElement ? field.value.trim().toLowerCase() : "";
+  for (const [id, link] of links) link.classList.toggle("away", !id.toLowerCase().includes(wanted));
+  draw();
 }
 
 // ---- what changes ----
@@ -115,7 +124,7 @@ function ends(id, origin) {
   const link = links.get(id);
   const shape = link?.querySelector(".mark")?.getBoundingClientRect();
   const name = link?.querySelector(".name")?.getBoundingClientRect();
-  if (!shape || !name) return undefined;
+  if (!shape?.width || !name) return undefined;
   const y = shape.y + shape.height / 2 - origin.y;
   return { left: shape.x - 4 - origin.x, right: name.right + 6 - origin.x, y };
 }
