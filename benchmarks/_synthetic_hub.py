@@ -25,7 +25,9 @@ from tandem.fleet.model import HERE, AgentConfig, Fleet, GroupConfig, InfraPorts
 from tandem.hub.changes import Changes
 from tandem.hub.gate import Gate
 from tandem.hub.http import make_app
+from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePicture
+from tandem.hub.predict import Forecast
 from tandem.hub.series import MAX_POINTS, History, Point
 from tandem.hub.serving import Serving
 from tandem.hub.view import HubView
@@ -87,6 +89,16 @@ class NoHistory(History):
         return []
 
 
+class NoJudgements:
+    """Nothing follows from nothing."""
+
+    async def forecasts(self) -> list[Forecast]:
+        return []
+
+    async def standings(self) -> list[Standing]:
+        return []
+
+
 class SyntheticHub:
     """``agents`` in groups of seven on two machines; the first of each group is needed by the others."""
 
@@ -117,10 +129,10 @@ class SyntheticHub:
             self.watch.keep(picture)
         view = HubView(
             AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(), NoHistory(),
-            lambda: False, lambda *_names: None,
+            lambda: False, lambda *_names: None, _metrics, NoJudgements(),
         )  # fmt: skip
         gate = Gate(_authenticate, b"synthetic" * 4)
-        self.app = make_app(view, gate, _health, _metrics)
+        self.app = make_app(view, gate, _health)
 
     def set_state(self, agent: str, state: str) -> None:
         """Let an agent (``Name@machine``) change; pages hear of it. From the server's thread only."""
