@@ -13,7 +13,7 @@ from household import TANDEM, MakeHousehold, can_listen, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-STATUS_KEYS = {"machines", "services", "agents"}
+STATUS_KEYS = {"machines", "services", "agents", "links"}
 AGENT_KEYS = {"name", "machine", "group", "state", "pid", "port", "ready_after_s", "restarts", "issues",
               "note", "exit", "breaker", "usage"}  # fmt: skip
 

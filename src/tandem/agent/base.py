@@ -93,6 +93,13 @@ class Agent:
         """
         await self._context.publish(event)
 
+    def starting(self, text: str, seconds: float = 0.0) -> None:
+        """Say, within :meth:`start`, what it is busy with; with ``seconds``, that it may need so long from now on.
+
+        ``tandem status`` shows the words. The start deadline is moved, never to an earlier time.
+        """
+        self._context.starting(text, seconds)
+
     def spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
         """Run ``work`` beside the calls until it ends or the agent stops; its failure is logged and shown in the health."""
         return self._context.background.spawn(work, name)

@@ -43,4 +43,5 @@ class AgentContext:
     observe: Callable[[], Observation] = not_an_observer
     side_ports: Mapping[str, int] = field(default_factory=dict)
     """TCP ports the fleet file gives it besides its own, by name; it opens them itself."""
+    starting: Callable[[str, float], None] = lambda _text, _seconds: None
     door: Callable[[], socket | None] = lambda: None

@@ -47,6 +47,12 @@ class Notifier:
         """One line for people, shown by ``tandem status`` while the agent starts."""
         self._send("STATUS=" + " ".join(text.split()))
 
+    def starting(self, text: str, seconds: float) -> None:
+        """What :meth:`tandem.agent.Agent.starting` says."""
+        self.status(text)
+        if seconds > 0:
+            self.extend_start(seconds)
+
     def extend_start(self, seconds: float) -> None:
         """Ask that the start deadline be at least ``seconds`` from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")

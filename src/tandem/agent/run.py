@@ -128,6 +128,7 @@ class AgentProcess:
             instance=spec.instance,
             state_dir=state_dir,
             side_ports=spec.side_ports,
+            starting=self._notifier.starting,
             log=own_log,
             peers=PeerProxies(peers),
             background=Background(own_log, report),

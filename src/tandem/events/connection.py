@@ -29,6 +29,9 @@ RETRY_MAX_S = 1.0
 PING_INTERVAL_S = 10
 """With two unanswered pings a stopped server is noticed within 30 s; publishers notice by their own timeouts."""
 
+FIRST_CONNECT_S = 5.0
+"""A server that is being started with us refuses for a moment; that is no news before this."""
+
 MAX_NOTED = 100
 """Different troubles of one connection that are told apart."""
 
@@ -196,6 +199,9 @@ class Connection:
         refused = _DENIED.search(self.last_error)
         if refused and len(self.denied) < MAX_NOTED:
             self.denied.add(refused[1])  # nats-py tells errors in lower case
+        if not self.connects and self.down_s < FIRST_CONNECT_S:
+            log.debug("NATS at %s: %s", self.access.url, self.last_error)
+            return
         kind = f"{type(error).__name__}:{self.last_error}"
         if kind not in self._reported and len(self._reported) < MAX_NOTED:
             self._reported.add(kind)

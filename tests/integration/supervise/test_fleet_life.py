@@ -50,7 +50,7 @@ def test_up_status_down(fleet: Make) -> None:
     rig = fleet(THREE)
     rig.tandem("up")
     first = rig.status()
-    assert set(first) == {"machines", "services", "agents"}
+    assert set(first) == {"machines", "services", "agents", "links"}
     assert first["machines"] == [{"name": "m1", "host": None, "state": "up", "pid": rig.keeper()["node"]}]
     assert {s["name"]: s["state"] for s in first["services"]} == {
         "nats": "healthy", "valkey-control": "healthy", "valkey-cache": "healthy",
