@@ -290,15 +290,27 @@ class AgentView(Struct, frozen=True, kw_only=True):
     endpoint: str
     release: str
     seen_s: float
+    capabilities: list[str] = []
+
+
+class DirectoryChange(Struct, frozen=True, kw_only=True):
+    """Somebody appeared, moved or changed status, or went; ``view`` is the newest there is (``seen_s`` 0)."""
+
+    kind: Literal["appeared", "changed", "gone"]
+    view: AgentView
 
 
 class Registration(Struct, frozen=True, kw_only=True):
-    """A program outside of the fleet that wants to be found; ``endpoint`` is whatever its callers use."""
+    """A program outside of the fleet that wants to be found; ``endpoint`` is whatever its callers use.
+
+    ``ttl_s`` makes it a lease that ends unless renewed in time (up to a day); 0 stays until withdrawn.
+    """
 
     name: str
     machine: str
     endpoint: str
     capabilities: list[str] = []
+    ttl_s: float = 0.0
 
 
 @contract("ServiceRegistry")
@@ -306,6 +318,11 @@ class Directory(Protocol):
     @action(idempotent=True)
     async def register_agent(self, registration: Registration) -> AgentView:
         """Announce a program of the outside; on disk when this returns. Agents of the fleet are known without it."""
+        ...
+
+    @action(idempotent=True)
+    async def renew_registration(self, name: str) -> AgentView:
+        """Prolong its lease. Raises ``NotFound`` when it has ended."""
         ...
 
     @action(idempotent=True)
@@ -318,14 +335,39 @@ class Directory(Protocol):
 
     @action(idempotent=True)
     async def list_agents(self, machine: str = "") -> list[AgentView]: ...
+    @action(idempotent=True)
+    async def discover(self, capability: str, machine: str = "") -> list[AgentView]: ...
+    def watch(self, machine: str = "") -> AsyncGenerator[DirectoryChange, None]:
+        """Everybody there is, then every change."""
+        ...
+
+
+Fits = Literal["yes", "no", "unknown"]
 
 
 class LoadVerdict(Struct, frozen=True, kw_only=True):
     """Whether a planned load would fit. ``left`` is what would remain, in the unit asked; ``why`` explains in words."""
 
-    fits: Literal["yes", "no", "unknown"]
+    fits: Fits
     left: float
     why: str
+
+
+class PlannedLoad(Struct, frozen=True, kw_only=True):
+    """Something that would run on ``machine``: ``amount`` more percent of CPU, or MiB of RAM."""
+
+    machine: str
+    kind: Literal["cpu", "ram"]
+    amount: float
+
+
+class Outlook(Struct, frozen=True, kw_only=True):
+    """What a plan would come to: a verdict for each load in its order, the worst of them, and agents (``Name@machine``)
+    that would be gone."""
+
+    fits: Fits
+    verdicts: list[LoadVerdict]
+    gone: list[str]
 
 
 @contract("SystemDigitalTwin")
@@ -344,69 +386,16 @@ class Twin(Protocol):
     @action(idempotent=True)
     async def get_agent_info(self, name: str) -> AgentView: ...
     @action(idempotent=True)
+    async def what_if(self, loads: list[PlannedLoad], without: tuple[str, ...] = ()) -> Outlook:
+        """Would all of ``loads`` fit at once, with the machines in ``without`` switched off? Changes nothing.
+
+        Raises ``NotFound`` for a machine that was never read.
+        """
+        ...
+
+    @action(idempotent=True)
     async def simulate_load(
         self, kind: Literal["cpu", "ram"], amount: float, machine: str = "mainpc"
     ) -> LoadVerdict:
         """Would ``amount`` more (percent of CPU, or MiB of RAM) fit on that machine?"""
         ...
-
-
-class ManagedAgent(Struct, frozen=True, kw_only=True):
-    """An agent as its supervisor sees it. ``note`` says why it is where it is and what comes next."""
-
-    name: str
-    machine: str
-    group: str
-    state: str
-    pid: int | None = None
-    restarts: int = 0
-    issues: list[str] = []
-    note: str = ""
-
-
-class Leftover(Struct, frozen=True, kw_only=True):
-    """A file that was deleted."""
-
-    path: str
-    bytes: int
-
-
-class MachineInfo(Struct, frozen=True, kw_only=True):
-    """A machine of the fleet on this computer. ``links``: other machine → up, silent, cut or never."""
-
-    name: str
-    up_s: float
-    agents: int
-    servers: list[str]
-    links: dict[str, str] = {}
-
-
-class SystemInfo(Struct, frozen=True, kw_only=True):
-    """A computer and what of the fleet runs on it."""
-
-    system: str
-    processor: str
-    cores: int
-    memory_bytes: int
-    python: str
-    machines: list[MachineInfo]
-
-
-@contract("UnifiedSystemAgent")
-class SystemControl(Protocol):
-    @action(idempotent=True)
-    async def list_services(self, machine: str = "") -> list[ManagedAgent]: ...
-    @action(idempotent=True)
-    async def get_service_status(self, name: str) -> ManagedAgent: ...
-    async def start_service(self, name: str) -> ManagedAgent:
-        """This and the following raise ``PermissionDenied`` for who is not an operator, ``NotFound`` for no such agent."""
-        ...
-
-    async def stop_service(self, name: str) -> ManagedAgent: ...
-    async def restart_service(self, name: str) -> ManagedAgent: ...
-    async def cleanup_system(self, older_than_s: float = 604_800.0) -> list[Leftover]:
-        """Delete compressed logs older than that; which they were."""
-        ...
-
-    @action(idempotent=True)
-    async def get_system_info(self) -> SystemInfo: ...

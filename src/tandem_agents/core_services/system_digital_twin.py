@@ -12,7 +12,14 @@ from tandem.agent import Agent, Issue, action, every
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments, NotFound, TandemError
 from tandem.core.ids import AgentId
-from tandem_agents.core_services.contracts import AgentView, Directory, LoadVerdict
+from tandem_agents.core_services.contracts import (
+    AgentView,
+    Directory,
+    Fits,
+    LoadVerdict,
+    Outlook,
+    PlannedLoad,
+)
 from tandem_agents.core_services.load_forecast import would_fit
 from tandem_agents.infrastructure.contracts import MachineReading, Reading
 from tandem_agents.machine import read_machine
@@ -91,6 +98,26 @@ class SystemDigitalTwin(Agent):
         if amount < 0:
             raise InvalidArguments(f"amount must not be negative: {amount}")
         return would_fit(self._of(machine), kind, amount, clock.wall())
+
+    @action(idempotent=True)
+    async def what_if(self, loads: list[PlannedLoad], without: tuple[str, ...] = ()) -> Outlook:
+        """What a plan would come to, with some machines switched off. Changes nothing."""
+        planned: dict[tuple[str, str], float] = {}
+        verdicts = []
+        for load in loads:
+            if load.amount < 0:
+                raise InvalidArguments(f"amount must not be negative: {load.amount}")
+            before = planned.get((load.machine, load.kind), 0.0)
+            planned[load.machine, load.kind] = before + load.amount
+            readings = self._of(load.machine)
+            if load.machine in without:
+                verdicts.append(LoadVerdict(fits="no", left=0.0, why=f"{load.machine} would be switched off"))
+            else:
+                verdicts.append(would_fit(readings, load.kind, before + load.amount, clock.wall()))
+        gone = [f"{v.name}@{v.machine}" for v in await self.get_all_agents() if v.machine in without]
+        found = {verdict.fits for verdict in verdicts}
+        worst: Fits = "no" if "no" in found else "unknown" if "unknown" in found else "yes"
+        return Outlook(fits=worst, verdicts=verdicts, gone=sorted(gone))
 
     def _keep(self, reading: MachineReading) -> None:
         readings = self._history.setdefault(reading.machine, deque(maxlen=KEPT_S // PERIOD_S))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tandem.agent import Agent, action, current_principal
 from tandem.api import AgentState, Steering
 from tandem.core.errors import InvalidArguments, PermissionDenied
-from tandem_agents.core_services.contracts import Leftover, MachineInfo, ManagedAgent, SystemInfo
+from tandem_agents.core_services.system_contracts import Leftover, MachineInfo, ManagedAgent, SystemInfo
 
 DAY_S = 86_400.0
 

@@ -27,8 +27,8 @@ GROUPS = (
 
 def contracts() -> list[type]:
     found = []
-    for group in GROUPS:
-        module = importlib.import_module(f"tandem_agents.{group}.contracts")
+    for name in (*(f"{group}.contracts" for group in GROUPS), "core_services.system_contracts"):
+        module = importlib.import_module(f"tandem_agents.{name}")
         found += [
             thing
             for thing in vars(module).values()

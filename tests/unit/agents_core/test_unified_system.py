@@ -12,7 +12,7 @@ from tandem.core.errors import InvalidArguments, NotFound, PermissionDenied
 from tandem.core.paths import Home
 from tandem.supervise.api import AgentView, LinkView, MachineStatus, ServiceView
 from tandem.supervise.steering import Steering
-from tandem_agents.core_services.contracts import SystemControl
+from tandem_agents.core_services.system_contracts import SystemControl
 from tandem_agents.core_services.unified_system_agent import UnifiedSystemAgent
 
 STATUS = MachineStatus(

@@ -1,0 +1,94 @@
+"""Where registrations of outside programs are kept: in memory with a file behind it, or in Valkey."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem_agents.core_services.contracts import Registration
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+PREFIX = "cache:ServiceRegistry:held:"
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A registration and when it was last renewed and ends (Unix seconds; 0: never)."""
+
+    registration: Registration
+    renewed_at: float
+    ends_at: float = 0.0
+
+    def is_over(self, now: float) -> bool:
+        return bool(self.ends_at) and now >= self.ends_at
+
+    @classmethod
+    def of(cls, registration: Registration) -> Held:
+        now = clock.wall()
+        ends_at = now + registration.ttl_s if registration.ttl_s else 0.0
+        return cls(registration=registration, renewed_at=now, ends_at=ends_at)
+
+
+class Shelf(Protocol):
+    """Keeps registrations by name; one that is over is not there any more."""
+
+    async def put(self, held: Held) -> None: ...
+    async def delete(self, name: str) -> bool: ...
+    async def all(self) -> list[Held]: ...
+
+
+class MemoryShelf:
+    """In this process, and on disk when a change returns, so that it survives power loss."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self._held: dict[str, Held] = {}
+        if file.exists():
+            self._held = msgspec.json.decode(file.read_bytes(), type=dict[str, Held])
+
+    async def put(self, held: Held) -> None:
+        self._held[held.registration.name] = held
+        self._save()
+
+    async def delete(self, name: str) -> bool:
+        gone = self._held.pop(name, None)
+        self._save()
+        return gone is not None and not gone.is_over(clock.wall())
+
+    async def all(self) -> list[Held]:
+        now = clock.wall()
+        self._held = {name: held for name, held in self._held.items() if not held.is_over(now)}
+        return list(self._held.values())
+
+    def _save(self) -> None:
+        partial = self._file.with_suffix(".new")
+        with partial.open("wb") as file:
+            file.write(msgspec.json.encode(self._held))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._file)
+
+
+class ValkeyShelf:
+    """In the machine's cache server, which ends leases itself; a full one may drop what was not used for long."""
+
+    def __init__(self, valkey: Redis):
+        self._valkey = valkey
+
+    async def put(self, held: Held) -> None:
+        lasts_ms = int(held.registration.ttl_s * 1000) or None
+        await self._valkey.set(PREFIX + held.registration.name, msgspec.json.encode(held), px=lasts_ms)
+
+    async def delete(self, name: str) -> bool:
+        return bool(await self._valkey.delete(PREFIX + name))
+
+    async def all(self) -> list[Held]:
+        keys = [key async for key in self._valkey.scan_iter(match=PREFIX + "*")]
+        values = await self._valkey.mget(keys) if keys else []
+        return [msgspec.json.decode(value, type=Held) for value in values if value is not None]

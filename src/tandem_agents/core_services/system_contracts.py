@@ -1,0 +1,70 @@
+"""What the operator's door for programs offers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from tandem.agent import action, contract
+
+
+class ManagedAgent(Struct, frozen=True, kw_only=True):
+    """An agent as its supervisor sees it. ``note`` says why it is where it is and what comes next."""
+
+    name: str
+    machine: str
+    group: str
+    state: str
+    pid: int | None = None
+    restarts: int = 0
+    issues: list[str] = []
+    note: str = ""
+
+
+class Leftover(Struct, frozen=True, kw_only=True):
+    """A file that was deleted."""
+
+    path: str
+    bytes: int
+
+
+class MachineInfo(Struct, frozen=True, kw_only=True):
+    """A machine of the fleet on this computer. ``links``: other machine → up, silent, cut or never."""
+
+    name: str
+    up_s: float
+    agents: int
+    servers: list[str]
+    links: dict[str, str] = {}
+
+
+class SystemInfo(Struct, frozen=True, kw_only=True):
+    """A computer and what of the fleet runs on it."""
+
+    system: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    python: str
+    machines: list[MachineInfo]
+
+
+@contract("UnifiedSystemAgent")
+class SystemControl(Protocol):
+    @action(idempotent=True)
+    async def list_services(self, machine: str = "") -> list[ManagedAgent]: ...
+    @action(idempotent=True)
+    async def get_service_status(self, name: str) -> ManagedAgent: ...
+    async def start_service(self, name: str) -> ManagedAgent:
+        """This and the following raise ``PermissionDenied`` for who is not an operator, ``NotFound`` for no such agent."""
+        ...
+
+    async def stop_service(self, name: str) -> ManagedAgent: ...
+    async def restart_service(self, name: str) -> ManagedAgent: ...
+    async def cleanup_system(self, older_than_s: float = 604_800.0) -> list[Leftover]:
+        """Delete compressed logs older than that; which they were."""
+        ...
+
+    @action(idempotent=True)
+    async def get_system_info(self) -> SystemInfo: ...
