@@ -66,8 +66,15 @@ class Fleet:
 
     async def answer(self) -> None:
         """Return when every agent has answered a call of the operator's."""
+        # One process that says hello to a thousand at once keeps the last of them waiting for longer than they allow.
+        at_once = asyncio.Semaphore(64)
+
+        async def ask(peer: Any) -> None:
+            async with at_once:
+                await peer.ping()
+
         async with self.connect() as fleet:
-            await asyncio.gather(*(fleet.peer(name).ping() for name in self.agents))
+            await asyncio.gather(*(ask(fleet.peer(name)) for name in self.agents))
 
 
 @contextmanager
