@@ -41,6 +41,10 @@ class Agent:
 
     _context: AgentContext
 
+    async def prepare(self) -> None:
+        """Load what two instances may have at the same time, such as a model. Runs before :meth:`start`; in an upgrade
+        by handover while the older instance still serves, which shortens the time in which calls wait."""
+
     async def start(self) -> None:
         """Acquire what the job needs. Raising keeps the agent from becoming ready; the supervisor retries."""
 
@@ -67,6 +71,15 @@ class Agent:
     def state_dir(self) -> Path:
         """This agent's own directory (0700); survives restarts and upgrades."""
         return self._context.state_dir
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every instance of an agent that must be single (``update: handover`` or ``stop-first``).
+
+        Known from :meth:`start` on. Durable writes carry it, so that a store refuses whoever was replaced. 0 for an
+        agent that may run twice during an upgrade.
+        """
+        return self._context.epoch
 
     @property
     def capabilities(self) -> list[str]:

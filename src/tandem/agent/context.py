@@ -45,3 +45,4 @@ class AgentContext:
     """TCP ports the fleet file gives it besides its own, by name; it opens them itself."""
     starting: Callable[[str, float], None] = lambda _text, _seconds: None
     door: Callable[[], socket | None] = lambda: None
+    epoch: int = 0

@@ -36,6 +36,10 @@ class Notifier:
     def ready(self) -> None:
         self._send("READY=1")
 
+    def standby(self) -> None:
+        """Prepared; waits to be told to go on."""
+        self._send("STANDBY=1")
+
     def stopping(self) -> None:
         self._send("STOPPING=1")
 

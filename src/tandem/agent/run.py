@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import uvloop
 from tandem.agent.background import Background
 from tandem.agent.base import Agent
 from tandem.agent.context import AgentContext
+from tandem.agent.fence import Fence
 from tandem.agent.lease import LeaseHolder
 from tandem.agent.links import CacheLink, EventLink
 from tandem.agent.load import load_agent_class
@@ -99,18 +100,26 @@ class AgentProcess:
         self._notifier = Notifier(spec.notify_fd, reopen)
         self._id = AgentId.of(spec.name, spec.machine)
         self._stop_requested: asyncio.Event
+        self._told_to_go: asyncio.Event
 
     async def run(self) -> None:
         """:meth:`live` until TERM or INT."""
-        stop = asyncio.Event()
+        stop, go = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await self.live(stop)
+            loop.add_signal_handler(number, stop.set)
+        if self.spec.begin != "serve":
+            loop.add_signal_handler(signal.SIGUSR1, go.set)
+        await self.live(stop, go)
 
-    async def live(self, stop: asyncio.Event) -> None:
-        """Start, announce readiness, serve until ``stop``, end. Raises what the agent's ``start`` raises."""
+    async def live(self, stop: asyncio.Event, go: asyncio.Event | None = None) -> None:
+        """Start, announce readiness, serve until ``stop``, end. Raises what the agent's ``start`` raises.
+
+        ``go`` is what an instance waits for that does not begin at once (:data:`tandem.agent.spec.Begin`).
+        """
         spec = self.spec
         self._stop_requested = stop
+        self._told_to_go = go or asyncio.Event()
         metrics = Metrics()
         registry = None if spec.control is None else Registry(spec.control)
         events, cache = EventLink(spec.nats, spec.name), CacheLink(spec.cache)
@@ -147,22 +156,19 @@ class AgentProcess:
             lambda: server.in_flight,
         )  # fmt: skip
         lease = LeaseHolder(registry, spec)
+        fence = Fence(state_dir)
         signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
         try:
             errors.start()
             if spec.fleet:
                 relay.start()
-            await self._listen(server, trust)
-            if trust is not None:
-                trust.start(server)
-            if await self._start_unless_stopped(runtime, events):
-                self._notifier.health(await runtime.health())
-                self._notifier.ready()
+            if await self._unless_stopped(self._begin(server, runtime, events, fence, trust)):
                 signs.append(asyncio.create_task(keep_lease(runtime, lease.refresh), name="lease"))
                 await self._stop_requested.wait()
             self._notifier.stopping()
             await server.drain(DRAIN_S)
             await runtime.stop()
+            fence.release()
         finally:
             for sign in signs:
                 sign.cancel()
@@ -178,9 +184,35 @@ class AgentProcess:
             if registry is not None:
                 await registry.close()
 
-    async def _start_unless_stopped(self, runtime: Runtime, events: EventLink) -> bool:
-        """Whether the agent started; False when it was told to stop first, which pre-empts the start."""
-        starting = asyncio.create_task(runtime.start(events.subscribe), name="start")
+    async def _begin(
+        self, server: Server, runtime: Runtime, events: EventLink, fence: Fence, trust: Trust | None
+    ) -> None:
+        """Become ready and take up the work, in the order the supervisor wants it (:data:`tandem.agent.spec.Begin`)."""
+        spec = self.spec
+        await runtime.agent.prepare()
+        if spec.begin == "handover":
+            self._notifier.standby()
+            await self._told_to_go.wait()
+        if spec.alone:
+            runtime.context.epoch = await fence.take()
+        if spec.begin != "standby":
+            await self._listen(server, trust)
+        await runtime.become_ready()
+        if spec.begin == "standby":
+            await self._announce(runtime)
+            await self._told_to_go.wait()
+            await self._listen(server, trust)
+        await runtime.take_up(events.subscribe)
+        if spec.begin != "standby":
+            await self._announce(runtime)
+
+    async def _announce(self, runtime: Runtime) -> None:
+        self._notifier.health(await runtime.health())
+        self._notifier.ready()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether ``work`` was done; False when the agent was told to stop first, which pre-empts a start."""
+        starting = asyncio.create_task(work, name="start")
         stopping = asyncio.create_task(self._stop_requested.wait(), name="stop")
         try:
             await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -238,6 +270,8 @@ class AgentProcess:
         if spec.tcp_fd is not None and spec.tcp_endpoint is not None:
             allow = None if trust is None else trust.key_owner
             await server.listen_zmq(endpoint=spec.tcp_endpoint, fd=spec.tcp_fd, keys=spec.curve, allow=allow)
+        if trust is not None:
+            trust.start(server)
 
 
 def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:

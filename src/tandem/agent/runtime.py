@@ -45,24 +45,36 @@ class Runtime:
         self.metrics = metrics
         self._own = _handlers(agent, self.declared)
         self._started = asyncio.Event()
+        self._must_stop = False
         self.handlers: dict[str, Handler] = {name: self._gated(handler) for name, handler in self._own.items()}
         self.handlers.update(_built_in(self))
 
     async def start(self, subscribe: Subscribe) -> None:
         """Run the author's ``start``, then open the gate, follow the events and start the timers."""
+        await self.agent.prepare()
+        await self.become_ready()
+        await self.take_up(subscribe)
+
+    async def become_ready(self) -> None:
+        """Run the author's ``start`` and open the gate to calls."""
+        self._must_stop = True
         await self.agent.start()
         self._started.set()
+        self.status = Status.HEALTHY
+
+    async def take_up(self, subscribe: Subscribe) -> None:
+        """Follow the events and start the timers."""
         for method, mark in self.declared.subscriptions:
             await subscribe(mark.event, self._reported(method))
         for method, timer in self.declared.timers:
             self.context.background.every(timer.period_s, getattr(self.agent, method), method)
-        self.status = Status.HEALTHY
 
     async def stop(self) -> None:
-        """End timers and tasks, then run the author's ``stop``."""
+        """End timers and tasks, then run the author's ``stop`` if its ``start`` was ever called."""
         self.status = Status.STOPPING
         await self.context.background.close()
-        await self.agent.stop()
+        if self._must_stop:
+            await self.agent.stop()
 
     async def health(self) -> HealthReport:
         """Ask the agent how it is; a check that raises or hangs is itself a blocking issue."""

@@ -7,13 +7,18 @@ because it holds keys.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.security import CurveKeys, IdentityMaterial
+
+Begin = Literal["serve", "standby", "handover"]
+"""How an instance takes up its work. ``serve``: at once. ``standby``: it becomes ready beside an older instance and takes
+calls, events and timers when told to (SIGUSR1). ``handover``: it prepares beside an older instance, says STANDBY=1, and
+when told to go on starts as soon as that one has let go of the agent's fence."""
 
 
 class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +64,9 @@ class AgentSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trail_file: str = ""
     """The machine's audit trail of security; empty: none."""
     log_level: str = "INFO"
+    begin: Begin = "serve"
+    alone: bool = False
+    """Whether no other instance may be at work at the same time: it starts under the agent's fence, with an epoch."""
     environment: dict[str, str] = {}
     """Set in the agent's process, from the fleet file's ``env:``."""
 

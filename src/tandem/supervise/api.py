@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tandem.fleet.model import Fleet
+from tandem.supervise.rollout_api import AskRelease, Follow, ReleaseStatus, Roll, RolloutView, Steer
 
 Verb = Literal["start", "stop", "restart"]
 
@@ -39,7 +40,7 @@ class TakeDown(Struct, frozen=True, tag=True):
     """Stop every agent, dependants first, then the servers, the node and the keeper. The keeper's socket tells the end."""
 
 
-AnyQuestion = AskStatus | BringUp | Order | TakeDown
+AnyQuestion = AskStatus | BringUp | Order | TakeDown | AskRelease | Roll | Follow | Steer
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -180,4 +181,4 @@ class Refused(Struct, frozen=True, kw_only=True, tag=True):
     hint: str = ""
 
 
-AnyAnswer = MachineStatus | Began | Progress | Done | Refused
+AnyAnswer = MachineStatus | Began | Progress | Done | Refused | RolloutView | ReleaseStatus

@@ -13,6 +13,7 @@ from msgspec import Struct
 from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
 from tandem.fleet.model import Fleet
 from tandem.security.secrets import hidden_names
+from tandem.supervise.release import WORKING_TREE, Code
 from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 
 NODE_MODULE = "tandem.supervise.node_main"
@@ -58,20 +59,30 @@ def fleet_directory(fleet: Fleet) -> Path:
     return Path(fleet.file).absolute().parent
 
 
-def zygote_of(machine: str, fleet: Fleet, env: dict[str, str], *, bears_node: bool) -> Exec:
-    """The zygote of one machine: the platform's modules, then those of the agents that will be forked from it."""
+def zygote_of(
+    machine: str, fleet: Fleet, env: dict[str, str], *, bears_node: bool, code: Code = WORKING_TREE
+) -> Exec:
+    """The zygote of one machine and release: the platform's modules, then those of the agents forked from it."""
     classes = [agent.class_path for agent in fleet.on(machine) if agent.class_path and agent.launch == "fork"]
     preload = Preload(
         modules=AGENT_MODULES,
         first=[NODE_MODULE] if bears_node else [],
         optional=sorted({path.partition(":")[0] for path in classes}),
-        path=[str(fleet_directory(fleet))],
-        title=f"tandem: zygote {machine}",
+        path=[*code.paths, str(fleet_directory(fleet))],
+        title=f"tandem: {code.zygote} {machine}",
         warm_up="tandem.supervise.warm_up:warm_up",
     )
     # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.
-    argv = [sys.executable, "-m", "tandem.supervise.zygote"]
+    argv = [code.python or sys.executable, "-m", "tandem.supervise.zygote"]
+    env = (code.env or env) | python_path(code, env)
     return Exec(argv=argv, env=env, cwd="/", payload=msgspec.msgpack.encode(preload))
+
+
+def python_path(code: Code, env: dict[str, str], *more: str) -> dict[str, str]:
+    """PYTHONPATH by which a release's folders, then ``more``, come before everything else."""
+    given = env.get("PYTHONPATH")
+    places = [*code.paths, *more, *([given] if given else [])]
+    return {"PYTHONPATH": os.pathsep.join(places)} if places else {}
 
 
 def prepare(home: Home, machine: str) -> MachineDirs:

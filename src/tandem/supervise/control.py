@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 
 import msgspec
 
@@ -14,14 +15,16 @@ from tandem.supervise.api import (
     AnyAnswer,
     AnyQuestion,
     AskStatus,
+    Began,
     BringUp,
     Order,
+    Progress,
     Refused,
     TakeDown,
 )
 from tandem.supervise.descriptors import peer_uid
 from tandem.supervise.node import Node
-from tandem.supervise.operations import Tell
+from tandem.supervise.rollout_api import AskRelease, Follow, Roll, RolloutView, Steer
 from tandem.supervise.wire import Frames, encode_frame
 
 log = logging.getLogger("tandem.node")
@@ -85,7 +88,7 @@ class ControlServer:
         if isinstance(question, TakeDown):
             self._node.leave()
 
-    async def _do(self, question: AnyQuestion, tell: Tell) -> AnyAnswer:
+    async def _do(self, question: AnyQuestion, tell: Callable[[Began | Progress | RolloutView], None]) -> AnyAnswer:
         match question:
             case AskStatus():
                 return self._node.status()
@@ -95,3 +98,14 @@ class ControlServer:
                 return await self._node.order(verb, agents, tell)
             case TakeDown():
                 return await self._node.take_down(tell)
+            case AskRelease():
+                return self._node.release()
+            case Roll(plan=plan):
+                self._node.rollouts.begin(plan)
+            case Steer(verb=verb):
+                self._node.rollouts.steer(verb)
+                return self._node.release()
+            case Follow():
+                pass
+        await self._node.rollouts.follow(tell)
+        return self._node.release()

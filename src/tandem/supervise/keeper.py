@@ -109,8 +109,8 @@ class Keeper:
         match request:
             case SpawnUnit():
                 self.units.spawn(request)
-            case SignalUnit(instance=instance, signal=number):
-                self.units.signal(instance, number)
+            case SignalUnit(instance=instance, signal=number, alone=alone):
+                self.units.signal(instance, number, alone=alone)
             case EndJobs(name=name, grace_s=grace):
                 self.units.end_jobs(name, grace)
             case Rejoin(instance=instance):

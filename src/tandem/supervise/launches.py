@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -16,7 +15,9 @@ from tandem.infra import ServerSpec, install, nats_access, valkey_access
 from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
-from tandem.supervise.boot import fleet_directory
+from tandem.supervise.boot import fleet_directory, python_path
+from tandem.supervise.release import Code
+from tandem.supervise.runner import Subject
 from tandem.supervise.wire import NOTIFY_FD, TCP_FD, UNIX_FD, Bounds, Doors, Exec, Fork, SpawnUnit
 
 AGENT_ENTRY = "tandem.supervise.agent_main:main"
@@ -42,23 +43,27 @@ class Launches:
         launch = Exec(argv=server.argv, env=self._env | server.env, cwd=server.cwd)
         return SpawnUnit(name=server.name, instance=instance, kind="service", launch=launch)
 
-    def agent(self, config: AgentConfig, instance: str, zygote: str) -> SpawnUnit:
+    def agent(self, subject: Subject, instance: str, zygote: str) -> SpawnUnit:
         """Order one agent. Raises :class:`ConfigError` when it cannot be made as it is written."""
+        config, code = subject.config, subject.release.code
+        assert config is not None
         if config.name in RESERVED:
             raise ConfigError(
                 f"{config.name!r} is the name of a part of Tandem", hint="name the agent otherwise"
             )
         if config.command is not None:
-            return self._program(config, instance)
+            return self._program(config, instance, code)
         doors = self._doors(config)
-        spec = self._spec(config, instance, doors)
+        spec = self._spec(subject, config, instance, doors)
         payload = msgspec.msgpack.encode(spec)
         launch: Exec | Fork
         if config.launch == "exec":
-            argv = [sys.executable, "-m", "tandem.supervise.agent_main"]
+            argv = [code.python or sys.executable, "-m", "tandem.supervise.agent_main"]
+            # The fleet's own modules are found beside its file, as in the zygote.
+            beside = str(fleet_directory(self.fleet))
             # What refers to a secret is set by the agent itself: an environment can be read from outside.
             plain = {name: value for name, value in config.env.items() if not is_reference(value)}
-            env = self._env | self._python_path() | plain
+            env = self._env | python_path(code, self._env, beside) | plain
             launch = Exec(argv=argv, env=env, cwd=self._cwd(config), payload=payload)
         elif zygote:
             launch = Fork(zygote=zygote, entry=AGENT_ENTRY, payload=payload, title=f"tandem: {config.id}")
@@ -74,12 +79,12 @@ class Launches:
             detached=config.detached,
         )
 
-    def _program(self, config: AgentConfig, instance: str) -> SpawnUnit:
+    def _program(self, config: AgentConfig, instance: str, code: Code) -> SpawnUnit:
         assert config.command is not None
         argv = list(config.command)
         if argv[0] in ("python", "python3"):
             # The interpreter we run in, not whatever PATH finds: its environment has the program's libraries.
-            argv[0] = sys.executable
+            argv[0] = code.python or sys.executable
         told = {
             "TANDEM_AGENT": config.name,
             "TANDEM_MACHINE": config.machine,
@@ -114,11 +119,6 @@ class Launches:
         base = fleet_directory(self.fleet)
         return str(base / config.cwd if config.cwd else base)
 
-    def _python_path(self) -> dict[str, str]:
-        """The fleet's own modules are found beside its file, as in the zygote."""
-        given = self._env.get("PYTHONPATH")
-        places = [str(fleet_directory(self.fleet)), *([given] if given else [])]
-        return {"PYTHONPATH": os.pathsep.join(places)}
 
     def _doors(self, config: AgentConfig) -> Doors:
         path = check_socket_path(self._dirs.agent_socket(config.name))
@@ -138,7 +138,7 @@ class Launches:
         host = self.fleet.machines[config.machine].host or "127.0.0.1"
         return f"tcp://{host}:{config.port}"
 
-    def _spec(self, config: AgentConfig, instance: str, doors: Doors) -> AgentSpec:
+    def _spec(self, subject: Subject, config: AgentConfig, instance: str, doors: Doors) -> AgentSpec:
         assert config.class_path is not None
         ports = self.fleet.machines[config.machine].infra
         found: list[str] = []
@@ -148,6 +148,9 @@ class Launches:
             machine=config.machine,
             group=config.group,
             instance=instance,
+            release=subject.release.name,
+            begin=subject.begin,
+            alone=config.update != "surge",
             class_path=config.class_path,
             settings=settings,
             secrets=sorted(set(found)),

@@ -29,7 +29,7 @@ class Leases:
         self._work: asyncio.Queue[Callable[[], Awaitable[object]]] = asyncio.Queue(MAX_PENDING)
         self._writer = asyncio.create_task(self._write(), name="leases")
 
-    def put(self, config: AgentConfig, instance: str, pid: int) -> None:
+    def put(self, config: AgentConfig, instance: str, pid: int, release: str) -> None:
         """The agent's newest instance holds its name; it says itself how it is from then on."""
         if config.class_path is None:
             return
@@ -41,7 +41,7 @@ class Leases:
             unix=str(self._dirs.agent_socket(config.name)),
             zmq=self._endpoint(config),
             curve_public=self._machine.curve(str(config.id)).public.decode(),
-            release="dev",
+            release=release,
             time=clock.wall(),
         )
         self._enqueue(lambda: self._registry.put(lease))

@@ -31,7 +31,7 @@ async def watch_liveness(supervisor: Supervisor, keeper: KeeperLink) -> None:
         now = clock.monotonic()
         if now < blameless_until:
             continue
-        for runner in supervisor.agents():
+        for runner in [*supervisor.agents(), *supervisor.beside]:
             beat = beats.get(runner.state.instance)
             if runner.state.phase in SERVING and beat is not None and now - beat > SILENCE_S:
                 why = f"no sign of life for {now - beat:.0f} s: its event loop is blocked, or it was suspended"

@@ -9,8 +9,9 @@ from tandem.core import clock
 from tandem.fleet.model import Limits
 from tandem.supervise.api import Usage
 from tandem.supervise.lifecycle import ALIVE, Event, Outgrew, Overran, Phase
+from tandem.supervise.release import ZYGOTE
 from tandem.supervise.runner import Runner
-from tandem.supervise.supervisor import ZYGOTE, Supervisor
+from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.usage import Meter, exact_memory
 
 PERIOD_S = 2.0

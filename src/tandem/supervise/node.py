@@ -23,7 +23,7 @@ from tandem.infra import ServerSpec, link_of, nats_access, plan_servers, reload,
 from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
-from tandem.supervise.boot import NodeBoot, keeper_config
+from tandem.supervise.boot import NodeBoot, keeper_config, zygote_of
 from tandem.supervise.deaths import Deaths
 from tandem.supervise.guards import Guards
 from tandem.supervise.keeper_link import KeeperLink
@@ -35,10 +35,13 @@ from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
+from tandem.supervise.release import ZYGOTE, Release, Target
 from tandem.supervise.remote_logs import LogService
-from tandem.supervise.supervisor import ZYGOTE, Supervisor
+from tandem.supervise.rollout_api import ReleaseStatus
+from tandem.supervise.rollouts import Busy, Rollouts
+from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, times
-from tandem.supervise.wire import AnyReply, Shutdown
+from tandem.supervise.wire import AnyReply, Exec, Remember, Shutdown
 
 log = logging.getLogger("tandem.node")
 
@@ -87,6 +90,15 @@ class Node:
         self._remote_logs = LogService(self._links.connection, home, boot.machine)
         self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
         self.supervisor.watch(self._deaths.watch)
+        self._env = boot.env
+        self.rollouts = Rollouts(
+            self.supervisor,
+            boot.machine,
+            Target(release=Release(), fleet=boot.fleet),
+            remember=lambda name, data: keeper.send(Remember(name=name, data=data)),
+            use=self._use,
+            zygote=self._zygote,
+        )
         self._told_to_end = asyncio.Event()
 
     async def take_over(self) -> None:
@@ -99,10 +111,14 @@ class Node:
         log.info(
             "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)
         )
+        self.rollouts.recall(listing.memory)
+        self._tell_fleet(self.rollouts.fleet())
+        self._since = min((unit.born_at for unit in listing.units), default=clock.monotonic())
         self.supervisor.populate(self.fleet, self.machine, self._plan_servers(), listing)
         for message in early:
             self.supervisor.hear(message)
         self._keeper.listen(self.supervisor.hear)
+        self.rollouts.go_on()
 
     async def run(self) -> None:
         """Supervise until this process is told to end or the keeper is gone; agents serve on in both cases.
@@ -118,6 +134,7 @@ class Node:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (liveness, measuring, *ends):
             task.cancel()
+        self.rollouts.halt()
         self.supervisor.close()
         await self._deaths.close()
         await self._guards.close()
@@ -170,7 +187,30 @@ class Node:
         return await self._operations.order(verb, names, tell)
 
     async def take_down(self, tell: Tell) -> Done:
+        self.rollouts.halt()
         return await self._operations.take_down(tell)
+
+    def release(self) -> ReleaseStatus:
+        """What runs here, what ran before, and the rollout that is under way or was the last."""
+        return ReleaseStatus(
+            machine=self.machine,
+            current=self.rollouts.standing.current,
+            proven=self.rollouts.standing.proven,
+            since=clock.wall() - (clock.monotonic() - self._since),
+            rollout=self.rollouts.view(),
+        )
+
+    def _zygote(self, target: Target) -> Exec:
+        code = target.release.code
+        return zygote_of(self.machine, target.fleet, self._env, bears_node=False, code=code)
+
+    def _tell_fleet(self, fleet: Fleet) -> None:
+        self.fleet = self._operations.fleet = self.supervisor.launches.fleet = self._leases.fleet = fleet
+
+    async def _use(self, fleet: Fleet) -> None:
+        """New processes are told of ``fleet`` from now on, and the servers know its agents."""
+        self._tell_fleet(fleet)
+        await self._reload_servers()
 
     def _plan_servers(self) -> list[ServerSpec]:
         return plan_servers(
@@ -185,25 +225,29 @@ class Node:
         )
 
     async def _take_over(self, fleet: Fleet) -> list[str]:
-        """Make ``fleet`` the one that counts; what a person should know about the difference."""
+        """Make ``fleet`` the one that counts, except for agents that run with another entry; what a person should know."""
         if fleet == self.fleet:
             return []
+        if self.rollouts.state.is_active:
+            raise Busy("the fleet file has changed while a rollout is under way", hint="tandem rollout status")
         old = {agent.name: agent for agent in self.fleet.on(self.machine)}
         new = {agent.name: agent for agent in fleet.on(self.machine)}
-        self.fleet = self._operations.fleet = self.supervisor.launches.fleet = self._leases.fleet = fleet
         notes = []
         supervisor = self.supervisor
+        changed = [name for name, config in new.items() if name in old and config != old[name]]
+        kept = [name for name in changed if supervisor.runners[name].state.goal is Goal.RUN]
+        notes += [f"{name} has changed in the fleet file: tandem apply" for name in kept]
+        fleet = replace(fleet, agents=fleet.agents | {str(old[name].id): old[name] for name in kept})
+        self._tell_fleet(fleet)
+        self.rollouts.take_over(fleet)
         gone = sorted(old.keys() - new.keys())
         for name in gone:
             supervisor.retire(name)
             notes.append(f"{name} is not in the fleet file any more and is stopped")
         for name, config in new.items():
-            if name not in old:
+            if name not in kept and config != old.get(name):
+                supervisor.releases[name] = self.rollouts.standing.current.release
                 supervisor.adopt_config(config)
-            elif config != old[name]:
-                supervisor.adopt_config(config)
-                if supervisor.runners[name].state.goal is Goal.RUN:
-                    notes.append(f"{name} has changed in the fleet file: tandem restart {name}")
         await self._reload_servers()
         await self._operations.until(lambda: not any(name in supervisor.runners for name in gone))
         return notes

@@ -14,13 +14,14 @@ import msgspec
 from tandem.core.errors import PermissionDenied, TandemError, Unreachable
 from tandem.core.paths import KEEPER_SOCKET, Home, MachineDirs
 from tandem.supervise.api import AnyAnswer, AnyQuestion, AskStatus, Done, MachineStatus, Refused
+from tandem.supervise.rollout_api import ReleaseStatus
 from tandem.supervise.wire import Frames, encode_frame
 
 RUN_DIR_FILE = "run-dir"
 """In a machine's state directory: where its keeper put the sockets."""
 
 _decode = msgspec.msgpack.Decoder(AnyAnswer).decode
-Final = MachineStatus | Done | Refused
+Final = MachineStatus | Done | Refused | ReleaseStatus
 
 
 class NotRunning(Unreachable):
@@ -92,7 +93,7 @@ def _take(
         conversation.link.close()
         return error
     for answer in answers:
-        if isinstance(answer, MachineStatus | Done | Refused):
+        if isinstance(answer, Final):
             conversation.link.close()
             return answer
         on_answer(conversation.machine, answer)

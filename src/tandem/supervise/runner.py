@@ -10,9 +10,11 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec import Struct
 
+from tandem.agent.spec import Begin
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.core.health import HealthReport, Status, parse_status
+from tandem.fleet.model import AgentConfig
 from tandem.supervise.api import Usage
 from tandem.supervise.decide import decide
 from tandem.supervise.lifecycle import (
@@ -28,6 +30,7 @@ from tandem.supervise.lifecycle import (
     Reported,
     SpawnFailed,
 )  # fmt: skip
+from tandem.supervise.release import Release
 
 Kind = Literal["agent", "service", "zygote"]
 
@@ -46,11 +49,16 @@ class Shell(Protocol):
 
 class Subject(Struct, frozen=True, kw_only=True):
     """What a runner keeps alive. ``needs`` are names of runners of the same machine, ``wants`` too, or
-    ``Name@machine`` of another."""
+    ``Name@machine`` of another. ``config`` and ``release`` are what the next process of an agent is made of, ``begin``
+    how it takes up its work.
+    """
 
     name: str
     kind: Kind
     policy: Policy
+    config: AgentConfig | None = None
+    release: Release = Release()
+    begin: Begin = "serve"
     group: str = ""
     needs: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
@@ -65,6 +73,8 @@ class Runner:
         self.pid: int | None = None
         self.status = ""
         """The last STATUS= line."""
+        self.stands_by = ""
+        """The instance that last said it is prepared and waits for its turn."""
         self.tail: list[str] = []
         self.waiting_since = 0.0
         self.usage: Usage | None = None
@@ -109,6 +119,9 @@ class Runner:
         parse = _NOTIFICATIONS.get(key)
         if key == "STATUS":
             self.status = value
+        elif key == "STANDBY":
+            self.stands_by = instance
+            self._shell.moved(self, self.state)
         elif parse is not None and (event := parse(instance, value)) is not None:
             self.feed(event)
 

@@ -48,13 +48,13 @@ class StartOrder:
         """Who knows the agents of other machines; without it nobody waits for them."""
         self._runners = runners
         self._slots = slots or start_slots()
-        self._waiting: dict[str, Runner] = {}
+        self._waiting: dict[Runner, None] = {}
         self._scheduled = False
         self._later: asyncio.TimerHandle | None = None
 
     def ask(self, runner: Runner) -> None:
         """The runner wants to start."""
-        self._waiting[runner.name] = runner
+        self._waiting[runner] = None
         self.look()
 
     def look(self) -> None:
@@ -84,9 +84,9 @@ class StartOrder:
         now = clock.monotonic()
         free = self._slots - self._in_flight(now)
         held: list[Runner] = []
-        for name, runner in list(self._waiting.items()):
+        for runner in list(self._waiting):
             if runner.state.phase is not Phase.WAITING:
-                del self._waiting[name]
+                del self._waiting[runner]
             elif runner.subject.kind != "agent":
                 if not self.missing(runner):
                     self._let_go(runner)
@@ -106,7 +106,7 @@ class StartOrder:
             self._look_later(self._look)
 
     def _let_go(self, runner: Runner) -> None:
-        self._waiting.pop(runner.name, None)
+        self._waiting.pop(runner, None)
         runner.feed(NeedsMet(new_id()))
 
     def _in_flight(self, now: float) -> int:

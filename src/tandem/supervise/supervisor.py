@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from tandem.agent.spec import Begin
 from tandem.core import clock
-from tandem.core.ids import AgentId
-from tandem.fleet.model import AgentConfig, Fleet, RestartPolicy
+from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, check
 from tandem.supervise.escalation import Escalations
 from tandem.supervise.keeper_link import KeeperLink
@@ -43,9 +43,11 @@ from tandem.supervise.lifecycle import (
 )  # fmt: skip
 from tandem.supervise.probes import prober_for
 from tandem.supervise.probing import Prober, Probing
+from tandem.supervise.release import ZYGOTE, Code, Release
 from tandem.supervise.restore import exit_of, recalled, remembered, resume
 from tandem.supervise.runner import Runner, Subject
 from tandem.supervise.start_order import StartOrder
+from tandem.supervise.subjects import bare, policy_of, subject_of
 from tandem.supervise.wire import (
     AnyReply,
     CloseDoors,
@@ -65,7 +67,6 @@ from tandem.supervise.wire import (
 
 log = logging.getLogger("tandem.node")
 
-ZYGOTE = "zygote"
 SERVICE_SILENCE_S = 5.0
 """A server that does not answer for so long is killed and started again; everything leans on it."""
 SERVICE_POLICY = Policy(start_timeout_s=30.0, stop_grace_s=5.0)
@@ -81,12 +82,16 @@ class Supervisor:
         self.runners: dict[str, Runner] = {}
         self.configs: dict[str, AgentConfig] = {}
         self.servers: dict[str, ServerSpec] = {}
+        self.releases: dict[str, Release] = {}
+        """What the next process of an agent is made of; an agent that is not here is of the release ``dev``."""
+        self.beside: list[Runner] = []
+        """Second instances of agents: not yet in service, or no longer. They have no say over the name's sockets."""
         self.launches = launches
         self.escalations = Escalations()
         self.order = StartOrder(self.runners)
         self._keeper = keeper
         self._leases = leases
-        self._zygote = zygote
+        self._zygotes = {ZYGOTE: zygote}
         self._logs = logs
         self._probing = Probing()
         self._probers: dict[str, Prober] = {}
@@ -98,7 +103,8 @@ class Supervisor:
 
     def populate(self, fleet: Fleet, machine: str, servers: Iterable[ServerSpec], listing: Listing) -> None:
         """Make all runners and let them go on from where an earlier node left them."""
-        self.add(Subject(name=ZYGOTE, kind="zygote", policy=ZYGOTE_POLICY), listing)
+        for zygote in self._zygotes:
+            self.add(Subject(name=zygote, kind="zygote", policy=ZYGOTE_POLICY), listing)
         for server in servers:
             self.servers[server.name] = server
             self.add(Subject(name=server.name, kind="service", policy=SERVICE_POLICY), listing)
@@ -116,8 +122,23 @@ class Supervisor:
             for runner in self.agents()
             if runner.state.goal is Goal.RUN and runner.state.instance and runner.state.phase not in SERVING
         }
-        for name in (ZYGOTE, *self.servers):
+        for name in (*self._zygotes, *self.servers):
             self.runners[name].feed(Start())
+        self._end_strays(listing)
+
+    def _end_strays(self, listing: Listing) -> None:
+        """Stop instances that an earlier node had put beside others: whoever still wants them makes new ones."""
+        known = {runner.state.instance for runner in self.runners.values()}
+        for unit in listing.units:
+            config = self.configs.get(unit.name)
+            if unit.kind != "agent" or unit.exit is not None or unit.instance in known:
+                continue
+            policy = policy_of(config) if config is not None else Policy()
+            subject = Subject(name=unit.name, kind="agent", policy=policy, config=config)
+            stray = Runner(subject, self, recalled(None, policy, unit))
+            stray.pid = unit.pid
+            self.beside.append(stray)
+            stray.feed(Stop())
 
     def add(self, subject: Subject, listing: Listing | None = None) -> Runner:
         """A runner for ``subject``, with the state the keeper was asked to remember."""
@@ -127,20 +148,9 @@ class Supervisor:
         self.runners[subject.name] = runner
         return runner
 
-    def subject_of(self, config: AgentConfig) -> Subject:
-        """What keeps an agent alive: its needs here, and before them the servers and the zygote."""
-        implied = [*self.servers, *([ZYGOTE] if config.class_path and config.launch == "fork" else [])]
-        wants = [
-            AgentId(want).name if AgentId(want).machine == config.machine else want for want in config.wants
-        ]
-        return Subject(
-            name=config.name,
-            kind="agent",
-            group=config.group,
-            policy=policy_of(config),
-            needs=(*implied, *(AgentId(need).name for need in config.needs)),
-            wants=tuple(wants),
-        )
+    def subject_of(self, config: AgentConfig, release: Release | None = None) -> Subject:
+        """What keeps an agent alive, of its present release unless another is given."""
+        return subject_of(config, release or self.releases.get(config.name, Release()), self.servers)
 
     def adopt_config(self, config: AgentConfig) -> None:
         """Take over an agent's new or changed entry; a running instance keeps what it was started with."""
@@ -153,13 +163,58 @@ class Supervisor:
             known.subject = subject
             known.state = replace(known.state, policy=subject.policy)
 
+    def know_zygote(self, code: Code, how: Exec) -> None:
+        """``how`` a zygote for ``code`` is made, should agents need one; what we have begun with stays as it is."""
+        if code.id:
+            self._zygotes[code.zygote] = how
+
+    def keep_zygote(self, code: Code) -> None:
+        """Have a zygote for ``code``; the first agent that needs it waits for it."""
+        if code.zygote not in self.runners:
+            self.add(Subject(name=code.zygote, kind="zygote", policy=ZYGOTE_POLICY))
+        self.runners[code.zygote].feed(Start())
+
+    def drop_unused_zygotes(self) -> None:
+        """Let zygotes go from which nothing is forked any more. The first one stays: the node comes from it."""
+        used = {need for runner in (*self.agents(), *self.beside) for need in runner.subject.needs}
+        for name in [name for name in self._zygotes if name != ZYGOTE and name not in used]:
+            del self._zygotes[name]
+            self.retire(name)
+
+    def second(self, config: AgentConfig, release: Release, begin: Begin) -> Runner:
+        """Another instance of an agent, beside the one in service. It is not tried again when it dies."""
+        subject = self.subject_of(config, release)
+        runner = Runner(replace(subject, policy=replace(subject.policy, restart="never"), begin=begin), self)
+        self.beside.append(runner)
+        return runner
+
+    def promote(self, second: Runner) -> Runner:
+        """Make a second instance the one in service, and tell it so; the one that was. Callers' addresses stay."""
+        name, subject, instance = second.name, second.subject, second.state.instance
+        assert subject.config is not None
+        first = self.runners[name]
+        self.configs[name] = subject.config
+        self.releases[name] = subject.release
+        second.subject = self.subject_of(subject.config)
+        second.state = replace(second.state, policy=second.subject.policy)
+        self.runners[name] = second
+        self.beside[self.beside.index(second)] = first
+        self._keeper.send(Remember(name=name, data=remembered(second.state)))
+        if subject.begin != "serve":
+            self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGUSR1, alone=True))
+        if second.pid is not None:
+            self._leases.put(subject.config, instance, second.pid, subject.release.name)
+        return first
+
     def retire(self, name: str) -> None:
         """Stop an agent that is not in the fleet file any more, and forget it when it is gone."""
         runner = self.runners[name]
 
         def forget(moved: Runner, _before: AgentState) -> None:
             if moved is runner and runner.state.phase is Phase.STOPPED and name in self.runners:
-                del self.runners[name], self.configs[name]
+                del self.runners[name]
+                self.configs.pop(name, None)
+                self.releases.pop(name, None)
                 self._keeper.send(Remember(name=name, data=b""))
                 unwatch()
 
@@ -183,8 +238,9 @@ class Supervisor:
             case UnitSpawned(name=name, instance=instance, pid=pid):
                 if runner := self._runner(name, instance):
                     runner.pid = pid
-                    if runner.subject.kind == "agent":
-                        self._leases.put(self.configs[name], instance, pid)
+                    config = runner.subject.config
+                    if config is not None and self._is_in_service(runner):
+                        self._leases.put(config, instance, pid, runner.subject.release.name)
                     self._begin_probing(runner)
             case UnitFailed(name=name, instance=instance, error=error):
                 if runner := self._runner(name, instance):
@@ -202,15 +258,21 @@ class Supervisor:
 
     def _ended(self, runner: Runner, message: UnitEnded) -> None:
         runner.pid, runner.tail, runner.status = None, message.tail, ""
-        self._probing.end(runner.name)
+        if self._is_in_service(runner):
+            self._probing.end(runner.name)
         how = exit_of(message.exit)
         if runner.state.goal is Goal.RUN:
             log.warning("%s ended: %s", runner.name, how.describe())
         runner.feed(Exited(message.instance, how, message.empty))
 
     def _runner(self, name: str, instance: str) -> Runner | None:
-        runner = self.runners.get(name)
-        return runner if runner is not None and runner.state.instance == instance else None
+        for runner in (self.runners.get(name), *self.beside):
+            if runner is not None and runner.name == name and runner.state.instance == instance:
+                return runner
+        return None
+
+    def _is_in_service(self, runner: Runner) -> bool:
+        return self.runners.get(runner.name) is runner
 
     # ---- what runners decide ----
 
@@ -232,9 +294,9 @@ class Supervisor:
             case Kill(instance=instance):
                 self._keeper.send(SignalUnit(instance=instance, signal=signal.SIGKILL))
             case Withdraw(instance=instance):
-                if config := self.configs.get(runner.name):
+                if config := runner.subject.config:
                     self._leases.drop(config, instance)
-            case CloseSockets():
+            case CloseSockets() if self._is_in_service(runner):
                 self._end_jobs(runner)
                 self._keeper.send(CloseDoors(name=runner.name))
             case Escalate(deaths=deaths, window_s=window):
@@ -243,17 +305,21 @@ class Supervisor:
     def _end_jobs(self, runner: Runner) -> None:
         """What an agent has detached outlives everything but the operator's stop."""
         config = self.configs.get(runner.name)
-        if config is not None and config.detached and runner.state.goal is Goal.STOP:
+        is_meant = self._is_in_service(runner) and runner.state.goal is Goal.STOP
+        if config is not None and config.detached and is_meant:
             self._keeper.send(EndJobs(name=runner.name, grace_s=config.stop_grace_s))
 
     def _launch(self, runner: Runner, instance: str) -> SpawnUnit:
         runner.status = ""
         self._prepare_probe(runner)
-        if runner.name == ZYGOTE:
-            return SpawnUnit(name=ZYGOTE, instance=instance, kind="zygote", launch=self._zygote)
+        if runner.subject.kind == "zygote":
+            return SpawnUnit(
+                name=runner.name, instance=instance, kind="zygote", launch=self._zygotes[runner.name]
+            )
         if runner.name in self.servers:
             return self.launches.service(self.servers[runner.name], instance)
-        return self.launches.agent(self.configs[runner.name], instance, self.runners[ZYGOTE].state.instance)
+        zygote = self.runners.get(runner.subject.release.code.zygote)
+        return self.launches.agent(runner.subject, instance, zygote.state.instance if zygote else "")
 
     def _escalate(self, runner: Runner, deaths: int, window_s: float) -> None:
         level = self.escalations.note(runner.name, runner.subject.group, clock.monotonic())
@@ -261,13 +327,16 @@ class Supervisor:
 
     def moved(self, runner: Runner, before: AgentState) -> None:
         """Remember the new state, see who may start now, tell who watches."""
-        self._keeper.send(Remember(name=runner.name, data=remembered(runner.state)))
+        if self._is_in_service(runner):
+            self._keeper.send(Remember(name=runner.name, data=remembered(runner.state)))
         if runner.state.phase is not before.phase:
             self._tell(runner, before)
             self.order.look()
             self._tell_dependants(runner, before)
         for watcher in list(self._watchers):
             watcher(runner, before)
+        if runner in self.beside and runner.state.phase in (Phase.STOPPED, Phase.FAILED):
+            self.beside.remove(runner)
 
     def _tell(self, runner: Runner, before: AgentState) -> None:
         state = runner.state
@@ -290,12 +359,12 @@ class Supervisor:
             dependant.feed(event)
 
     def _dependants(self, name: str) -> list[Runner]:
-        return [self.runners[c.name] for c in self.configs.values() if name in map(_bare, c.needs)]
+        return [self.runners[c.name] for c in self.configs.values() if name in map(bare, c.needs)]
 
     def lost_needs(self, runner: Runner) -> list[str]:
         """Agents the fleet file says it needs that do not serve now."""
         config = self.configs.get(runner.name)
-        declared = {_bare(need) for need in config.needs} if config is not None else set()
+        declared = {bare(need) for need in config.needs} if config is not None else set()
         return [need for need in self.order.missing(runner) if need in declared]
 
     # ---- probes ----
@@ -317,31 +386,8 @@ class Supervisor:
         """Let go of everything without ending anything: agents serve on."""
         self._probing.close()
         self.order.close()
-        for runner in self.runners.values():
+        for runner in (*self.runners.values(), *self.beside):
             runner.disarm()
-
-
-def policy_of(config: AgentConfig) -> Policy:
-    """The fleet file's words as supervision's."""
-    rules: RestartPolicy = config.restart
-    return Policy(
-        restart=rules.when,
-        start_timeout_s=config.start_timeout_s,
-        stop_grace_s=config.stop_grace_s,
-        stable_s=rules.healthy_after_s,
-        first_delay_s=rules.first_delay_s,
-        delay_factor=rules.factor,
-        max_delay_s=rules.max_delay_s,
-        jitter=rules.jitter,
-        intensity=rules.escalate_after,
-        intensity_window_s=rules.window_s,
-        give_up_after=rules.give_up_after,
-        on_dependency=config.on_dependency,
-    )
-
-
-def _bare(identity: str) -> str:
-    return AgentId(identity).name
 
 
 def _newest(units: Iterable[UnitInfo], name: str) -> UnitInfo | None:

@@ -99,10 +99,14 @@ class SpawnUnit(Request, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SignalUnit(Request, frozen=True, kw_only=True):
-    """Send ``signal`` to the instance's process group; KILL also goes to strays that carry its mark."""
+    """Send ``signal`` to the instance's process group; KILL also goes to strays that carry its mark.
+
+    ``alone``: only to its main process, as for a word its children would not understand.
+    """
 
     instance: str
     signal: int
+    alone: bool = False
 
 
 class EndJobs(Request, frozen=True, kw_only=True):

@@ -438,7 +438,7 @@ def test_a_changed_fleet_file_is_taken_over_by_the_next_up(fleet: Make) -> None:
         text.replace('A: {class: "fleet_agents:Good"}', 'A: {class: "fleet_agents:Good", stop_grace_s: 3}')
     )
     said = rig.tandem("up")
-    assert "tandem restart A" in said and "C is not in the fleet file" in said
+    assert "A has changed in the fleet file: tandem apply" in said and "C is not in the fleet file" in said
     assert {a["name"]: a["state"] for a in rig.status()["agents"]} == {
         "A": "healthy",
         "B": "healthy",

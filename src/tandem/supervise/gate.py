@@ -1,0 +1,120 @@
+"""Whether a new instance may stay: it has to become ready, and to be well for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from tandem.core import clock
+from tandem.core.errors import TandemError
+from tandem.supervise.lifecycle import SERVING, Phase
+from tandem.supervise.runner import Runner
+from tandem.telemetry.logs import render_plain
+
+LOOK_S = 0.2
+"""Seconds between two looks at an instance that is on probation."""
+
+PATIENCE_S = 30.0
+"""Beyond the start deadline: for what it needs, and for a health that comes and goes."""
+
+GROWTH = 2.0
+GROWTH_BYTES = 256 * 2**20
+"""A new instance may take this many times the memory of the old one and so much more; beyond, it leaks or is not fit."""
+
+_RANK = {Phase.HEALTHY: 0, Phase.DEGRADED: 1, Phase.UNHEALTHY: 2}
+_LAST_LINES = 3
+
+
+class NotWell(TandemError):
+    """A new instance did not pass; the message says why."""
+
+
+class Bar(Struct, frozen=True, kw_only=True):
+    """What a new instance is held to: the old one's phase, and its memory (bytes; 0: unknown)."""
+
+    phase: Phase = Phase.HEALTHY
+    memory: int = 0
+
+    def admits(self, phase: Phase) -> bool:
+        """No worse than degraded, or than what it replaces."""
+        return phase in _RANK and _RANK[phase] <= max(1, _RANK.get(self.phase, 0))
+
+
+def bar_of(runner: Runner) -> Bar:
+    """What the instance in service sets."""
+    return Bar(phase=runner.state.phase, memory=resident(runner.pid))
+
+
+def memory_verdict(used: int, bar: Bar, limit_mb: int | None) -> str:
+    """Why ``used`` bytes are too many; empty when they are not."""
+    if limit_mb is not None and used > limit_mb * 2**20:
+        return f"takes {used >> 20} MiB of memory, its limit is {limit_mb} MiB"
+    if bar.memory and used > bar.memory * GROWTH + GROWTH_BYTES:
+        return f"takes {used >> 20} MiB of memory, the one before took {bar.memory >> 20} MiB"
+    return ""
+
+
+def resident(pid: int | None) -> int:
+    """Bytes of memory a process has resident; 0 when there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[], asyncio.Event]) -> None:
+    """Return when ``reached``; raises :class:`NotWell` when the instance ends or takes too long."""
+    until = clock.monotonic() + runner.state.policy.start_timeout_s + PATIENCE_S
+    deaths = runner.state.restarts
+    while not reached():
+        deaths = min(deaths, runner.state.restarts)  # the operator's commands, ours among them, begin to count anew
+        if why := _ended(runner, deaths):
+            raise NotWell(why)
+        left = until - clock.monotonic()
+        if left <= 0:
+            raise NotWell(f"was not ready in time: {runner.status or runner.state.note or runner.state.phase}")
+        moved = watch()
+        try:
+            async with asyncio.timeout(min(left, 1.0)):
+                await moved.wait()
+        except TimeoutError:
+            continue
+
+
+async def stay_well(runner: Runner, seconds: float, bar: Bar) -> None:
+    """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be."""
+    deaths, instance = runner.state.restarts, runner.state.instance
+    limit = runner.subject.config.limits.memory_mb if runner.subject.config is not None else None
+    well_since = clock.monotonic()
+    until = well_since + 3 * seconds + PATIENCE_S
+    while True:
+        now = clock.monotonic()
+        why = _ended(runner, deaths) or memory_verdict(resident(runner.pid), bar, limit)
+        if why or runner.state.instance != instance:
+            raise NotWell(why or "was replaced by somebody else")
+        if not bar.admits(runner.state.phase):
+            well_since = now
+        if now - well_since >= seconds:
+            return
+        if now > until:
+            raise NotWell(f"is {runner.state.phase}: {'; '.join(runner.state.issues) or runner.state.note}")
+        await asyncio.sleep(min(LOOK_S, max(0.01, seconds - (now - well_since))))
+
+
+def is_serving(runner: Runner) -> Callable[[], bool]:
+    return lambda: runner.state.phase in SERVING
+
+
+def _ended(runner: Runner, deaths: int) -> str:
+    """How the instance came to its end; empty while it lives or may yet come."""
+    state = runner.state
+    if state.phase not in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and state.restarts <= deaths:
+        return ""
+    how = state.exit.describe() if state.exit is not None else state.note or "ended"
+    lines = [rows[0] for line in runner.tail if (rows := render_plain(line).splitlines())]
+    said = " | ".join(lines[-_LAST_LINES:])
+    return f"died: {how}{'; it last said: ' + said if said else ''}"
