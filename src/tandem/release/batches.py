@@ -55,5 +55,7 @@ def _canaries(moving: list[Change], wanted: Collection[str]) -> list[Change]:
     known = {change.agent for change in moving} | {AgentId(change.agent).name for change in moving}
     for name in wanted:
         if name not in known:
-            raise NotFound(f"{name} does not change", hint=did_you_mean(name, known) or "tandem plan shows what does")
+            raise NotFound(
+                f"{name} does not change", hint=did_you_mean(name, known) or "tandem plan shows what does"
+            )
     return [change for change in moving if change.agent in wanted or AgentId(change.agent).name in wanted]

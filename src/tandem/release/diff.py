@@ -45,7 +45,9 @@ class Change(Struct, frozen=True, kw_only=True):
         words = [f"{field.key}: {_shown(field.old)} -> {_shown(field.new)}" for field in self.fields]
         if self.files:
             more = len(self.files) - _SHOWN_FILES
-            words.append(", ".join(self.files[:_SHOWN_FILES]) + (f" and {more} more files" if more > 0 else ""))
+            words.append(
+                ", ".join(self.files[:_SHOWN_FILES]) + (f" and {more} more files" if more > 0 else "")
+            )
         return words
 
 
@@ -84,7 +86,8 @@ def compare(
     found = [
         change
         for identity, config in after.items()
-        if (change := _change(before.get(identity), config, files.get(identity, []), room or Room())) is not None
+        if (change := _change(before.get(identity), config, files.get(identity, []), room or Room()))
+        is not None
     ]
     gone = [
         Change(agent=identity, kind="removed", how="stop", why="it is not in the fleet file any more")
@@ -107,7 +110,11 @@ def _change(old: AgentConfig | None, new: AgentConfig, files: list[str], room: R
         return None
     if not files and all(field.key in QUIET for field in fields):
         return Change(
-            agent=identity, kind="changed", how="adopt", why="its process does not see the difference", fields=fields
+            agent=identity,
+            kind="changed",
+            how="adopt",
+            why="its process does not see the difference",
+            fields=fields,
         )
     how, why = way_of(old, new, room)
     return Change(agent=identity, kind="changed", how=how, why=why, fields=fields, files=files)

@@ -8,6 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tandem.core.paths import Home
 from tandem.fleet.model import AgentConfig, Fleet
@@ -51,8 +52,11 @@ def draft(home: Home, fleet: Fleet, current: Target, since: float) -> Draft:
     known = None if not current.release.code.id else store.find(current.release.name)
     changed = {file for file in everything if _is_changed(file, sources, known, since)}
     packages = _changed_packages(known, since)
-    if not changed and not packages:
-        return _same_code(current, fleet, known)
+    if not changed and not packages and known is not None:
+        code = current.release.code
+        return Draft(
+            manifest=manifest_of(code, known.files, known.environment, fleet), files={}, tops={}
+        )
     files = {
         name: [*sorted(sources.name(file) for file in mine & changed), *packages]
         for name, mine in used.items()
@@ -61,12 +65,10 @@ def draft(home: Home, fleet: Fleet, current: Target, since: float) -> Draft:
     places = sources.tops(everything)
     digests, dists = files_of(places), installed()
     code = code_of(digests, dists, store, environment(home))
+    if not files:
+        # What runs is what was copied just now: no second zygote with the same in it.
+        code = replace(code, env={}, forked_from=current.release.code.zygote)
     return Draft(manifest=manifest_of(code, digests, dists, fleet), files=files, tops=places)
-
-
-def _same_code(current: Target, fleet: Fleet, known: Manifest | None) -> Draft:
-    files, dists = (known.files, known.environment) if known is not None else ({}, {})
-    return Draft(manifest=manifest_of(current.release.code, files, dists, fleet), files={}, tops={})
 
 
 def _is_changed(file: Path, sources: Sources, known: Manifest | None, since: float) -> bool:
@@ -89,7 +91,9 @@ def _changed_packages(known: Manifest | None, since: float) -> list[str]:
     return sorted(found)
 
 
-def files_between(old: Manifest | None, new: Manifest, agents: Iterable[AgentConfig], home: Home) -> dict[str, list[str]]:
+def files_between(
+    old: Manifest | None, new: Manifest, agents: Iterable[AgentConfig], home: Home
+) -> dict[str, list[str]]:
     """By agent, the code that differs between two stored releases. Without the old one's list, all of it may."""
     tops = {a.class_path.partition(".")[0].partition(":")[0] for a in agents if a.class_path}
     store = Store(home)

@@ -42,7 +42,9 @@ def rehearse(
         )  # fmt: skip
         return msgspec.json.decode(done.stdout.splitlines()[-1], type=dict[str, str])
     except (subprocess.TimeoutExpired, msgspec.DecodeError, IndexError) as error:
-        raise TandemError(f"the new release cannot be tried: {error}", hint="tandem config validate") from error
+        raise TandemError(
+            f"the new release cannot be tried: {error}", hint="tandem config validate"
+        ) from error
 
 
 def load_all(parts: Iterable[Part]) -> dict[str, str]:

@@ -34,7 +34,9 @@ class ImportCache:
         """Absolute names of what a module may import, most precise first."""
         key = f"{digest}:{module}"
         if key not in self._used:
-            self._used[key] = self._known.get(key) or sorted(set(imported(source, module, is_package=is_package)))
+            self._used[key] = self._known.get(key) or sorted(
+                set(imported(source, module, is_package=is_package))
+            )
         return self._used[key]
 
     def save(self) -> None:
@@ -142,7 +144,9 @@ class Sources:
                 files.add(file)
                 files.update(self._data_beside(file))
                 is_package = file.name == "__init__.py"
-                pending += self._cache.imports(self.digest(file), file.read_bytes(), name, is_package=is_package)
+                pending += self._cache.imports(
+                    self.digest(file), file.read_bytes(), name, is_package=is_package
+                )
             self._closures[module] = frozenset(files)
         return self._closures[module]
 
@@ -157,7 +161,9 @@ class Sources:
         root = self._roots.get(top)
         if root is None:
             # A module beside the fleet file that an agent imports is ours as well.
-            if not ((self._fleet_dir / f"{top}.py").is_file() or (self._fleet_dir / top / "__init__.py").is_file()):
+            if not (
+                (self._fleet_dir / f"{top}.py").is_file() or (self._fleet_dir / top / "__init__.py").is_file()
+            ):
                 return None
             root = self._roots[top] = self._fleet_dir
         base = root.joinpath(*module.split("."))

@@ -143,16 +143,16 @@ def installed() -> dict[str, str]:
     return {dist.name: dist.version for dist in distributions() if dist.name}
 
 
-def code_of(files: Mapping[str, str], environment: Mapping[str, str], store: Store, env: dict[str, str]) -> Code:
+def code_of(
+    files: Mapping[str, str], environment: Mapping[str, str], store: Store, env: dict[str, str]
+) -> Code:
     """The code with these files, to run with the present interpreter and environment."""
     parts = [sys.executable, *(f"{k}={v}" for k, v in sorted({**files, **environment}.items()))]
     code_id = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return Code(id=code_id, python=sys.executable, paths=(str(store.code_dir(code_id)),), env=env)
 
 
-def manifest_of(
-    code: Code, files: dict[str, str], environment: dict[str, str], fleet: Fleet
-) -> Manifest:
+def manifest_of(code: Code, files: dict[str, str], environment: dict[str, str], fleet: Fleet) -> Manifest:
     """A release of that code and fleet, named by its contents."""
     content = f"{code.id or DEV}\n".encode() + msgspec.json.encode(fleet, order="deterministic")
     name = hashlib.sha256(content).hexdigest()[:_NAME_DIGITS]

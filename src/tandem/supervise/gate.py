@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from msgspec import Struct
 
 from tandem.core import clock
 from tandem.core.errors import TandemError
+from tandem.fleet.model import Limits
 from tandem.supervise.lifecycle import SERVING, Phase
 from tandem.supervise.runner import Runner
+from tandem.supervise.usage import exact_memory
 from tandem.telemetry.logs import render_plain
 
-LOOK_S = 0.2
+LOOK_S = 0.25
 """Seconds between two looks at an instance that is on probation."""
 
 PATIENCE_S = 30.0
@@ -59,11 +59,8 @@ def memory_verdict(used: int, bar: Bar, limit_mb: int | None) -> str:
 
 
 def resident(pid: int | None) -> int:
-    """Bytes of memory a process has resident; 0 when there is none."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
+    """Bytes of memory an instance takes, its children included; 0 when nobody can tell."""
+    return 0 if pid is None else exact_memory(pid) or 0
 
 
 async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[], asyncio.Event]) -> None:
@@ -71,12 +68,16 @@ async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[]
     until = clock.monotonic() + runner.state.policy.start_timeout_s + PATIENCE_S
     deaths = runner.state.restarts
     while not reached():
-        deaths = min(deaths, runner.state.restarts)  # the operator's commands, ours among them, begin to count anew
+        deaths = min(
+            deaths, runner.state.restarts
+        )  # the operator's commands, ours among them, begin to count anew
         if why := _ended(runner, deaths):
             raise NotWell(why)
         left = until - clock.monotonic()
         if left <= 0:
-            raise NotWell(f"was not ready in time: {runner.status or runner.state.note or runner.state.phase}")
+            raise NotWell(
+                f"was not ready in time: {runner.status or runner.state.note or runner.state.phase}"
+            )
         moved = watch()
         try:
             async with asyncio.timeout(min(left, 1.0)):
@@ -88,7 +89,8 @@ async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[]
 async def stay_well(runner: Runner, seconds: float, bar: Bar) -> None:
     """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be."""
     deaths, instance = runner.state.restarts, runner.state.instance
-    limit = runner.subject.config.limits.memory_mb if runner.subject.config is not None else None
+    limits = runner.subject.config.limits if runner.subject.config is not None else Limits()
+    limit = limits.restart_above_mb or limits.memory_mb
     well_since = clock.monotonic()
     until = well_since + 3 * seconds + PATIENCE_S
     while True:

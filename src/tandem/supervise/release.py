@@ -22,11 +22,13 @@ class Code(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Folders that go in front of everything else agents import from."""
     env: dict[str, str] = {}
     """The whole environment of processes; empty: that of ``tandem up``."""
+    forked_from: str = ""
+    """A zygote that holds this very code already; empty: one of its own."""
 
     @property
     def zygote(self) -> str:
         """Name of the process its agents are forked from."""
-        return f"{ZYGOTE}-{self.id[:12]}" if self.id else ZYGOTE
+        return self.forked_from or (f"{ZYGOTE}-{self.id[:12]}" if self.id else ZYGOTE)
 
 
 WORKING_TREE = Code()

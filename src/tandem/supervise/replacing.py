@@ -106,7 +106,11 @@ class Change:
             if runner is not None:
                 await self._leave()
             return
-        if runner is not None and runner.subject.config == self._old[0] and runner.subject.release == self._old[1]:
+        if (
+            runner is not None
+            and runner.subject.config == self._old[0]
+            and runner.subject.release == self._old[1]
+        ):
             return
         runner = self._adopt(self._old)
         if self._is_wanted and self.how != "adopt":

@@ -223,7 +223,9 @@ class Rollouts:
             serve_for_s = plan.strategy.canary_s if is_canary else None
             await asyncio.gather(*(self._carry_out(change, _both(change, serve_for_s)) for change in changes))
             return
-        ready = await asyncio.gather(*(self._carry_out(change, change.prepare(), Stage.TRYING) for change in changes))
+        ready = await asyncio.gather(
+            *(self._carry_out(change, change.prepare(), Stage.TRYING) for change in changes)
+        )
         well = [change for change, is_well in zip(changes, ready, strict=True) if is_well]
         await asyncio.gather(*(self._carry_out(change, change.commit()) for change in well))
 
@@ -314,7 +316,9 @@ class Rollouts:
         if self.plan is None or self.state.course not in (Course.RUNNING, Course.PAUSED):
             return
         name, state = runner.name, runner.state
-        died = state.restarts > before.restarts or (state.phase is Phase.FAILED and before.phase is not Phase.FAILED)
+        died = state.restarts > before.restarts or (
+            state.phase is Phase.FAILED and before.phase is not Phase.FAILED
+        )
         is_ours = self._supervisor.runners.get(name) is runner and self.state.stage(name) is Stage.DONE
         if died and is_ours and name not in self.state.remarks:
             how = state.exit.describe() if state.exit is not None else state.note
@@ -347,8 +351,7 @@ class Rollouts:
         is_done = self.state.course is Course.DONE
         before = self.standing
         if is_done and before.rollout != plan.id:
-            proven = [t for t in (plan.old, *before.proven) if t.release.name != plan.new.release.name]
-            self.standing = Standing(current=plan.new, proven=proven[:KEPT_TARGETS], rollout=plan.id)
+            self.standing = Standing(current=plan.new, proven=_proven(before, plan), rollout=plan.id)
             self._remember(STANDING, msgspec.msgpack.encode(self.standing))
         for name, (config, release) in self.made().items():
             if name in self._supervisor.runners and name not in self.state.unreturned:
@@ -368,6 +371,14 @@ class Rollouts:
         return (self.standing.current, *planned)
 
 
+def _proven(before: Standing, plan: RolloutPlan) -> list[Target]:
+    """What could be returned to next: who goes back leaves everything since behind."""
+    names = [target.release.name for target in before.proven]
+    if plan.new.release.name in names:
+        return before.proven[names.index(plan.new.release.name) + 1 :]
+    return [plan.old, *before.proven][:KEPT_TARGETS]
+
+
 async def _both(change: Change, serve_for_s: float | None) -> None:
     await change.prepare(serve_for_s=serve_for_s)
     await change.commit()
@@ -380,4 +391,6 @@ def _made_in(target: Target, machine: str, agent: str) -> Made | None:
 
 def joined(plan: RolloutPlan, configs: Iterable[AgentConfig]) -> Fleet:
     """The new fleet, with ``configs`` in place of, or besides, its own."""
-    return replace(plan.new.fleet, agents=plan.new.fleet.agents | {str(config.id): config for config in configs})
+    return replace(
+        plan.new.fleet, agents=plan.new.fleet.agents | {str(config.id): config for config in configs}
+    )

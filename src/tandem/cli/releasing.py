@@ -1,0 +1,108 @@
+"""What `plan`, `apply`, `rollout` and `rollback` share: asking nodes about releases, and following a rollout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tandem.cli.local import open_all, require_running
+from tandem.core.errors import DeadlineExceeded, TandemError, Unreachable
+from tandem.core.paths import Home
+from tandem.supervise.node_client import Conversation, follow, known_machines, silent
+from tandem.supervise.rollout import Course
+from tandem.supervise.rollout_api import AskRelease, Follow, ReleaseStatus, RolloutView
+
+if TYPE_CHECKING:
+    from tandem.fleet.model import Fleet
+    from tandem.release.prepare import Prepared
+    from tandem.supervise.api import AnyAnswer, AnyQuestion
+
+ANSWER_S = 15.0
+NODE_BACK_S = 60.0
+"""How long a node that went away in the middle of a rollout gets to come back; it goes on by itself."""
+
+_PAUSE_S = 0.2
+OnNews = Callable[[RolloutView], None]
+
+
+def release_statuses(home: Home) -> list[ReleaseStatus]:
+    """What each running machine of this home runs. Raises the clearest reason when none can be asked."""
+    conversations, failures = open_all(home, known_machines(home), lambda _machine: AskRelease())
+    finals = follow(conversations, lambda _machine, _answer: None, ANSWER_S)
+    found = []
+    for conversation in conversations:
+        final = finals.get(conversation.machine)
+        if isinstance(final, ReleaseStatus):
+            found.append(final)
+        elif isinstance(final, TandemError):
+            failures[conversation.machine] = final
+        else:
+            dirs = home.machine(conversation.machine)
+            failures[conversation.machine] = silent(dirs, conversation.machine, ANSWER_S)
+    if not found:
+        require_running([], failures)
+    return found
+
+
+def readable_fleet(path: Path | None) -> Fleet:
+    """The fleet file without a single error: what is wrong in one entry must not look like an agent that was removed.
+
+    Exits with 78 otherwise.
+    """
+    import typer
+
+    from tandem.cli.fleet_file import read_fleet, show_problems
+    from tandem.core.errors import EX_CONFIG
+
+    result = read_fleet(path, strict=True)
+    show_problems(result.diagnostics)
+    if result.fleet is None:
+        raise typer.Exit(EX_CONFIG)
+    return replace(result.fleet, file=str(Path(result.fleet.file).absolute()))
+
+
+def carry_out(home: Home, machine: str, question: AnyQuestion, on_news: OnNews) -> ReleaseStatus:
+    """Ask for a rollout (or for news of one) and follow it to its end or pause, also across the death of the node.
+
+    Raises :class:`TandemError` when the node refuses, or does not come back.
+    """
+    from tandem.supervise.api import Refused
+
+    def hear(_machine: str, answer: AnyAnswer) -> None:
+        if isinstance(answer, RolloutView):
+            on_news(answer)
+
+    lost_at: float | None = None
+    while True:
+        try:
+            conversation = Conversation(home.machine(machine), machine, question)
+            final = follow([conversation], hear, None)[machine]
+        except Unreachable as error:
+            final = error
+        if isinstance(final, ReleaseStatus):
+            return final
+        if isinstance(final, Refused):
+            raise TandemError(final.message, hint=final.hint or None)
+        if not isinstance(final, Unreachable):
+            raise final if isinstance(final, TandemError) else TandemError("the node gave a strange answer")
+        lost_at = lost_at or time.monotonic()
+        if time.monotonic() - lost_at > NODE_BACK_S:
+            raise DeadlineExceeded(
+                f"the node of {machine} did not come back: {final}", hint="tandem logs node"
+            )
+        time.sleep(_PAUSE_S)
+        question = Follow()
+
+
+def is_through(status: ReleaseStatus, prepared: Prepared) -> bool:
+    """Whether that very rollout is done."""
+    view = status.rollout
+    return view is not None and view.id == prepared.plan.id and view.course is Course.DONE
+
+
+def is_paused(status: ReleaseStatus) -> bool:
+    return status.rollout is not None and status.rollout.course is Course.PAUSED
