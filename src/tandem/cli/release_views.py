@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tandem.release.prepare import Prepared
     from tandem.supervise.rollout_api import ReleaseStatus, RolloutView
 
+_TOLD = (Stage.DONE, Stage.FAILED, Stage.RETURNED)
 _STAGE_STYLE = {
     Stage.PENDING: "dim",
     Stage.TRYING: "cyan",
@@ -96,7 +97,7 @@ class LiveRollout:
         self._draw(view)
         for step in view.steps:
             known = self._told.get(f"{view.id}{step.agent}", Stage.PENDING)
-            if step.stage is not known and step.stage is not Stage.TRYING:
+            if step.stage is not known and step.stage in _TOLD:
                 remark = f": {step.remark}" if step.remark else ""
                 self._line(f"{step.agent}@{view.machine} {step.how} {step.stage}{remark}", step.stage)
             self._told[f"{view.id}{step.agent}"] = step.stage

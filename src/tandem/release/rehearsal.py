@@ -36,7 +36,7 @@ def rehearse(
     environment = (code.env or env) | python_path(code, env, fleet_dir)
     try:
         done = subprocess.run(
-            [code.python or sys.executable, "-m", "tandem.release.rehearsal"],
+            [code.python or sys.executable, "-P", "-m", "tandem.release.rehearsal"],
             input=msgspec.json.encode(parts), capture_output=True, env=environment, cwd=fleet_dir,
             timeout=PATIENCE_S, check=False,
         )  # fmt: skip

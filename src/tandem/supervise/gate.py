@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -13,7 +16,6 @@ from tandem.fleet.model import Limits
 from tandem.supervise.lifecycle import SERVING, Phase
 from tandem.supervise.runner import Runner
 from tandem.supervise.usage import exact_memory
-from tandem.telemetry.logs import render_plain
 
 LOOK_S = 0.25
 """Seconds between two looks at an instance that is on probation."""
@@ -26,7 +28,9 @@ GROWTH_BYTES = 256 * 2**20
 """A new instance may take this many times the memory of the old one and so much more; beyond, it leaks or is not fit."""
 
 _RANK = {Phase.HEALTHY: 0, Phase.DEGRADED: 1, Phase.UNHEALTHY: 2}
-_LAST_LINES = 3
+_LAST_LINES = 2
+_MOST_CHARS = 200
+_MESSAGE = re.compile(r'"msg":"((?:[^"\\]|\\.)*)')
 
 
 class NotWell(TandemError):
@@ -60,7 +64,15 @@ def memory_verdict(used: int, bar: Bar, limit_mb: int | None) -> str:
 
 def resident(pid: int | None) -> int:
     """Bytes of memory an instance takes, its children included; 0 when nobody can tell."""
-    return 0 if pid is None else exact_memory(pid) or 0
+    if pid is None:
+        return 0
+    if exact := exact_memory(pid):
+        return exact
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[], asyncio.Event]) -> None:
@@ -117,6 +129,11 @@ def _ended(runner: Runner, deaths: int) -> str:
     if state.phase not in (Phase.FAILED, Phase.STOPPED, Phase.BACKOFF) and state.restarts <= deaths:
         return ""
     how = state.exit.describe() if state.exit is not None else state.note or "ended"
-    lines = [rows[0] for line in runner.tail if (rows := render_plain(line).splitlines())]
-    said = " | ".join(lines[-_LAST_LINES:])
+    said = " | ".join(_words(line) for line in runner.tail[-_LAST_LINES:])
     return f"died: {how}{'; it last said: ' + said if said else ''}"
+
+
+def _words(line: str) -> str:
+    """The message of a log line; the line itself where it is none of ours. Long lines may have been cut."""
+    found = _MESSAGE.search(line) if line.startswith("{") else None
+    return (found[1] if found else line.strip())[:_MOST_CHARS]

@@ -58,7 +58,8 @@ class Launches:
         payload = msgspec.msgpack.encode(spec)
         launch: Exec | Fork
         if config.launch == "exec":
-            argv = [code.python or sys.executable, "-m", "tandem.supervise.agent_main"]
+            # -P: the current folder must not come before the release's own.
+            argv = [code.python or sys.executable, "-P", "-m", "tandem.supervise.agent_main"]
             # The fleet's own modules are found beside its file, as in the zygote.
             beside = str(fleet_directory(self.fleet))
             # What refers to a secret is set by the agent itself: an environment can be read from outside.
