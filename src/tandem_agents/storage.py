@@ -47,13 +47,17 @@ class Migration(Struct, frozen=True):
 class Database:
     """One SQLite file. Not for several threads at once: see :class:`Worker`."""
 
-    def __init__(self, path: Path, migrations: Sequence[Migration]):
+    def __init__(self, path: Path, migrations: Sequence[Migration], epoch: int = 0):
         """Open or create the file and bring its schema up to date.
+
+        ``epoch``: the :attr:`tandem.agent.Agent.epoch` of an agent that must be single. Once a later one has opened the
+        file, this object's writes raise :class:`Unavailable`; 0 takes no part in that.
 
         Raises :class:`ConfigError` for a file that is no database or that only a newer release can read, and
         :class:`Unavailable` when it cannot be opened.
         """
         self.path = path
+        self._epoch = epoch
         with _translated(path):
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -62,6 +66,8 @@ class Database:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
         self._migrate(migrations)
+        if epoch:
+            self._claim(epoch)
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
         """All rows of a query."""
@@ -80,6 +86,8 @@ class Database:
         with _translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                if self._epoch:
+                    self._require_our_turn()
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -89,6 +97,22 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _claim(self, epoch: int) -> None:
+        with _translated(self.path):
+            self._connection.execute("CREATE TABLE IF NOT EXISTS fence (epoch INTEGER NOT NULL)")
+        with self.transaction() as store:
+            store.execute("DELETE FROM fence")
+            store.execute("INSERT INTO fence VALUES (?)", (epoch,))
+
+    def _require_our_turn(self) -> None:
+        """Raises :class:`Unavailable` when a later instance owns the file."""
+        table = "SELECT 1 FROM sqlite_master WHERE name = 'fence'"
+        if self._connection.execute(table).fetchone() is None:
+            return  # not yet claimed by anybody
+        newest = self._connection.execute("SELECT max(epoch) FROM fence").fetchone()[0] or 0
+        if newest > self._epoch:
+            raise Unavailable(f"{self.path} belongs to a later instance (epoch {newest}, ours is {self._epoch})")
 
     def _migrate(self, migrations: Sequence[Migration]) -> None:
         with self.transaction() as store:

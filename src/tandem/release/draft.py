@@ -14,7 +14,7 @@ from tandem.core.paths import Home
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.release.sources import EVERYBODY, ImportCache, Sources
 from tandem.release.store import Manifest, Store, code_of, files_of, installed, manifest_of
-from tandem.supervise.boot import environment, fleet_directory
+from tandem.supervise.boot import fleet_directory
 from tandem.supervise.release import Target
 
 
@@ -64,10 +64,10 @@ def draft(home: Home, fleet: Fleet, current: Target, since: float) -> Draft:
     }
     places = sources.tops(everything)
     digests, dists = files_of(places), installed()
-    code = code_of(digests, dists, store, environment(home))
+    code = code_of(digests, dists, store)
     if not files:
         # What runs is what was copied just now: no second zygote with the same in it.
-        code = replace(code, env={}, forked_from=current.release.code.zygote)
+        code = replace(code, forked_from=current.release.code.zygote)
     return Draft(manifest=manifest_of(code, digests, dists, fleet), files=files, tops=places)
 
 

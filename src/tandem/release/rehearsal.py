@@ -33,7 +33,7 @@ def rehearse(
     parts = [Part(str(a.id), a.class_path, a.settings) for a in agents if a.class_path is not None]
     if not parts:
         return {}
-    environment = (code.env or env) | python_path(code, env, fleet_dir)
+    environment = env | python_path(code, env, fleet_dir)
     try:
         done = subprocess.run(
             [code.python or sys.executable, "-P", "-m", "tandem.release.rehearsal"],

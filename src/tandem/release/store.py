@@ -143,13 +143,11 @@ def installed() -> dict[str, str]:
     return {dist.name: dist.version for dist in distributions() if dist.name}
 
 
-def code_of(
-    files: Mapping[str, str], environment: Mapping[str, str], store: Store, env: dict[str, str]
-) -> Code:
-    """The code with these files, to run with the present interpreter and environment."""
+def code_of(files: Mapping[str, str], environment: Mapping[str, str], store: Store) -> Code:
+    """The code with these files, to run with the present interpreter."""
     parts = [sys.executable, *(f"{k}={v}" for k, v in sorted({**files, **environment}.items()))]
     code_id = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return Code(id=code_id, python=sys.executable, paths=(str(store.code_dir(code_id)),), env=env)
+    return Code(id=code_id, python=sys.executable, paths=(str(store.code_dir(code_id)),))
 
 
 def manifest_of(code: Code, files: dict[str, str], environment: dict[str, str], fleet: Fleet) -> Manifest:

@@ -74,7 +74,7 @@ def zygote_of(
     )
     # Never resolve the interpreter's symlinks: a virtual environment is found by the path it is called by.
     argv = [code.python or sys.executable, "-m", "tandem.supervise.zygote"]
-    env = (code.env or env) | python_path(code, env)
+    env = env | python_path(code, env)
     return Exec(argv=argv, env=env, cwd="/", payload=msgspec.msgpack.encode(preload))
 
 

@@ -240,18 +240,14 @@ class Units:
     # ---- ending ----
 
     def signal(self, instance: str, number: int, *, alone: bool = False) -> None:
-        """Signal the group, or its leader alone; KILL also reaches strays. A unit still being made gets it when it is
-        there."""
+        """Signal the group, or its leader alone; KILL also reaches strays. A unit being made gets it once it is there."""
         unit = self._units.get(instance)
         if unit is None or unit.is_over:
             return
         if unit.pid is None:
             unit.pending_signals.append(number)
             return
-        if alone:
-            if unit.exit is None:
-                proc.signal_process(unit.pid, number)
-        elif proc.group_lives(unit.pid):
+        if not alone and proc.group_lives(unit.pid):
             proc.signal_group(unit.pid, number)
         elif unit.exit is None:
             proc.signal_process(unit.pid, number)

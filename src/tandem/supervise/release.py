@@ -20,8 +20,6 @@ class Code(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The interpreter, by the path it is called by; empty: ours."""
     paths: tuple[str, ...] = ()
     """Folders that go in front of everything else agents import from."""
-    env: dict[str, str] = {}
-    """The whole environment of processes; empty: that of ``tandem up``."""
     forked_from: str = ""
     """A zygote that holds this very code already; empty: one of its own."""
 

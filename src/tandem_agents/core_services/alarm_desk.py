@@ -50,8 +50,8 @@ class AlarmDesk:
         """:attr:`away`, unless both machines may only just be starting."""
         return self.away if clock.monotonic() - self._opened >= SETTLING_S else None
 
-    async def open(self, path: Path) -> None:
-        self._book = await self._worker(AlarmBook, path)
+    async def open(self, path: Path, epoch: int = 0) -> None:
+        self._book = await self._worker(AlarmBook, path, epoch)
 
     async def close(self) -> None:
         await self._worker(self._book.close)

@@ -24,8 +24,8 @@ KEEP_S = 30 * 86_400.0
 class ModelMetrics:
     """Not for several threads at once."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self._database.close()

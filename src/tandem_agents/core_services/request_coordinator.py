@@ -80,7 +80,7 @@ class RequestCoordinator(Agent):
         self._follow_ups = FollowUps()
         self._announcements = Announcements()
         self._desk = AlarmDesk(self.peer(Scheduling), self._announce, self.log)
-        await self._desk.open(self.state_dir / "alarms.db")
+        await self._desk.open(self.state_dir / "alarms.db", self.epoch)
         self._keeper = Worker("habits")
         self._habits = await self._keeper(Habits, self.state_dir / "habits.db")
         self._router = Router(

@@ -49,8 +49,8 @@ def _progress(alarm: Alarm) -> tuple[int, float, str]:
 class AlarmBook:
     """One machine's alarms, on disk. Not for several threads at once."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self._database.close()

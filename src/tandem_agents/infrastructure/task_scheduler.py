@@ -50,8 +50,8 @@ class TaskScheduler(Agent):
 
     async def start(self) -> None:
         self._worker = Worker("tasks")
-        self._tasks = await self._worker(TaskList, self.state_dir / "tasks.db")
-        self._alarms = await self._worker(AlarmBook, self.state_dir / "alarms.db")
+        self._tasks = await self._worker(TaskList, self.state_dir / "tasks.db", self.epoch)
+        self._alarms = await self._worker(AlarmBook, self.state_dir / "alarms.db", self.epoch)
         await self._worker(self._tasks.resume, clock.wall())
         self._task_waker, self._alarm_waker = Waker(), Waker()
         self._under_way = 0

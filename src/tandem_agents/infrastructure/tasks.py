@@ -34,8 +34,8 @@ _RANK = {"high": 0, "medium": 1, "low": 2}
 class TaskList:
     """Tasks on disk. Not for several threads at once."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self._database.close()

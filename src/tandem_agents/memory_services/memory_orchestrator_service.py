@@ -50,7 +50,7 @@ class MemoryOrchestratorService(Agent):
 
     async def start(self) -> None:
         self._worker = Worker("memory")
-        self._store = await self._worker(MemoryDatabase, self.state_dir / "memory.db")
+        self._store = await self._worker(MemoryDatabase, self.state_dir / "memory.db", self.epoch)
         self._meaning: Meaning | None = None
         if self.settings.embeddings == "auto":
             self._meaning = Meaning(self._store, self._worker, self.open_embedder, self.log)

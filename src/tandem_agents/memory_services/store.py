@@ -33,8 +33,8 @@ _LIVE = "superseded_by = ''"
 class MemoryDatabase:
     """Entries with tags, parents, links and groups. Searching lives in :mod:`.retrieval`, fading in :mod:`.upkeep`."""
 
-    def __init__(self, path: Path):
-        self.database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self.database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self.database.close()

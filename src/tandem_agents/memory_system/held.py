@@ -60,8 +60,8 @@ Waiting = AddMemories | OpenSession | UpdateMemory | DeleteMemory | Reinforce | 
 class Outbox:
     """Changes in the order they were made. Not for several threads at once."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self._database.close()

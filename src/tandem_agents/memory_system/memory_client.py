@@ -58,8 +58,8 @@ class MemoryClient(Agent):
 
     async def start(self) -> None:
         self._worker = Worker("memory")
-        self._copy = await self._worker(MemoryDatabase, self.state_dir / "copy.db")
-        self._outbox = await self._worker(held.Outbox, self.state_dir / "outbox.db")
+        self._copy = await self._worker(MemoryDatabase, self.state_dir / "copy.db", self.epoch)
+        self._outbox = await self._worker(held.Outbox, self.state_dir / "outbox.db", self.epoch)
         self._waiting, self._refused = await self._worker(self._outbox.counts)
         self._away: TandemError | None = None
         self._handing_over = asyncio.Lock()

@@ -111,3 +111,18 @@ async def test_a_worker_is_one_thread() -> None:
     worker.close()
     assert len(threads) == 1
     assert threading.get_ident() not in threads
+
+
+def test_a_replaced_instance_writes_no_more(tmp_path: Path) -> None:
+    """Once a store was opened with a higher epoch, the older one's writes are refused and leave nothing behind."""
+    older = Database(tmp_path / "s.db", [ONE], epoch=1)
+    with older.transaction() as connection:
+        connection.execute("INSERT INTO a VALUES (1)")
+    newer = Database(tmp_path / "s.db", [ONE], epoch=2)
+    with pytest.raises(Unavailable, match="later instance"), older.transaction() as connection:
+        connection.execute("INSERT INTO a VALUES (2)")
+    with pytest.raises(Unavailable, match="epoch 2"):
+        Database(tmp_path / "s.db", [ONE], epoch=1)
+    with newer.transaction() as connection:
+        connection.execute("INSERT INTO a VALUES (3)")
+    assert [row[0] for row in newer.rows("SELECT x FROM a ORDER BY x")] == [1, 3]

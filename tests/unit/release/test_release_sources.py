@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tandem.core.errors import NotFound
+from tandem.core.paths import Home
+from tandem.fleet.model import Fleet
+from tandem.release.sources import ImportCache, Sources, imported
+from tandem.release.store import KEPT, Store, code_of, files_of, manifest_of
+from tandem.supervise.release import Code
+
+
+def test_imports_of_a_source() -> None:
+    """Absolute and relative imports anywhere in the file count; those for type checking only do not."""
+    source = b"""
+import a.b
+from . import c
+from ..d import e
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import never
+def f():
+    import late
+"""
+    found = set(imported(source, "p.q.m", is_package=False))
+    assert {"a.b", "p.q", "p.q.c", "p.d", "p.d.e", "late"} <= found and "never" not in found
+    assert set(imported(b"from . import x", "p.q", is_package=True)) == {"p.q", "p.q.x"}
+    assert set(imported(b"def (", "p", is_package=False)) == set()
+
+
+def write(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = root / (name.replace("__", "/") + ".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_an_agent_uses_what_it_imports(tmp_path: Path) -> None:
+    """Files are followed through packages and siblings of the fleet file; what nobody imports belongs to nobody."""
+    write(tmp_path, first="import helper\n", second="x = 1\n", helper="from pack import part\n")
+    write(tmp_path, pack__part="import first\n", pack__other="")
+    (tmp_path / "pack" / "__init__.py").write_text("")
+    (tmp_path / "pack" / "words.json").write_text("{}")
+    sources = Sources(tmp_path, [], ["first", "second"], ImportCache(None))
+    used = {str(path.relative_to(tmp_path)) for path in sources.used_by(["first"])}
+    assert used == {"first.py", "helper.py", "pack/__init__.py", "pack/part.py", "pack/words.json"}
+    assert sources.used_by(["second"]) == {tmp_path / "second.py"}
+    assert sources.tops(sources.used_by(["first"])).keys() == {"first", "helper", "pack"}
+
+
+def test_the_import_cache_is_only_a_cache(tmp_path: Path) -> None:
+    """A damaged one is forgotten, a good one saves reading."""
+    path = tmp_path / "cache"
+    path.write_bytes(b"\xff nonsense")
+    cache = ImportCache(path)
+    assert cache.imports("d", b"import a", "m", is_package=False) == ["a"]
+    cache.save()
+    assert ImportCache(path).imports("d", b"never read", "m", is_package=False) == ["a"]
+
+
+def test_a_release_is_named_by_its_contents(tmp_path: Path) -> None:
+    """The same files make the same code and name; another byte makes another; a copy has the files and can be loaded."""
+    tree = tmp_path / "tree"
+    write(tree, mod="x = 1\n")
+    store, fleet = Store(Home(tmp_path / "home")), Fleet(name="f")
+    tops = {"mod": tree / "mod.py"}
+    one = manifest_of(code_of(files_of(tops), {"dep": "1"}, store), files_of(tops), {"dep": "1"}, fleet)
+    same = manifest_of(code_of(files_of(tops), {"dep": "1"}, store), files_of(tops), {"dep": "1"}, fleet)
+    assert one.name == same.name and one.code.id == same.code.id
+    assert code_of(files_of(tops), {"dep": "2"}, store).id != one.code.id
+    store.keep(one, tops)
+    write(tree, mod="x = 2\n")
+    assert code_of(files_of(tops), {"dep": "1"}, store).id != one.code.id
+    assert (Path(one.code.paths[0]) / "mod.py").read_text() == "x = 1\n"
+    assert store.load(one.name[:4]).target.release.code == one.code
+    with pytest.raises(NotFound):
+        store.load("nothing")
+
+
+def test_old_releases_are_dropped(tmp_path: Path) -> None:
+    """The newest stay and those in use do; code goes with its last release."""
+    store = Store(Home(tmp_path))
+    made = []
+    for number in range(KEPT + 3):
+        place = tmp_path / f"m{number}.py"
+        place.write_text(str(number))
+        code = code_of(files_of({"m": place}), {}, store)
+        made.append(store.keep(manifest_of(code, {}, {}, Fleet(name=f"f{number}")), {"m": place}))
+        os.utime(tmp_path / "releases" / f"{made[-1].name}.json", (number, number))
+    store.prune({made[0].name})
+    assert set(store.names()) == {made[0].name} | {one.name for one in made[3:]}
+    assert not Path(made[1].code.paths[0]).exists() and Path(made[0].code.paths[0]).exists()
+
+
+def test_zygotes_by_code() -> None:
+    """Every code has a zygote of its own, except one that some zygote holds already."""
+    assert Code().zygote == "zygote"
+    assert Code(id="abcdef0123456789").zygote == "zygote-abcdef012345"
+    assert Code(id="abc", forked_from="zygote").zygote == "zygote"
