@@ -14,7 +14,7 @@ from tandem.core.errors import TandemError
 async def main(fleet: str, agents: list[str]) -> None:
     """``said``: agent to its answers and how often; ``failed``: what went wrong, if anything."""
     said: dict[str, collections.Counter[str]] = {agent: collections.Counter() for agent in agents}
-    failed: list[str] = []
+    failed: collections.Counter[str] = collections.Counter()
     over = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
     async with connect(fleet) as connection:
@@ -24,7 +24,7 @@ async def main(fleet: str, agents: list[str]) -> None:
                 try:
                     said[agent][await connection.peer(agent).say()] += 1
                 except TandemError as error:
-                    failed.append(f"{agent}: {error!r}")
+                    failed[f"{agent}: {error!r}"] += 1
                 await asyncio.sleep(0.01)
 
         calls = [asyncio.create_task(call(agent)) for agent in agents]
