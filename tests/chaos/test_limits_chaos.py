@@ -66,11 +66,15 @@ def test_a_fork_bomb_ends_within_its_limit(fleet: Make) -> None:
 
 def test_open_files_and_niceness_hold_from_the_first_instruction(fleet: Make) -> None:
     """The kernel has the agent's limits before the agent runs."""
-    rig = fleet("A: {class: chaos_agents:Good, limits: {open_files: 123, nice: 5}}")
+    rig = fleet(
+        "A: {class: chaos_agents:Good, limits: {open_files: 40, nice: 5}}\n"
+        "P: {command: [sleep, '1000'], limits: {open_files: 16, nice: 5}}"
+    )
     rig.tandem("up")
-    pid = rig.pid("A")
-    line = next(row for row in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in row)
-    assert line.split()[3:5] == ["123", "123"] and os.getpriority(os.PRIO_PROCESS, pid) == 5
+    for name, count in (("A", "40"), ("P", "16")):
+        pid = rig.pid(name)
+        line = next(row for row in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in row)
+        assert line.split()[3:5] == [count, count] and os.getpriority(os.PRIO_PROCESS, pid) == 5
 
 
 def test_a_blocked_event_loop_is_named(fleet: Make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import resource
 import socket
 from collections.abc import Sequence
 
@@ -26,6 +27,15 @@ def arrange(sources: Sequence[int], targets: Sequence[int]) -> None:
     for low, high in zip(kept, [*kept[1:], 1 << 20], strict=True):
         if high - low > 1:
             os.closerange(low + 1, high)
+
+
+def limit_open_files(count: int | None) -> None:
+    """In a fresh child whose descriptors are arranged: no more than ``count`` from now on; None: no limit of its own.
+
+    Never from outside: before they are arranged it holds copies of all of its parent's.
+    """
+    if count is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
 def send_fds(link: socket.socket, data: bytes, fds: Sequence[int]) -> None:

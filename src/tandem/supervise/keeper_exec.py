@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 
-from tandem.supervise.descriptors import arrange
+from tandem.supervise.descriptors import arrange, limit_open_files
 from tandem.supervise.wire import GATE_FD, SPEC_FD, Exec
 
 _REPORT_FD = 8
@@ -25,14 +25,14 @@ def allow_all_open_files() -> None:
 class ExecChild:
     """A child that waits at its gate (a pipe among ``sources``) and then becomes ``launch``, in a session of its own."""
 
-    def __init__(self, launch: Exec, sources: list[int], targets: list[int]):
+    def __init__(self, launch: Exec, sources: list[int], targets: list[int], open_files: int | None = None):
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         spec = _memory_file(launch.payload) if launch.payload else None
         self._report = read_end
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _become(launch, [*sources, *([spec] if spec is not None else [])], targets, write_end)
+                _become(launch, [*sources, *([spec] if spec is not None else [])], targets, write_end, open_files)
             except BaseException as error:  # nothing may return into the keeper's loop
                 _report(error)
             os._exit(127)
@@ -58,7 +58,9 @@ def _memory_file(payload: bytes) -> int:
     return fd
 
 
-def _become(launch: Exec, sources: list[int], targets: list[int], report: int) -> None:
+def _become(
+    launch: Exec, sources: list[int], targets: list[int], report: int, open_files: int | None
+) -> None:
     os.setsid()
     numbers = [*targets, *([SPEC_FD] if len(sources) > len(targets) else [])]
     arrange([*sources, report], [*numbers, _REPORT_FD])
@@ -70,6 +72,7 @@ def _become(launch: Exec, sources: list[int], targets: list[int], report: int) -
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
+    limit_open_files(open_files)
     os.chdir(launch.cwd)
     os.execvpe(launch.argv[0], launch.argv, launch.env)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 from collections.abc import Mapping
 
@@ -30,11 +29,6 @@ class Families:
                 self._cgroups.enter(unit.instance, unit.pid, bounds)
             except OSError as error:
                 problems.append(f"no control group for it: {error.strerror}")
-        if bounds.open_files is not None:
-            try:
-                resource.prlimit(unit.pid, resource.RLIMIT_NOFILE, (bounds.open_files, bounds.open_files))
-            except (OSError, ValueError) as error:
-                problems.append(f"open_files not limited: {error}")
         if bounds.nice is not None:
             try:
                 os.setpriority(os.PRIO_PROCESS, unit.pid, bounds.nice)

@@ -127,7 +127,7 @@ class Units:
             payload=launch.payload,
         )
         try:
-            child = ExecChild(marked, sources, targets)
+            child = ExecChild(marked, sources, targets, self._open_files(unit))
         finally:
             for fd in sources:
                 os.close(fd)
@@ -149,8 +149,13 @@ class Units:
             env=launch.env | {MARK: unit.instance},
             title=launch.title,
             targets=targets,
+            open_files=self._open_files(unit),
         )
         link.order(order, sources)
+
+    def _open_files(self, unit: Unit) -> int | None:
+        bounds = self._bounds.get(unit.instance)
+        return bounds.open_files if bounds is not None else None
 
     def _on_forked(self, forked: Forked) -> None:
         unit = self._units.get(forked.instance)

@@ -286,6 +286,7 @@ class ForkOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     env: dict[str, str] = {}
     title: str = ""
     targets: list[int] = []
+    open_files: int | None = None
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag=True):

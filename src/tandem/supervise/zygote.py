@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import setproctitle
 
-from tandem.supervise.descriptors import arrange, receive_fds
+from tandem.supervise.descriptors import arrange, limit_open_files, receive_fds
 from tandem.supervise.wire import GATE_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
 
 _PACKET = 1 << 20
@@ -132,6 +132,7 @@ def _live(order: ForkOrder, fds: list[int]) -> None:
     try:
         os.setsid()
         arrange(fds, order.targets)
+        limit_open_files(order.open_files)
         if not os.read(GATE_FD, 1):
             os._exit(0)
         os.close(GATE_FD)
