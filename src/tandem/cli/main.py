@@ -36,6 +36,7 @@ VERBS = {
     "trace": Verb("tandem.cli.trace", "Where the time of a turn went, hop by hop."),
     "errors": Verb("tandem.cli.errors", "What went wrong, why, and who takes care of it."),
     "hub": Verb("tandem.cli.hub", "The pages of the running fleet, and the key to them."),
+    "machine": Verb("tandem.cli.machine", "The computers of the fleet, and whom it trusts."),
     "secrets": Verb("tandem.cli.secrets", "Keep passwords and API keys for agents."),
     "export": Verb("tandem.cli.export", "What the fleet file means to other tools: Prometheus, Alertmanager, Grafana."),
     "doctor": Verb("tandem.cli.doctor", "Check everything this computer could lack, and say the fix."),

@@ -125,7 +125,9 @@ def _show(
     elsewhere: list[dict[str, Any]],
     views: list[AgentView],
 ) -> None:
+    from tandem.cli.security_trail import refused_lately
     from tandem.cli.views import agent_table, make_console, show_troubles
+    from tandem.core.paths import Home
     from tandem.supervise.node_client import NotRunning
 
     console = make_console()
@@ -148,6 +150,8 @@ def _show(
         counts[view.state] = counts.get(view.state, 0) + 1
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no agents")
     show_troubles(console, [view for view in views if view.verdict == "trouble" or view.issues])
+    if refused := refused_lately(Home.from_environment()):
+        console.print(f"[yellow]{refused} refused within the last hour[/]: tandem machine trail --denied")
 
 
 _LINK = {

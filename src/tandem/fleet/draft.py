@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from tandem.fleet.decode import Place
 from tandem.fleet.diagnostics import Path, Report, Span
 from tandem.fleet.model import Fleet
+from tandem.fleet.places import Places
 
 
 class Draft(Struct):
@@ -30,6 +31,8 @@ class Context(Struct):
     places: dict[Path, Place]
     offset: int
     is_here: Callable[[str], bool]
+    machines: Places = {}
+    """Where joining has put machines."""
 
     def span(self, *path: str | int) -> Span | None:
         """Place of the value at ``path``, else of the nearest thing around it that was written."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import Struct, field, structs
 
 from tandem.core.ids import AgentId
+from tandem.core.paths import Home
 from tandem.fleet import check, names
 from tandem.fleet.decode import BAD, Decoder, Place
 from tandem.fleet.diagnostics import Diagnostic, FleetInvalid, Report, Severity, SourceText, has_errors
@@ -18,6 +19,7 @@ from tandem.fleet.draft import Context, Draft
 from tandem.fleet.expand import Environment, Expander
 from tandem.fleet.hosts import is_this_computer
 from tandem.fleet.model import Fleet, InvalidAgent
+from tandem.fleet.places import Places, known_places
 from tandem.fleet.resolve import resolve
 from tandem.fleet.shapes import Kept, Shaped, shape
 from tandem.fleet.source import MAX_BYTES, Scalar, parse
@@ -59,23 +61,35 @@ class Surroundings(Struct, kw_only=True):
     """What the meaning of a fleet file depends on besides its text.
 
     ``environ`` fills ``${NAME}``; ``is_here`` says whether a host is this computer; ``schemas`` finds classes and
-    their Settings (without it neither is checked); ``strict`` makes any error fatal to the whole fleet.
+    their Settings (without it neither is checked); ``strict`` makes any error fatal to the whole fleet. ``machines``
+    says where those are that joined.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     is_here: Callable[[str], bool] = is_this_computer
     schemas: check.Schemas | None = None
     strict: bool = False
+    machines: Places = field(default_factory=known_places)
 
 
 def find_fleet_file(explicit: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """``explicit``, else ``$TANDEM_FLEET``, else ``./fleet.yaml``; a directory means the fleet.yaml in it.
+    """``explicit``, else ``$TANDEM_FLEET``, else ``./fleet.yaml``, else the one this computer got when it joined a fleet.
+
+    A directory means the fleet.yaml in it.
 
     The file need not exist: :func:`load` reports that as it reports everything else.
     """
     variables = os.environ if environ is None else environ
     path = Path(explicit or variables.get(VARIABLE) or DEFAULT_NAME).expanduser()
+    if path == Path(DEFAULT_NAME) and not path.exists():
+        received = received_fleet_file(Home.from_environment())
+        return received if received.exists() else path
     return path / DEFAULT_NAME if path.is_dir() else path
+
+
+def received_fleet_file(home: Home) -> Path:
+    """Where a computer keeps the fleet file it was given when it joined."""
+    return home.root / DEFAULT_NAME
 
 
 def load(path: str | Path, surroundings: Surroundings | None = None) -> LoadResult:
@@ -129,7 +143,7 @@ def load_text(text: str, name: str, surroundings: Surroundings | None = None) ->
     if doc is BAD:
         result.diagnostics = report.finish(lambda path: None)
         return result
-    context = Context(report, decoder.places, offset, around.is_here)
+    context = Context(report, decoder.places, offset, around.is_here, around.machines)
     draft = resolve(doc, context)
     loops = _judge(draft, context, shaped, around, environment)
     result.draft, result.places, result.paths = draft.fleet, decoder.places, draft.paths

@@ -66,12 +66,14 @@ def _machine(name: str, index: int, doc: MachineDoc, context: Context) -> Machin
     path = ("machines", name)
     place = context.places.get((*path, "host"))
     unset = place.variables[0] if place and place.variables and doc.host is None else ""
-    here = doc.host is None or context.is_here(doc.host)
+    settled = context.machines.get(name)
+    host = doc.host or (settled.host if settled else None)
+    here = settled.where == "here" if settled else doc.host is None or context.is_here(doc.host)
     return MachineConfig(
         name=name,
-        host=doc.host,
-        host_key=HERE if here else str(doc.host).lower(),
-        host_variable=unset,
+        host=host,
+        host_key=HERE if here else str(host).lower(),
+        host_variable="" if settled else unset,
         description=doc.description,
         ports=[
             found

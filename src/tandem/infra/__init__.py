@@ -1,7 +1,7 @@
 """The servers Tandem starts itself on each machine: one nats-server, two Valkeys."""
 
 from tandem.infra.credentials import CredentialDesk, CredentialKeeper
-from tandem.infra.joining import JoinDesk, join
+from tandem.infra.joining import Arrival, JoinDesk, join
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
@@ -9,6 +9,7 @@ from tandem.infra.reload import reload
 from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install
 
 __all__ = [
+    "Arrival",
     "ConfigFile",
     "CredentialDesk",
     "CredentialKeeper",

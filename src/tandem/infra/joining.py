@@ -6,35 +6,59 @@ import asyncio
 import contextlib
 import logging
 import struct
+from collections import Counter
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from tandem.core.errors import PermissionDenied, TandemError, TooLarge, Unreachable
-from tandem.security import Authority, Guest, Host
+from tandem.security import Authority, Bundle, Guest, Host
 
 log = logging.getLogger(__name__)
 
-MESSAGE_MAX = 16 * 1024
+QUESTION_MAX = 16 * 1024
+ANSWER_MAX = 4 * 1024 * 1024
+"""Bytes of a message: a question is some keys, an answer may hold a large fleet file."""
 EXCHANGE_S = 10.0
-GUESTS_AT_ONCE = 8
+GUESTS_AT_ONCE = 32
+GUESTS_PER_ADDRESS = 4
+"""Conversations at once; a further caller is hung up on, so that whoever dawdles shuts out nobody but itself."""
 
 _LENGTH = struct.Struct(">I")
 
 
-class JoinDesk:
-    """Admits invited computers while it is open; the node opens it only while an invitation stands.
+class Arrival(Struct, frozen=True):
+    """``machine`` joined from the address ``came_from``, and reached us at ours, ``reached``."""
 
-    ``admitted`` is called with the name of each machine that joined, so that servers learn its key.
+    machine: str
+    came_from: str
+    reached: str
+
+
+class JoinDesk:
+    """Admits invited computers while it is open.
+
+    ``bundle`` makes what a computer that reached us at a certain address is given along. ``admitted`` is called with
+    each computer that joined, and ``refused`` with the address of one that did not and the reason.
     """
 
-    def __init__(self, host: Host, admitted: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        bundle: Callable[[str], Bundle] = lambda _reached: Bundle(),
+        admitted: Callable[[Arrival], object] = lambda _: None,
+        refused: Callable[[str, str], object] = lambda _where, _why: None,
+    ) -> None:
         self._host = host
+        self._bundle = bundle
         self._admitted = admitted
+        self._refused = refused
         self._server: asyncio.Server | None = None
-        self._places = asyncio.Semaphore(GUESTS_AT_ONCE)
+        self._guests: Counter[str] = Counter()
 
-    async def open(self, address: str, port: int) -> None:
-        """Listen at ``address:port``. Raises ``OSError`` when it is taken."""
-        self._server = await asyncio.start_server(self._serve, address, port)
+    async def open(self, address: str | None, port: int) -> None:
+        """Listen at ``address:port`` (None: every address). Raises ``OSError`` when it is taken."""
+        self._server = await asyncio.start_server(self._serve, address, port, limit=QUESTION_MAX)
 
     async def close(self) -> None:
         if self._server is not None:
@@ -43,20 +67,30 @@ class JoinDesk:
             self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        where = writer.get_extra_info("peername")[0]
+        where = _plain(writer.get_extra_info("peername")[0])
+        if self._guests.total() >= GUESTS_AT_ONCE or self._guests[where] >= GUESTS_PER_ADDRESS:
+            writer.transport.abort()
+            return
+        self._guests[where] += 1
         try:
-            async with self._places, asyncio.timeout(EXCHANGE_S):
-                machine, answer = self._host.admit(await _receive(reader), where)
+            async with asyncio.timeout(EXCHANGE_S):
+                reached = _plain(writer.get_extra_info("sockname")[0])
+                question = await _receive(reader, QUESTION_MAX)
+                machine, answer = self._host.admit(question, where, self._bundle(reached))
                 await _send(writer, answer)
         except TandemError as error:
             # Nothing is told to whoever does not know the code.
             log.warning("refused a computer at %s: %s", where, error)
+            self._refused(where, error.message)
         except (OSError, EOFError, TimeoutError) as error:
             log.info("a computer at %s went away while joining: %s", where, error)
         else:
             log.info("%s joined from %s", machine, where)
-            self._admitted(machine)
+            self._admitted(Arrival(machine, where, reached))
         finally:
+            self._guests[where] -= 1
+            if not self._guests[where]:
+                del self._guests[where]
             writer.close()
 
 
@@ -70,18 +104,18 @@ async def join(guest: Guest, address: str, port: int, timeout_s: float = EXCHANG
             reader, writer = await asyncio.open_connection(address, port)
             try:
                 await _send(writer, guest.question())
-                answer = await _receive(reader)
+                answer = await _receive(reader, ANSWER_MAX)
             finally:
                 writer.close()
-    except EOFError as error:
+    except (EOFError, ConnectionResetError) as error:
         raise PermissionDenied(
             f"{address} does not admit this computer",
-            hint="the code may be mistyped, used or expired: tandem machine invite, over there",
+            hint="the code may be mistyped, used or expired, or meant for another machine: tandem machine invite, over there",
         ) from error
     except (OSError, TimeoutError) as error:
         raise Unreachable(
             f"no answer from {address}:{port}: {error or 'timeout'}",
-            hint="is tandem running there, and an invitation open?",
+            hint="is `tandem machine invite` waiting there, and does its firewall let the port through?",
         ) from error
     return guest.settle(answer)
 
@@ -92,8 +126,13 @@ async def _send(writer: asyncio.StreamWriter, message: bytes) -> None:
         await writer.drain()
 
 
-async def _receive(reader: asyncio.StreamReader) -> bytes:
+def _plain(address: str) -> str:
+    """An IPv4 address as it is known, also on a socket that speaks both (``::ffff:192.168.1.2``)."""
+    return address.removeprefix("::ffff:").partition("%")[0]
+
+
+async def _receive(reader: asyncio.StreamReader, most: int) -> bytes:
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    if length > MESSAGE_MAX:
+    if length > most:
         raise TooLarge(f"a message of {length} bytes")
     return await reader.readexactly(length)

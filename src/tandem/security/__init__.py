@@ -9,7 +9,7 @@ from tandem.security.authority import Authority
 from tandem.security.epochs import EpochFile, concerns
 from tandem.security.guard import Guard
 from tandem.security.identity import Identity
-from tandem.security.joining import Guest, Host
+from tandem.security.joining import Bundle, Guest, Host
 from tandem.security.machine import Machine, MachineGrant, MachineRequest
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, Principal, TlsFiles
 from tandem.security.redaction import (
@@ -28,6 +28,7 @@ from tandem.security.verifier import Verifier
 __all__ = [
     "REDACTED",
     "Authority",
+    "Bundle",
     "CurveKeys",
     "EpochFile",
     "Guard",

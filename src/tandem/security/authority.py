@@ -87,7 +87,8 @@ class Authority:
 
         Raises :class:`ConfigError` when that needs the CA's private key and this computer does not hold it.
         """
-        wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, name, *hosts)))
+        # Elsewhere only the founder could add an address, and only its own server is ever reached by one.
+        wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, name, *(hosts if self.founded_here else ()))))
         directory = self._root / "machines" / name
         if not self._usable(directory, wanted):
             with locked(self._root / "lock"):
@@ -137,6 +138,20 @@ class Authority:
                 f"machine {machine} was revoked", hint="join it again with a new invitation"
             )
         return claims
+
+    def ends_at(self, machine: str) -> int:
+        """Unix seconds until which the identity of a machine of this computer, or one certified here, is good.
+
+        Raises :class:`NotFound` for one unknown here, :class:`PermissionDenied` when it was revoked.
+        """
+        try:
+            token = (self._root / "machines" / machine / CERTIFICATE_FILE).read_text()
+        except FileNotFoundError:
+            return self.record(machine).exp
+        claims = verify(token, self._public, MachineClaims)
+        if claims.epoch < self._epochs.get(machine, 0):
+            raise PermissionDenied(f"machine {machine} was revoked")
+        return claims.exp
 
     def signing_key_of(self, machine: str) -> str:
         """The public signing key (base64url) of a certified machine, revoked or not; empty for one never certified."""

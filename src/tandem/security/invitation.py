@@ -1,17 +1,18 @@
 """How a second computer becomes a machine of the fleet: with a code a person carries over, usable once.
 
-The code never crosses the network. Both sides derive a key from it and authenticate what they send, which is public
-anyway: public keys one way, certificates the other. So whoever listens learns nothing, and whoever interferes is noticed.
+The code never crosses the network. Both sides derive a key from it and encrypt what they send: public keys one way,
+certificates and the fleet file the other. Whoever listens learns nothing, and whoever interferes is noticed.
 """
 
 from __future__ import annotations
 
 import base64
-import hmac
 import secrets
 from pathlib import Path
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
@@ -25,6 +26,7 @@ CODE_BYTES = 15
 """120 random bits: 24 characters to type, and nothing to guess."""
 LIFE_S = 3600
 """How long an invitation stands (seconds)."""
+NONCE_BYTES = 12
 
 
 class Invitation(Struct, frozen=True, kw_only=True):
@@ -38,11 +40,11 @@ class Invitation(Struct, frozen=True, kw_only=True):
 
 
 class Sealed(Struct, frozen=True):
-    """A message only somebody with the code could have written. ``code_id`` names the code without telling it."""
+    """A message only somebody with the code can write or read. ``code_id`` names the code without telling it."""
 
     code_id: str
-    body: bytes
-    mac: bytes
+    nonce: bytes
+    sealed: bytes
 
 
 def new_code() -> str:
@@ -60,12 +62,14 @@ def code_key(code: str) -> bytes:
 
 
 def seal(identifier: str, key: bytes, direction: str, body: bytes) -> bytes:
-    """``body`` authenticated for one ``direction``, so that a question cannot be replayed as its own answer."""
-    return msgspec.msgpack.encode(Sealed(identifier, body, _mac(key, direction, body)))
+    """``body`` encrypted for one ``direction`` (ChaCha20-Poly1305, RFC 8439), so that no question passes for an answer."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    sealed = ChaCha20Poly1305(key).encrypt(nonce, body, direction.encode())
+    return msgspec.msgpack.encode(Sealed(identifier, nonce, sealed))
 
 
 def unseal(message: bytes) -> Sealed:
-    """The envelope, not yet checked. Raises :class:`PermissionDenied` for anything else."""
+    """The envelope, not yet opened. Raises :class:`PermissionDenied` for anything else."""
     try:
         return msgspec.msgpack.decode(message, type=Sealed)
     except (msgspec.MsgspecError, UnicodeError) as error:
@@ -74,9 +78,10 @@ def unseal(message: bytes) -> Sealed:
 
 def opened(sealed: Sealed, key: bytes, direction: str) -> bytes:
     """The body. Raises :class:`PermissionDenied` when it was not sealed with ``key``."""
-    if not hmac.compare_digest(sealed.mac, _mac(key, direction, sealed.body)):
-        raise PermissionDenied("the code is wrong, or somebody changed the message on its way")
-    return sealed.body
+    try:
+        return ChaCha20Poly1305(key).decrypt(sealed.nonce, sealed.sealed, direction.encode())
+    except (InvalidTag, ValueError) as error:
+        raise PermissionDenied("the code is wrong, or somebody changed the message on its way") from error
 
 
 class Invitations:
@@ -111,6 +116,10 @@ class Invitations:
             raise PermissionDenied("the invitation has expired", hint="tandem machine invite")
         return invitation
 
+    def withdraw(self, code: str) -> None:
+        """From now on the code admits nobody."""
+        (self._directory / f"{code_id(code)}.json").unlink(missing_ok=True)
+
     def open(self) -> list[Invitation]:
         """Those that still stand; forgets the others."""
         standing = []
@@ -127,7 +136,3 @@ def _derive(code: str, purpose: str) -> bytes:
     plain = "".join(filter(str.isalnum, code)).upper().encode()
     info = f"tandem join {purpose}".encode()
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(plain)
-
-
-def _mac(key: bytes, direction: str, body: bytes) -> bytes:
-    return hmac.digest(key, direction.encode() + b"\0" + body, "sha256")

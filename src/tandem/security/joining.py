@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from tandem.core.errors import ConfigError, PermissionDenied
 from tandem.core.paths import Home, private_dir
@@ -26,7 +27,29 @@ from tandem.security.keyring import SEED_BYTES, Keyring
 from tandem.security.machine import MachineGrant, MachineRequest, request_for
 
 _ASK, _ANSWER = "ask", "answer"
-_Message = TypeVar("_Message", MachineRequest, MachineGrant)
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """What a new computer needs besides its identity: the fleet file's text, the version of Tandem (and Python) over
+    there, and the addresses of machines. ``you`` is the address it was seen at.
+    """
+
+    fleet: str = ""
+    version: str = ""
+    python: str = ""
+    port_offset: int = 0
+    hosts: dict[str, str] = {}
+    you: str = ""
+
+
+class Welcome(Struct, frozen=True):
+    """The answer to a computer that joins."""
+
+    grant: MachineGrant
+    bundle: Bundle
+
+
+_Message = TypeVar("_Message", MachineRequest, Welcome)
 
 
 class Host:
@@ -40,26 +63,26 @@ class Host:
     def invite(self, machine: str, hosts: Iterable[str] = (), life_s: int = LIFE_S) -> str:
         """A code with which one computer may become ``machine``, reached at ``hosts``, within ``life_s`` seconds.
 
-        Raises :class:`ConfigError` when that machine runs here, or the CA was founded elsewhere.
+        Raises :class:`ConfigError` when the CA was founded elsewhere.
         """
         if not self._authority.founded_here:
             raise ConfigError("invitations come from the computer where `tandem up` ran first")
-        if (self._home.ca / "machines" / machine).exists():
-            raise ConfigError(
-                f"{machine} runs on this computer", hint="name the computer that is to join, for example pc2"
-            )
         return self._invitations.add(machine, tuple(hosts), life_s)
 
     def awaits_anybody(self) -> bool:
         """Whether the door needs to stay open."""
         return bool(self._invitations.open())
 
-    def admit(self, message: bytes, came_from: str = "") -> tuple[str, bytes]:
+    def withdraw(self, code: str) -> None:
+        """From now on the code admits nobody."""
+        self._invitations.withdraw(code)
+
+    def admit(self, message: bytes, came_from: str = "", bundle: Bundle | None = None) -> tuple[str, bytes]:
         """The machine that joined, and the answer to its ``message``; ``came_from`` is its address on the network.
 
         A code serves one computer, which may repeat its question if the answer was lost. A machine that joins again
-        with other keys is a new installation: the credentials of the old one are revoked.
-        Raises :class:`NotFound` or :class:`PermissionDenied`.
+        with other keys is a new installation: the credentials of the old one are revoked, and its keys put aside if
+        they are on this computer. Raises :class:`NotFound` or :class:`PermissionDenied`.
         """
         sealed = unseal(message)
         with locked(self._home.ca / "invitations.lock"):
@@ -80,11 +103,15 @@ class Host:
             hosts = dict.fromkeys((*LOCAL_HOSTS, request.name, *invitation.hosts, came_from))
             hosts.pop("", None)
             grant = self._authority.admit(msgspec.structs.replace(request, hosts=tuple(hosts)))
-        return request.name, seal(sealed.code_id, invitation.key, _ANSWER, msgspec.msgpack.encode(grant))
+        welcome = Welcome(grant, msgspec.structs.replace(bundle or Bundle(), you=came_from))
+        return request.name, seal(sealed.code_id, invitation.key, _ANSWER, msgspec.msgpack.encode(welcome))
 
     def _retire_predecessor(self, request: MachineRequest) -> None:
         if self._authority.signing_key_of(request.name) not in ("", request.signing):
-            self._authority.revoke(request.name)
+            epoch = self._authority.revoke(request.name)
+            own = self._home.ca / "machines" / request.name
+            if own.exists():
+                own.rename(private_dir(self._home.ca / "moved") / f"{request.name}-{epoch}")
 
 
 class Guest:
@@ -101,9 +128,11 @@ class Guest:
                 hint="stop it with `tandem down` and move that folder away to join another one",
             )
         self._keyring = Keyring(self._seed())
+        self.bundle = Bundle()
+        """What came along, once :meth:`settle` is done."""
 
     def question(self) -> bytes:
-        """What to send; the same bytes every time, so that a lost answer can be asked for again."""
+        """What to send; it asks for the same keys every time, so that a lost answer can be asked for again."""
         request = request_for(self._machine, (), self._keyring)
         body = msgspec.msgpack.encode(request)
         return seal(code_id(self._code), code_key(self._code), _ASK, body)
@@ -114,7 +143,8 @@ class Guest:
         Raises :class:`PermissionDenied` when the answer does not come from whoever made the code.
         """
         body = opened(unseal(answer), code_key(self._code), _ANSWER)
-        grant = _understand(body, MachineGrant)
+        welcome = _understand(body, Welcome)
+        grant = welcome.grant
         install_machine(self._ca / "machines" / self._machine, self._keyring, grant)
         # Last: from here on this computer counts as joined.
         place(self._ca / "root", {"cert.pem": (grant.authority, PUBLIC_MODE)})
@@ -122,6 +152,7 @@ class Guest:
         authority = Authority.open(self._home)
         if grant.announcement:
             authority.merge(grant.announcement)
+        self.bundle = welcome.bundle
         return authority
 
     @property

@@ -24,7 +24,7 @@ class Door:
     def __init__(self, home: Home, authority: Authority) -> None:
         self.host = Host(home, authority)
         self.joined: list[str] = []
-        self.desk = JoinDesk(self.host, self.joined.append)
+        self.desk = JoinDesk(self.host, admitted=lambda arrival: self.joined.append(arrival.machine))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

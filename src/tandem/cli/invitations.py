@@ -1,0 +1,166 @@
+"""The work of `tandem machine invite` and `join`: one computer waits at its door, the other one knocks."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import platform
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tandem import __version__
+from tandem.core.errors import ConfigError, NotFound, Unavailable
+from tandem.core.paths import Home, private_dir
+from tandem.fleet.load import received_fleet_file
+from tandem.fleet.model import Fleet
+from tandem.fleet.places import Whereabouts, known_places, write_places
+from tandem.infra.joining import Arrival, JoinDesk, join
+from tandem.security import Authority, Bundle, Guest, Host, Throttle, Trail
+from tandem.security.files import write_atomic
+from tandem.supervise.keeper_start import is_kept
+
+
+class Invitation:
+    """One invitation of ``machine``, from the code to the arrival."""
+
+    def __init__(self, home: Home, fleet: Fleet, machine: str, address: str | None, life_s: int):
+        self._home = home
+        self._fleet = fleet
+        self._machine = machine
+        self._founder = _check(home, fleet, machine)
+        self._authority = Authority.open(home)
+        # Founded now if need be: the first `tandem up` takes it over.
+        self._authority.machine(self._founder)
+        self._host = Host(home, self._authority)
+        self._life_s = life_s
+        self._trail = trail_of(home, self._founder)
+        self.port = fleet.machines[self._founder].infra.join
+        self.address = address or fleet.machines[self._founder].host or own_address()
+        self.code = self._host.invite(machine, life_s=life_s)
+        self._trail.record("invited", by="operator", subject=machine)
+
+    async def wait(self, on_refused: Callable[[str, str], None]) -> Arrival | None:
+        """Keep the door open until the computer has joined, and note where it is; None when the time is over.
+
+        Raises :class:`Unavailable` when the port is taken. However it ends, the code is of no use afterwards.
+        """
+        arrived: asyncio.Future[Arrival] = asyncio.get_running_loop().create_future()
+        throttle = Throttle()
+
+        def refused(where: str, why: str) -> None:
+            if times := throttle.due(where):
+                self._trail.record("join refused", by=where, subject=self._machine, detail=why, times=times)
+                on_refused(where, why)
+
+        def admitted(arrival: Arrival) -> None:
+            if not arrived.done():
+                arrived.set_result(arrival)
+
+        desk = JoinDesk(self._host, self._bundle, admitted, refused)
+        try:
+            await desk.open(None, self.port)
+        except OSError as error:
+            self._host.withdraw(self.code)
+            raise Unavailable(f"cannot listen on port {self.port}: {error.strerror}", hint="is another invitation waiting?") from error
+        try:
+            async with asyncio.timeout(self._life_s):
+                arrival = await arrived
+        except TimeoutError:
+            return None
+        finally:
+            self._host.withdraw(self.code)
+            await desk.close()
+        self._settle(arrival)
+        return arrival
+
+    def _settle(self, arrival: Arrival) -> None:
+        places = known_places(self._home)
+        for machine in self._fleet.machines.values():
+            if machine.is_here:
+                places[machine.name] = Whereabouts("here", arrival.reached)
+        places[arrival.machine] = Whereabouts("elsewhere", arrival.came_from)
+        write_places(self._home, places)
+        self._trail.record("joined", by=arrival.came_from, subject=arrival.machine)
+
+    def _bundle(self, reached: str) -> Bundle:
+        hosts = {m.name: (m.host if m.host and not m.is_here else reached) for m in self._fleet.machines.values()}
+        return Bundle(
+            fleet=Path(self._fleet.file).read_text(),
+            version=__version__,
+            python=platform.python_version(),
+            port_offset=self._fleet.port_offset,
+            hosts={name: host for name, host in hosts.items() if name != self._machine},
+        )
+
+
+def _check(home: Home, fleet: Fleet, machine: str) -> str:
+    """The first machine of the fleet, which holds the CA and invites. Raises when ``machine`` cannot be invited."""
+    first = next(iter(fleet.machines))
+    if machine not in fleet.machines:
+        raise NotFound(f"the fleet file has no machine {machine!r}", hint=f"its machines: {', '.join(fleet.machines)}")
+    if machine == first:
+        raise ConfigError(f"{machine} is the fleet's first machine: it invites the others")
+    if not fleet.machines[first].is_here:
+        raise ConfigError(f"{first} invites, and it is another computer", hint=f"run this on {first}")
+    if is_kept(home.machine(machine)):
+        raise ConfigError(f"{machine} runs on this computer", hint="tandem down, then invite it again")
+    return first
+
+
+async def accept(home: Home, machine: str, address: str, port: int, code: str) -> tuple[Bundle, list[str]]:
+    """Join the fleet whose first computer waits at ``address:port``; what came along, and what a person should know.
+
+    Raises what :func:`tandem.infra.join` raises, and :class:`ConfigError` when this computer has a fleet of its own.
+    """
+    guest = Guest(home, machine, code)
+    await join(guest, address, port)
+    bundle = guest.bundle
+    places = {name: Whereabouts("elsewhere", host) for name, host in bundle.hosts.items()}
+    write_places(home, {**places, machine: Whereabouts("here", bundle.you)})
+    notes = _differences(bundle)
+    path = received_fleet_file(home)
+    if path.exists() and path.read_text() != bundle.fleet:
+        path.replace(path.with_suffix(".before-joining.yaml"))
+        notes.append(f"{path} was replaced; the old one is beside it")
+    write_atomic(path, bundle.fleet.encode(), 0o600)
+    trail_of(home, machine).record("joined", by="operator", subject=machine, detail=f"the fleet of {address}")
+    return bundle, notes
+
+
+def _differences(bundle: Bundle) -> list[str]:
+    notes = []
+    if bundle.version != __version__:
+        notes.append(
+            f"the other computer runs Tandem {bundle.version}, this one {__version__}: install the same version here"
+        )
+    ours, theirs = (version.rpartition(".")[0] for version in (platform.python_version(), bundle.python))
+    if ours != theirs:
+        notes.append(f"the other computer runs Python {theirs}, this one {ours}: that works as long as agents allow both")
+    if bundle.port_offset:
+        notes.append(f"its ports are moved: set PORT_OFFSET={bundle.port_offset} here, too")
+    return notes
+
+
+def trail_of(home: Home, machine: str) -> Trail:
+    """The machine's audit trail; its directory is made when there is none yet."""
+    dirs = home.machine(machine)
+    private_dir(dirs.root)
+    return Trail(dirs.trail)
+
+
+def own_address() -> str:
+    """An address of this computer that others can reach; the loopback address when it has no other."""
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    found = [
+        ipaddress.ip_address(entry.address)
+        for name, entries in psutil.net_if_addrs().items()
+        if name in up
+        for entry in entries
+        if entry.family is socket.AF_INET
+    ]
+    # Those of a home or office before others; bridges of containers and the like come last in most listings.
+    ranked = sorted((a for a in found if not a.is_loopback), key=lambda a: (a.is_link_local, not a.is_private))
+    return str(ranked[0]) if ranked else "127.0.0.1"
