@@ -276,8 +276,8 @@ class TwoComputers:
 
 
 @contextlib.contextmanager
-def two_computers(directory: Path, fleet: str = FLEET) -> Iterator[TwoComputers]:
-    """Both computers, joined and not started; nothing is left of them afterwards."""
+def two_computers(directory: Path, fleet: str = FLEET, *, join: bool = True) -> Iterator[TwoComputers]:
+    """Both computers, joined (unless told otherwise) and not started; nothing is left of them afterwards."""
     number = f"{os.getpid()}-{next(_numbers)}"
     spaces = {machine: f"tandem-{machine}-{number}" for machine in ADDRESSES}
     with contextlib.ExitStack() as stack:
@@ -288,7 +288,8 @@ def two_computers(directory: Path, fleet: str = FLEET) -> Iterator[TwoComputers]
         wire = stack.enter_context(Wire.between(*spaces.values()))
         computers = [_computer(machine, space, directory, fleet) for machine, space in spaces.items()]
         rig = TwoComputers(*computers, wire)
-        rig.join()
+        if join:
+            rig.join()
         try:
             yield rig
         finally:

@@ -1,0 +1,110 @@
+"""Two bare computers become one fleet by the command line, and a computer that lost its trust is out of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from household import Running, eventually
+from rig import HERE, Computer, TwoComputers, eventually_async, two_computers
+
+from tandem.security import Trail
+
+pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
+
+COMMAND = re.compile(r"echo (?P<code>[A-Z2-7-]{27}) \| tandem machine join pc2 (?P<place>\S+)")
+
+
+@pytest.fixture
+def bare(namespaces: None, tmp_path: Path) -> Iterator[TwoComputers]:
+    """Two computers that have never heard of each other; only the first has a fleet file, and no address is set."""
+    with two_computers(tmp_path, join=False) as computers:
+        for computer in computers:
+            for name in ("MAINPC_IP", "PC2_IP"):
+                del computer.environment[name]
+        forget_the_fleet_file(computers.pc2)
+        yield computers
+
+
+def forget_the_fleet_file(computer: Computer) -> None:
+    """Nothing but Tandem and the agents' code is on it; those are found beside the fleet file."""
+    computer.fleet.unlink()
+    computer.environment["TANDEM_FLEET"] = ""
+    computer.home.root.mkdir(parents=True)
+    (computer.home.root / "link_agents").symlink_to(HERE / "link_agents")
+
+
+def invited(mainpc: Computer, *words: str) -> tuple[Running, str, str]:
+    """An invitation that waits, its code and its place."""
+    waiting = mainpc.begin("machine", "invite", "pc2", *words)
+    found = eventually(lambda: COMMAND.search(waiting.out) or waiting.process.poll(), "an invitation")
+    assert isinstance(found, re.Match), waiting.end().text
+    return waiting, found["code"], found["place"]
+
+
+def join(pc2: Computer, code: str, place: str) -> None:
+    said = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
+    assert said.status == 0, said.text
+
+
+def make_one_fleet(bare: TwoComputers) -> None:
+    waiting, code, place = invited(bare.mainpc)
+    join(bare.pc2, code, place)
+    assert waiting.end().status == 0
+    bare.up()
+
+
+async def talks(computer: Computer, own: str, twin: str) -> str:
+    """Empty when an agent there reaches its twin on the other computer, else the error's code."""
+    async with computer.operator() as operator:
+        outcome = await operator.call(f"Talker@{own}", "call_twin", peer=f"Talker@{twin}", text="x")
+    return str(outcome["error"])
+
+
+async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoComputers) -> None:
+    """A wrong code gets nothing; the right one is all pc2 needs; a revoked agent, and then the removed computer, is
+    shut out while it runs, and each refusal is on record."""
+    mainpc, pc2 = bare
+    waiting, code, place = invited(mainpc)
+    assert place == mainpc.address
+    wrong = pc2.tandem("machine", "join", "pc2", place, stdin=b"AAAAAA-AAAAAA-AAAAAA-AAAAAA")
+    assert wrong.status == 1 and "does not admit" in wrong.err
+    nobody = pc2.tandem("machine", "join", "pc2", pc2.address, stdin=code.encode())
+    assert nobody.status == 1 and "no answer" in nobody.err
+    join(pc2, code, place)
+    said = waiting.end()
+    assert said.status == 0 and f"pc2 joined from {pc2.address}" in said.out
+    again = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
+    assert again.status == 78 and "belongs to a fleet already" in again.err
+    replayed = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode(), TANDEM_HOME=str(pc2.directory / "thief"))
+    assert replayed.status == 1 and "no answer" in replayed.err
+
+    bare.up()
+    for computer, own, twin in ((mainpc, "mainpc", "pc2"), (pc2, "pc2", "mainpc")):
+        await eventually_async(lambda c=computer, o=own, t=twin: _is(talks(c, o, t), ""), f"{own} to reach {twin}")
+        rows = {row["name"]: row for row in computer.tandem("machine", "list", "--json").json}
+        assert rows[own]["where"] == "here" and rows[own]["state"] == "running" and rows[own]["good_until"]
+        assert rows[twin]["where"] == "elsewhere" and rows[twin]["host"] == (pc2 if twin == "pc2" else mainpc).address
+
+    assert mainpc.tandem("machine", "revoke", "Talker@pc2").status == 0
+    await eventually_async(lambda: _is_not(talks(pc2, "pc2", "mainpc"), ""), "the revoked agent to be refused")
+    eventually(lambda: "revocation learned" in pc2.tandem("machine", "trail").out, "pc2 to learn of it")
+    assert pc2.tandem("restart", "Talker").status == 0
+    await eventually_async(lambda: _is(talks(pc2, "pc2", "mainpc"), ""), "its new identity to be good")
+
+    assert mainpc.tandem("machine", "remove", "pc2").status == 0
+    await eventually_async(lambda: _is_not(talks(pc2, "pc2", "mainpc"), ""), "the removed computer to be refused")
+    await eventually_async(lambda: _is_not(talks(mainpc, "mainpc", "pc2"), ""), "nothing to be sent there")
+    events = {record.event for record in Trail(mainpc.home.machine("mainpc").trail).read()}
+    assert {"invited", "join refused", "joined", "identity revoked", "machine removed", "denied"} <= events
+    assert "refused within the last hour" in mainpc.tandem("status").out
+
+
+async def _is(what: object, wanted: str) -> bool:
+    return await what == wanted  # type: ignore[misc]
+
+
+async def _is_not(what: object, unwanted: str) -> bool:
+    return await what != unwanted  # type: ignore[misc]
