@@ -85,12 +85,18 @@ class Authority:
     def machine(self, name: str, hosts: Iterable[str] = ()) -> Machine:
         """The machine ``name``, created now if it is new here, certified anew when ``hosts`` are not in its certificate.
 
-        Raises :class:`ConfigError` when that needs the CA's private key and this computer does not hold it.
+        Raises :class:`ConfigError` when that needs the CA's private key and this computer does not hold it, and
+        :class:`PermissionDenied` when it was removed from the fleet.
         """
         # Elsewhere only the founder could add an address, and only its own server is ever reached by one.
         wanted = tuple(dict.fromkeys((*LOCAL_HOSTS, name, *(hosts if self.founded_here else ()))))
         directory = self._root / "machines" / name
         if not self._usable(directory, wanted):
+            if directory.exists() and not self.founded_here:
+                raise PermissionDenied(
+                    f"{name} was expelled from its fleet",
+                    hint=f"to join again: move {self._root} away, and tandem machine invite {name} over there",
+                )
             with locked(self._root / "lock"):
                 if not self._usable(directory, wanted):
                     self._certify_here(name, wanted, directory)
