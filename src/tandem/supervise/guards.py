@@ -17,7 +17,7 @@ log = logging.getLogger("tandem.node")
 
 
 class Guards:
-    """Runs from :meth:`start` to :meth:`close`. ``replan`` makes the servers take over changed keys."""
+    """Runs from :meth:`start` to :meth:`close`. ``replan`` makes the servers take over changed keys; it is told whose."""
 
     def __init__(
         self,
@@ -25,13 +25,14 @@ class Guards:
         authority: Authority,
         machine: Machine,
         dirs: MachineDirs,
-        replan: Callable[[], Awaitable[None]],
+        replan: Callable[[set[str]], Awaitable[None]],
     ):
         self._trail = Trail(dirs.trail)
         self._throttle = Throttle()
         self._node = f"node@{machine.name}"
         self._replan = replan
         self._changed = asyncio.Event()
+        self._subjects: set[str] = set()
         self._desk = CredentialDesk(connection, authority, machine, self._revoked, self._denied)
         self._task: asyncio.Task[None] | None = None
 
@@ -46,6 +47,7 @@ class Guards:
     def _revoked(self, subjects: list[str]) -> None:
         for subject in subjects:
             self._trail.record("revocation learned", by=self._node, subject=subject)
+        self._subjects.update(subjects)
         self._changed.set()
 
     def _denied(self, agent: str, why: str) -> None:
@@ -57,7 +59,8 @@ class Guards:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            subjects, self._subjects = self._subjects, set()
             try:
-                await self._replan()
+                await self._replan(subjects)
             except (TandemError, OSError) as error:
                 log.error("the servers did not take over the new keys: %s", error)

@@ -30,7 +30,7 @@ from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.keeper_start import KeeperStart
 from tandem.supervise.launches import Launches
 from tandem.supervise.leases import Leases
-from tandem.supervise.lifecycle import Goal
+from tandem.supervise.lifecycle import Goal, Restart
 from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.measuring import Measuring
@@ -84,7 +84,7 @@ class Node:
             self.supervisor.order.look,
         )
         self._guards = Guards(
-            self._links.connection, self._authority, self._identity, self._dirs, self._reload_servers
+            self._links.connection, self._authority, self._identity, self._dirs, self._shut_out
         )
         self.supervisor.order.elsewhere = self._links.elsewhere
         self._remote_logs = LogService(self._links.connection, home, boot.machine)
@@ -251,6 +251,13 @@ class Node:
         await self._reload_servers()
         await self._operations.until(lambda: not any(name in supervisor.runners for name in gone))
         return notes
+
+    async def _shut_out(self, revoked: set[str]) -> None:
+        """Make the servers refuse what was revoked. A linked machine stays linked through a reload, so that takes more."""
+        await self._reload_servers()
+        elsewhere = {machine.name for machine in self.fleet.machines.values() if not machine.is_here}
+        if revoked & elsewhere:
+            self.supervisor.runners["nats"].feed(Restart())
 
     async def _reload_servers(self) -> None:
         """New agents are new users of the servers; those learn them without a restart."""

@@ -1,4 +1,4 @@
-"""Work at a time, work in the background, and what rings."""
+"""Work at a time, work in the background, what rings, and who people are."""
 
 from __future__ import annotations
 
@@ -87,6 +87,24 @@ class MachineReading(Struct, frozen=True, kw_only=True):
     disk_free: int
 
 
+class LoggedIn(Struct, frozen=True, kw_only=True):
+    """A session that has begun. ``token`` is the only proof of it; ``expires`` Unix seconds."""
+
+    token: str
+    user: str
+    expires: float
+
+    def __repr__(self) -> str:
+        return f"LoggedIn(user={self.user!r}, expires={self.expires}, token=[redacted])"
+
+
+class Identified(Struct, frozen=True, kw_only=True):
+    """Whose token it is, until when (Unix seconds)."""
+
+    user: str
+    expires: float
+
+
 @contract("AsyncProcessor")
 class Reading(Protocol):
     @action(idempotent=True)
@@ -128,4 +146,29 @@ class Scheduling(Protocol):
     @action(idempotent=True)
     async def merge_alarms(self, alarms: list[Alarm]) -> list[Alarm]:
         """Take over what is new in ``alarms`` and return everything known; on disk when this returns."""
+        ...
+
+
+@contract("AuthenticationAgent")
+class Accounts(Protocol):
+    async def register(self, user: str, password: str) -> None:
+        """A new account."""
+        ...
+
+    async def login(self, user: str, password: str) -> LoggedIn:
+        """A session of 24 hours, for name and password."""
+        ...
+
+    @action(idempotent=True)
+    async def logout(self, token: str) -> bool:
+        """End a session; whether there was one."""
+        ...
+
+    @action(idempotent=True)
+    async def validate_token(self, token: str) -> Identified:
+        """Whose session it is."""
+        ...
+
+    async def change_password(self, user: str, password: str, new_password: str) -> None:
+        """Replace a password; every session of the user ends."""
         ...
