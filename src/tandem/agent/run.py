@@ -250,7 +250,10 @@ class AgentProcess:
         spec = self.spec
         resolver = RegistryResolver(spec.machine, Path(spec.run_dir), spec.directory, registry)
         token = None if trust is None else trust.token
-        return Peers(resolver, token=token, curve=spec.curve, observer=observer)
+        peers = Peers(resolver, token=token, curve=spec.curve, observer=observer)
+        if trust is not None:
+            trust.calls_by(peers)
+        return peers
 
     def _server(self, runtime: Runtime, observer: CallObserver, trust: Trust | None) -> Server:
         if trust is None:

@@ -13,7 +13,7 @@ from tandem.core.errors import TandemError
 from tandem.core.ids import AgentId
 from tandem.infra.credentials import CredentialKeeper
 from tandem.registry import Registry
-from tandem.rpc import Server
+from tandem.rpc import Peers, Server
 from tandem.security import (
     EpochFile,
     Guard,
@@ -102,6 +102,7 @@ class Trust:
         # Most agents call nobody for a long while, so the keys are loaded with the first call.
         self._identity = lru_cache(lambda: Identity(material))
         self._server: Server | None = None
+        self._peers: Peers | None = None
         self._keeper = CredentialKeeper(
             material.credential,
             self._identity,
@@ -121,6 +122,10 @@ class Trust:
         """Raises :class:`~tandem.core.errors.PermissionDenied`; see :meth:`Verifier.verify`."""
         return self._verifier.verify(token, self._service)
 
+    def calls_by(self, peers: Peers) -> None:
+        """From :meth:`start` on, end the connections of ``peers`` to whoever is revoked."""
+        self._peers = peers
+
     def start(self, server: Server) -> None:
         """Keep the identity fresh, and end the connections to ``server`` of whoever is revoked."""
         self._server = server
@@ -136,5 +141,7 @@ class Trust:
             agent = principal.kind in ("agent", "node")
             return any(concerns(subject, principal.name, agent=agent) for subject in subjects)
 
+        if self._peers is not None:
+            self._peers.disconnect(lambda name: any(concerns(subject, name, agent=True) for subject in subjects))
         ended = self._server.disconnect(is_meant)
         log.warning("revoked: %s; %d connections ended", ", ".join(subjects), ended)

@@ -79,11 +79,13 @@ class _Waiting(msgspec.Struct):
 
 
 class Link:
-    """One connection to a peer. ``instance`` names the running server behind it once greeted."""
+    """One connection to a peer. ``instance`` names the running server behind it once greeted, ``service``
+    is the identity it was looked up as."""
 
     def __init__(self, peer: str, owner: Owner):
         self.peer = peer
         self.instance = ""
+        self.service = ""
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._channel: Channel | None = None

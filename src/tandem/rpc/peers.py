@@ -173,6 +173,10 @@ class Peers:
         """The state of the peer's circuit breaker."""
         return self._pool.peer(peer).breaker.state
 
+    def disconnect(self, distrusted: Callable[[str], bool]) -> None:
+        """End the connections to every service (``Name@machine``) that ``distrusted`` is true for."""
+        self._pool.disconnect(distrusted)
+
     async def close(self) -> None:
         """End every connection; calls under way fail with ``Unreachable``."""
         await self._pool.close()

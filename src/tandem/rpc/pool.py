@@ -123,6 +123,12 @@ class Pool:
         if self._zmq is not None:
             await self._zmq.close()
 
+    def disconnect(self, distrusted: Callable[[str], bool]) -> None:
+        """End the connections to every service that ``distrusted`` is true for."""
+        for link in list(self._links):
+            if distrusted(link.service):
+                link.close()
+
     def link_draining(self, link: Link) -> None:
         self._retire(link)
 
@@ -204,7 +210,7 @@ class Pool:
             endpoint = await self._resolver.resolve(peer.name, deadline)
             peer.instance = endpoint.instance
             peer.distant = endpoint.kind == "zmq"
-            service = str(endpoint.service or peer.name)
+            link.service = service = str(endpoint.service or peer.name)
             token = self._token(service) if self._token is not None else ""
             hello = Hello(OLDEST_VERSION, PROTOCOL_VERSION, service, self.client, token)
             channel = await self._open(endpoint, link)
