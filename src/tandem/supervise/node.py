@@ -254,10 +254,12 @@ class Node:
 
     async def _shut_out(self, revoked: set[str]) -> None:
         """Make the servers refuse what was revoked. A linked machine stays linked through a reload, so that takes more."""
-        await self._reload_servers()
         elsewhere = {machine.name for machine in self.fleet.machines.values() if not machine.is_here}
-        if revoked & elsewhere:
-            self.supervisor.runners["nats"].feed(Restart())
+        try:
+            await self._reload_servers()
+        finally:
+            if revoked & elsewhere:
+                self.supervisor.runners["nats"].feed(Restart())
 
     async def _reload_servers(self) -> None:
         """New agents are new users of the servers; those learn them without a restart."""
