@@ -65,7 +65,7 @@ def join(
     Both computers prove to each other that they know the code, which never crosses the network. This one makes its own
     keys and receives certificates, the fleet file and the other machines' addresses.
 
-    Example: tandem machine join pc2 192.168.1.10
+    Example: tandem machine join pc2 mainpc.local
     """
     import asyncio
 
@@ -218,7 +218,7 @@ def _split(place: str) -> tuple[str, int]:
             raise ValueError(place)
         return parts.hostname, parts.port or DEFAULT_PORT
     except ValueError:
-        raise ConfigError(f"{place!r} is no address", hint="write 192.168.1.10 or 192.168.1.10:7443") from None
+        raise ConfigError(f"{place!r} is no address", hint="write mainpc.local or mainpc.local:7443") from None
 
 
 def _read_code() -> str:

@@ -127,7 +127,7 @@ async def _send(writer: asyncio.StreamWriter, message: bytes) -> None:
 
 
 def _plain(address: str) -> str:
-    """An IPv4 address as it is known, also on a socket that speaks both (``::ffff:192.168.1.2``)."""
+    """An IPv4 address as it is known, also on a socket that speaks both with its IPv6 prefix removed."""
     return address.removeprefix("::ffff:").partition("%")[0]
 
 
