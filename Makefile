@@ -29,7 +29,7 @@ check: $(VENV)/.dev ## lint, formatting, types, import rules
 	@$(BIN)/ruff check --no-cache src tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/tandem audit .
+	@$(BIN)/tandem audit . --fail-on note
 
 bench: $(VENV)/.bench ## measure against other tools, one benchmark after another
 	@$(BIN)/tandem bench all

@@ -192,7 +192,7 @@ class Served:
 def serve(agents: int, folder: Path) -> Iterator[Served]:
     """Serve a synthetic fleet on a free port of loopback, in a thread of its own."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="synthetic-hub")
+    thread = threading.Thread(target=loop.run_forever, name="synthetic-hub")  # tandem: ignore[threads-and-asyncio]
     thread.start()
 
     def finish(work: Coroutine[Any, Any, T]) -> T:
