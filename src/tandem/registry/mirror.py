@@ -2,14 +2,17 @@
 
 Each machine keeps its own leases in a NATS key-value bucket ``leases_<machine>`` of its own server; each other
 machine's server holds a mirror of that bucket, and the node there copies it into its control Valkey. A cut link
-leaves the last known leases in place; when it heals, the mirror brings what changed.
+leaves the last known leases in place; when it heals, the mirror brings what changed. The leases of a machine whose
+identity was revoked are forgotten until its link, which its server now refuses, is up again with a new identity.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -17,6 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, ExternalStream, StreamConfig, StreamSource
+from nats.js.errors import NotFoundError
 from nats.js.kv import KeyValue
 
 from tandem.core import clock
@@ -44,7 +48,7 @@ class Mirror:
     """Keeps the buckets of ``machine`` and its peers in step with the local registry until closed.
 
     ``host`` is the address under which other machines reach this one; it replaces a wildcard in the endpoints that
-    agents bind.
+    agents bind. ``is_linked`` says whether a peer is heard now.
     """
 
     def __init__(
@@ -54,21 +58,28 @@ class Mirror:
         machine: str,
         peers: Iterable[str],
         host: str = "127.0.0.1",
+        is_linked: Callable[[str], bool] = lambda _peer: True,
     ) -> None:
-        self._registry = registry
         self._connection = connection
-        self._machine = machine
-        self._host = host
-        self._peers = sorted(set(peers) - {machine})
+        self._own = _OwnBucket(registry, machine, host)
+        self._peers = {
+            peer: _PeerBucket(registry, peer, is_linked) for peer in sorted(set(peers) - {machine})
+        }
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin mirroring in the background; a missing server delays it, no more."""
         if self._tasks:
             return
-        loops = [self._repeat("own", _OwnBucket(self._registry, self._machine, self._host))]
-        loops += [self._repeat(peer, _PeerBucket(self._registry, peer)) for peer in self._peers]
+        loops = [self._repeat("own", self._own)]
+        loops += [self._repeat(peer, bucket) for peer, bucket in self._peers.items()]
         self._tasks = [asyncio.create_task(loop, name="mirror") for loop in loops]
+
+    def distrust(self, machines: Iterable[str]) -> None:
+        """Forget what ``machines`` told, and hear them again only once their links have been down and come up anew."""
+        for machine in machines:
+            if machine in self._peers:
+                self._peers[machine].distrust()
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -176,12 +187,22 @@ class _BucketState(Struct, frozen=True):
     error: ApiError | None = None
 
 
+class _Trust(Enum):
+    """Of a peer's leases. ``SHUT_OUT``: revoked, its old link may still be up. ``GONE``: revoked, and the link is down."""
+
+    TRUSTED = auto()
+    SHUT_OUT = auto()
+    GONE = auto()
+
+
 class _PeerBucket:
     """A peer's bucket, mirrored by our server → our registry."""
 
-    def __init__(self, registry: Registry, peer: str) -> None:
+    def __init__(self, registry: Registry, peer: str, is_linked: Callable[[str], bool]) -> None:
         self._registry = registry
         self._peer = peer
+        self._is_linked = is_linked
+        self._trust = _Trust.TRUSTED
         self._copied: _Sequences | None = None
         self._names: set[str] = set()
         self._patience = Patience()
@@ -189,8 +210,19 @@ class _PeerBucket:
     def forget(self) -> None:
         self._copied = None
 
+    def distrust(self) -> None:
+        self._trust = _Trust.SHUT_OUT
+
     async def step(self, client: Client) -> None:
         stream = bucket_stream(self._peer)
+        is_linked = self._is_linked(self._peer)
+        if self._trust is _Trust.SHUT_OUT and not is_linked:
+            self._trust = _Trust.GONE
+        elif self._trust is _Trust.GONE and is_linked:
+            self._trust = _Trust.TRUSTED
+        if self._trust is not _Trust.TRUSTED:
+            await self._expel(client)
+            return
         reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=API_TIMEOUT_S)
         found = msgspec.json.decode(reply.data, type=_BucketState)
         if found.error is not None:
@@ -206,6 +238,12 @@ class _PeerBucket:
             self._patience.lively(stream)
         elif await stream_answers(client, self._peer, stream) and self._patience.is_due(stream):
             await self._make_again(client)
+
+    async def _expel(self, client: Client) -> None:
+        self.forget()
+        await self._registry.replace_mirrored(self._peer, [])
+        with contextlib.suppress(NotFoundError):
+            await client.jetstream().delete_stream(bucket_stream(self._peer))
 
     async def _make_again(self, client: Client) -> None:
         """A mirror that has lost its origin tries again after growing pauses; a new one tries at once."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.core.tasks import end
 from tandem.events import Connection, Publisher, keep_streams
 from tandem.registry import Mirror, Registry
 from tandem.supervise.elsewhere import Elsewhere
+from tandem.supervise.link_state import LinkState
 from tandem.supervise.link_watch import LinkWatch
 
 
@@ -30,8 +31,15 @@ class Links:
         self.connection = Connection(access, f"node@{machine}")
         self.publisher = Publisher(self.connection)
         self._registry = Registry(control)
-        self._mirror = Mirror(self._registry, self.connection, machine, peers, host)
         self.watch = LinkWatch(self.connection, self._registry, machine, peers, changed)
+        self._mirror = Mirror(
+            self._registry,
+            self.connection,
+            machine,
+            peers,
+            host,
+            is_linked=lambda peer: self.watch.state(peer) is LinkState.UP,
+        )
         self.elsewhere = Elsewhere(self._registry, machine, self.watch, changed)
         self._streams: asyncio.Task[None] | None = None
 
@@ -43,6 +51,10 @@ class Links:
             self._mirror.start()
             self.watch.start()
             self.elsewhere.start()
+
+    def distrust(self, machines: Iterable[str]) -> None:
+        """Take the names of ``machines``, whose identity was revoked, for gone; see :meth:`Mirror.distrust`."""
+        self._mirror.distrust(machines)
 
     async def close(self) -> None:
         await end(self._streams)

@@ -255,6 +255,7 @@ class Node:
     async def _shut_out(self, revoked: set[str]) -> None:
         """Make the servers refuse what was revoked. A linked machine stays linked through a reload, so that takes more."""
         elsewhere = {machine.name for machine in self.fleet.machines.values() if not machine.is_here}
+        self._links.distrust(revoked & elsewhere)
         try:
             await self._reload_servers()
         finally:

@@ -26,7 +26,15 @@ class Side:
         self.valkey = valkey
         self.registry = Registry(valkey.access(), ttl_s=3600)
         self.connection = Connection(nats.access, "node")
-        self.mirror = Mirror(self.registry, self.connection, nats.machine, MACHINES, host="10.1.1.1")
+        self.linked = True
+        self.mirror = Mirror(
+            self.registry,
+            self.connection,
+            nats.machine,
+            MACHINES,
+            host="10.1.1.1",
+            is_linked=lambda _peer: self.linked,
+        )
 
     def start(self) -> None:
         self.connection.start()
@@ -174,3 +182,22 @@ async def test_resolving_across_machines_outlives_the_registry(sides, eventually
     await eventually(lambda: pc2.knows())
     with pytest.raises(Unreachable, match="not running"):
         await resolver.resolve("A", Deadline.after(20))
+
+
+@pytest.mark.timeout(200)
+async def test_a_revoked_machine_is_forgotten_until_it_comes_back_anew(nats_pair, sides, eventually):
+    """Names of a machine that was shut out vanish at once and stay away until its link has been down and up again."""
+    mainpc, pc2 = sides
+    await pc2.put("B")
+    await eventually(lambda: mainpc.knows("B@pc2"))
+    mainpc.mirror.distrust(["pc2"])
+    await eventually(lambda: mainpc.knows())
+    await pc2.put("C")
+    mainpc.linked = False
+    await nats_pair.cable.cut()
+    await nats_pair.unlinked()
+    assert await mainpc.knows()
+    await nats_pair.cable.heal()
+    await nats_pair.linked()
+    mainpc.linked = True
+    await eventually(lambda: mainpc.knows("B@pc2", "C@pc2"))
