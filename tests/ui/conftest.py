@@ -21,9 +21,12 @@ from ui_kit import FLEET, HUB_PORT, PATIENCE_MS, OpenPage, find_chromium, new_li
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium of this computer; playwright's own download is not used."""
+    """Headless Chromium of this computer; playwright's own download is not used.
+
+    Ended with its module: while it lives, an event loop of its own runs in this thread, and no asynchronous test can.
+    """
     path = find_chromium()
     if path is None:
         pytest.skip("NO BROWSER: the pages were not tested. apt-get install chromium")
@@ -34,7 +37,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cottage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
     """A small fleet with a hub, up."""
     directory = tmp_path_factory.mktemp("cottage")
@@ -50,12 +53,12 @@ def cottage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
         assert left == [], f"tandem down left processes: {left}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def origin(cottage: Household) -> str:
     return f"http://localhost:{HUB_PORT + cottage.offset}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session(browser: Browser, cottage: Household) -> dict[str, object]:
     """The state of a browser that is signed in."""
     context = browser.new_context()
