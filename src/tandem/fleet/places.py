@@ -38,7 +38,7 @@ def known_places(home: Home | None = None) -> dict[str, Whereabouts]:
     path = (home or Home.from_environment()).root / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Whereabouts])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, msgspec.MsgspecError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint="join again, or restore it from a backup") from error

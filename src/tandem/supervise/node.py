@@ -30,7 +30,7 @@ from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.keeper_start import KeeperStart
 from tandem.supervise.launches import Launches
 from tandem.supervise.leases import Leases
-from tandem.supervise.lifecycle import Goal, Restart
+from tandem.supervise.lifecycle import Restart
 from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
 from tandem.supervise.measuring import Measuring
@@ -235,7 +235,7 @@ class Node:
         notes = []
         supervisor = self.supervisor
         changed = [name for name, config in new.items() if name in old and config != old[name]]
-        kept = [name for name in changed if supervisor.runners[name].state.goal is Goal.RUN]
+        kept = [name for name in changed if supervisor.runners[name].pid is not None]
         notes += [f"{name} has changed in the fleet file: tandem apply" for name in kept]
         fleet = replace(fleet, agents=fleet.agents | {str(old[name].id): old[name] for name in kept})
         self._tell_fleet(fleet)

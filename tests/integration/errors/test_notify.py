@@ -85,6 +85,7 @@ async def test_a_webhook_gets_json_with_the_stable_key(receiver: Receiver) -> No
             "first": 1.0,
             "last": 2.0,
             "sender": "Hub@m",
+            "apart": [],
         }
     ]
 
