@@ -146,6 +146,7 @@ def test_children_of_a_killed_agent(make_household: MakeHousehold) -> None:
     )
     household.up()
     children = call(household, "Forks", "children")
+    assert len(children) == 2 and all(map(psutil.pid_exists, children))
     killed = household.agent("Forks")["pid"]
     os.kill(killed, signal.SIGKILL)
     eventually(lambda: household.agent("Forks")["pid"] not in (None, killed), "the successor")

@@ -174,11 +174,12 @@ def test_measurements_reach_both_hubs_and_their_history(fleet: Fleet, seen_by: s
 
 def test_prometheus_hears_of_every_agent_without_a_line_of_its_own(fleet: Fleet) -> None:
     """The text parses, has agents, servers and the link, and each hub tells of its own machine only."""
-    text = fleet.text("west", "/metrics")
+    families = ("nats_connections", "valkey_used_memory_bytes", "link_up", "agent_cpu_seconds_total")
+    text = until(
+        lambda: fleet.text("west", "/metrics"), lambda text: all(f"\ntandem_{family}{{" in text for family in families)
+    )
     assert 'tandem_agent_up{agent="Worker",machine="west",group="shop"} 1.0' in text
     assert 'agent="Helper"' not in text, "each hub exports its own machine only"
-    for family in ("nats_connections", "valkey_used_memory_bytes", "link_up", "agent_cpu_seconds_total"):
-        assert f"\ntandem_{family}{{" in text
     parser = pytest.importorskip("prometheus_client.parser")
     assert len(list(parser.text_string_to_metric_families(text))) > 30
 
