@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import time
 from msgspec import Struct
 
 from tandem.agent import Agent
+from tandem.api import IncidentHub
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -79,6 +81,23 @@ class Blocker(Agent):
 
 def endless_computation() -> None:
     time.sleep(600)
+
+
+class Sickly(Agent):
+    """Dies moments after it was ready, as long as it is ill."""
+
+    async def start(self) -> None:
+        self.spawn(self._ail())
+
+    async def _ail(self) -> None:
+        illness = self.state_dir / "ill"
+        while not illness.exists():  # noqa: ASYNC110 - illness comes from another process
+            await asyncio.sleep(0.05)
+        os._exit(3)
+
+
+class ObservabilityHub(IncidentHub):
+    """The fleet's incidents."""
 
 
 class Foreman(Agent):

@@ -20,6 +20,7 @@ HERE = "here"
 Launch = Literal["fork", "exec"]
 Update = Literal["surge", "handover", "stop-first"]
 OnDependency = Literal["wait", "restart", "degrade"]
+EscalateTo = Literal["group", "operator"]
 Speaks = Literal["rpc", "http"]
 ProbeKind = Literal["zmq", "http", "exec", "log-line"]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -31,7 +32,8 @@ class RestartPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     A death after ``healthy_after_s`` of health restarts at once; further deaths in ``window_s`` wait
     ``first_delay_s`` times ``factor`` each, up to ``max_delay_s``, spread by ``jitter`` (a fraction).
-    ``escalate_after`` deaths within the window are told to the group and the operator;
+    After ``escalate_after`` deaths within the window, or as many quick ones in a row, its group is restarted as a whole,
+    and if that does not help the operator is told; ``escalate_to: operator`` leaves the group alone;
     ``give_up_after`` deaths within it end the attempts (null: never).
     """
 
@@ -43,6 +45,7 @@ class RestartPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     healthy_after_s: Seconds = 10.0
     window_s: Seconds = 60.0
     escalate_after: Count = 10
+    escalate_to: EscalateTo = "group"
     give_up_after: Count | None = None
 
 

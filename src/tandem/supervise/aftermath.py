@@ -50,7 +50,7 @@ def after_the_end(state: AgentState, at: Moment) -> Decision:
         return Decision(stopped, (gone, CloseSockets()))
     if state.ending is Ending.OPERATOR:
         return wait_for_needs(forgiven(state), gone)
-    if state.ending is Ending.DEPENDENCY:
+    if state.ending in (Ending.DEPENDENCY, Ending.GROUP):
         return wait_for_needs(state, gone)
     return _after_death(state, gone, at)
 
@@ -101,19 +101,21 @@ def _not_retried(state: AgentState, ended: Exit) -> str:
 
 
 def _count(state: AgentState, ended: Exit, at: Moment) -> tuple[AgentState, tuple[Action, ...]]:
-    """The death added to the books, and the alarm when there were too many: from then on the breaker is open."""
+    """The death added to the books, and the alarm when there were too many: from then on the breaker is open.
+
+    A quick death in the one try an open breaker allows is an alarm as well: what was done about the first one did not help.
+    """
     policy = state.policy
     stable = state.is_stable(ended.at)
     quick = 0 if stable else state.quick_deaths + 1
     breaker = Breaker.CLOSED if stable else state.breaker
     recent = tuple(t for t in state.deaths if at.now - t < policy.intensity_window_s)
     deaths = (*recent, ended.at)
-    if len(deaths) >= policy.intensity:
-        alarm = Escalate(len(deaths), policy.intensity_window_s)
-        return replace(state, quick_deaths=quick, deaths=(), breaker=Breaker.OPEN), (alarm, CloseSockets())
-    if breaker is Breaker.CLOSED:
+    count = max(len(deaths), quick)
+    if breaker is Breaker.CLOSED and count < policy.intensity:
         return replace(state, quick_deaths=quick, deaths=deaths, breaker=breaker), ()
-    return replace(state, quick_deaths=quick, deaths=deaths, breaker=Breaker.OPEN), (CloseSockets(),)
+    tripped = replace(state, quick_deaths=quick, deaths=(), breaker=Breaker.OPEN)
+    return tripped, (Escalate(count, breaker), CloseSockets())
 
 
 def _delay(state: AgentState, at: Moment) -> float:

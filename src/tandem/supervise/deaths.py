@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,7 @@ from tandem.core.paths import MachineDirs
 from tandem.errors.client import ErrorClient, Ships
 from tandem.errors.report import DEATH, MAX_VALUE, ErrorReport, Scalar, clean
 from tandem.errors.severity import Severity
+from tandem.supervise.escalation import Alarm, Level
 from tandem.supervise.lifecycle import AgentState, Ending, Exit, Phase
 from tandem.supervise.runner import Runner
 from tandem.telemetry.logs import render_plain
@@ -30,8 +31,15 @@ _TYPES = {
 class Deaths:
     """Watches runners; what the operator ended is no death."""
 
-    def __init__(self, machine: str, dirs: MachineDirs, publisher: Ships):
+    def __init__(
+        self,
+        machine: str,
+        dirs: MachineDirs,
+        publisher: Ships,
+        alarm_of: Callable[[Runner], Alarm | None],
+    ):
         self._machine = machine
+        self._alarm_of = alarm_of
         root: Path = dirs.agent_state(NODE) / SPOOL
         self._errors = ErrorClient(AgentId.of(NODE, machine), root, lambda: publisher)
 
@@ -44,7 +52,7 @@ class Deaths:
     def watch(self, runner: Runner, before: AgentState) -> None:
         """To be called after every change of a runner."""
         if died(before, runner.state):
-            self._errors.submit(death_report(self._machine, runner, before))
+            self._errors.submit(death_report(self._machine, runner, before, self._alarm_of(runner)))
 
 
 def died(before: AgentState, now: AgentState) -> bool:
@@ -53,14 +61,15 @@ def died(before: AgentState, now: AgentState) -> bool:
     return now.restarts > before.restarts or gave_up
 
 
-def death_report(machine: str, runner: Runner, before: AgentState) -> ErrorReport:
+def death_report(machine: str, runner: Runner, before: AgentState, alarm: Alarm | None = None) -> ErrorReport:
     """What is known of it: how it ended, its last lines, and what happens next. ``before``: the runner's state then.
 
-    Critical when it is not started again, or dies so often that supervision escalates.
+    ``alarm``: the last one about it. Critical when it is not started again, or when this death made it the operator's.
     """
     state = runner.state
     ended = state.exit or Exit(at=clock.monotonic())
-    hopeless = state.phase is Phase.FAILED or not state.deaths
+    raised = alarm if alarm is not None and alarm.instance == state.instance else None
+    hopeless = state.phase is Phase.FAILED or (raised is not None and raised.level is Level.OPERATOR)
     last = last_lines(runner.tail)
     context: dict[str, Scalar] = {
         "exit": ended.describe(),
@@ -70,6 +79,8 @@ def death_report(machine: str, runner: Runner, before: AgentState) -> ErrorRepor
         # Cut after the redaction: half a secret would not be recognised.
         "stderr": clean("\n".join(last)[-4 * MAX_VALUE :], 4 * MAX_VALUE)[-MAX_VALUE:],
     }
+    if raised is not None:
+        context["escalated"] = f"to {raised.level}{': ' + raised.why if raised.why else ''}"
     said = f"; it last said: {_words(runner.tail[-1])}" if last else ""
     return ErrorReport(
         id=new_id(),

@@ -11,10 +11,6 @@ only when its process group is empty: there are never two instances of an agent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tandem.core.health import Status
@@ -43,6 +39,7 @@ from tandem.supervise.lifecycle import (
     Phase,
     ProcessEvent,
     Ready,
+    Regroup,
     Reported,
     Restart,
     Spawn,
@@ -52,32 +49,14 @@ from tandem.supervise.lifecycle import (
     Terminate,
     Unresponsive,
 )  # fmt: skip
+from tandem.supervise.retiring import lose_need, lose_need_early, regain_need, regroup, regroup_early, renew
+from tandem.supervise.rules import Rule, rule
 
 LAST_WORDS_S = 0.3
 """How long a process that hangs has to write down where, before KILL."""
 
 KILL_AGAIN_S = 5.0
 """A process may sit in uninterruptible sleep; KILL is repeated this often until its group is empty."""
-
-
-Apply = Callable[[AgentState, Any, Moment], Decision]
-
-
-class Rule(Struct, frozen=True):
-    """One cell of the table. ``to`` lists every phase it may lead to; a property test holds it to that."""
-
-    apply: Apply
-    does: str
-    to: tuple[Phase, ...]
-
-
-def rule(*to: Phase) -> Callable[[Apply], Rule]:
-    """Make a rule of a function; the first line of its docstring is what the manual says."""
-
-    def wrap(function: Apply) -> Rule:
-        return Rule(function, (function.__doc__ or "").strip().splitlines()[0], to)
-
-    return wrap
 
 
 def decide(state: AgentState, event: Event, now: float, jitter: float = 0.5) -> Decision:
@@ -106,9 +85,15 @@ def want(state: AgentState, event: Event, at: Moment) -> Decision:
     return wait_for_needs(forgiven(replace(state, goal=Goal.RUN)))
 
 
+@rule(Phase.WAITING, Phase.STARTING)
+def forgive(state: AgentState, event: Event, at: Moment) -> Decision:
+    """It is on its way already; forget earlier deaths."""
+    return Decision(forgiven(state))
+
+
 @rule(Phase.WAITING)
 def try_again(state: AgentState, event: Event, at: Moment) -> Decision:
-    """The delay is over: wait for what it needs, then start; an open breaker is half-open from now on."""
+    """Rested: wait for what it needs, then start; an open breaker is half-open from now on."""
     breaker = Breaker.CLOSED if state.breaker is Breaker.CLOSED else Breaker.HALF_OPEN
     return wait_for_needs(replace(state, breaker=breaker))
 
@@ -165,10 +150,11 @@ def rate(state: AgentState, event: Reported, at: Moment) -> Decision:
 
 
 def _end(state: AgentState, event: Event, at: Moment, phase: Phase) -> Decision:
+    stops = isinstance(event, Stop)
     ending = replace(
-        state,
+        state if stops else forgiven(state),
         phase=phase,
-        goal=Goal.STOP if isinstance(event, Stop) else Goal.RUN,
+        goal=Goal.STOP if stops else Goal.RUN,
         ending=Ending.OPERATOR,
         reason="",
         note="",
@@ -240,49 +226,6 @@ def kill_overrun(state: AgentState, event: Overran, at: Moment) -> Decision:
     return _kill(replace(state, ending=Ending.OVERRAN, reason=event.why, note=event.why), at)
 
 
-@rule(Phase.DRAINING)
-def renew(state: AgentState, event: Outgrew, at: Moment) -> Decision:
-    """It has grown too large: TERM, it finishes what it has and a fresh one follows; counts as a death."""
-    return _retire(state, at, Ending.OUTGROWN, event.why)
-
-
-@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY, Phase.DRAINING)
-def lose_need(state: AgentState, event: NeedLost, at: Moment) -> Decision:
-    """Serve on, unless its policy is to wait: then TERM, and start again when what it needs is back. No death."""
-    if state.policy.on_dependency != "wait":
-        return Decision(state)
-    return _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, is gone")
-
-
-@rule(Phase.STOPPING, Phase.STARTING)
-def lose_need_early(state: AgentState, event: NeedLost, at: Moment) -> Decision:
-    """Go on starting, unless its policy is to wait: then TERM, and start again when what it needs is back. No death."""
-    if state.policy.on_dependency != "wait":
-        return Decision(state)
-    leaving = _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, is gone")
-    return Decision(replace(leaving.state, phase=Phase.STOPPING), leaving.actions)
-
-
-@rule(Phase.HEALTHY, Phase.DEGRADED, Phase.UNHEALTHY, Phase.DRAINING)
-def regain_need(state: AgentState, event: NeedBack, at: Moment) -> Decision:
-    """Serve on, unless its policy is to restart with what it needs: then TERM and start again. No death."""
-    if state.policy.on_dependency != "restart":
-        return Decision(state)
-    return _retire(state, at, Ending.DEPENDENCY, f"{event.name}, which it needs, was started again")
-
-
-def _retire(state: AgentState, at: Moment, ending: Ending, why: str) -> Decision:
-    leaving = replace(
-        state,
-        phase=Phase.DRAINING,
-        ending=ending,
-        deadline=at.now + state.policy.stop_grace_s,
-        reason=why,
-        note=why,
-    )
-    return Decision(leaving, (Terminate(state.instance),))
-
-
 @rule(Phase.STOPPING)
 def kill_rest(state: AgentState, event: Event, at: Moment) -> Decision:
     """The grace is over: KILL, again and again until nothing is left."""
@@ -314,7 +257,8 @@ def _over(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Decisio
     state = replace(state, exit=event.exit)
     if event.empty:
         return after_the_end(state, at)
-    if state.ending in (Ending.OPERATOR, Ending.DEPENDENCY) and state.deadline is not None and at.now < state.deadline:
+    has_grace = state.ending in (Ending.OPERATOR, Ending.DEPENDENCY, Ending.GROUP)
+    if has_grace and state.deadline is not None and at.now < state.deadline:
         # This grace is for the whole group: a child may still be writing.
         return Decision(replace(state, phase=Phase.STOPPING))
     return _kill(state, at)
@@ -339,13 +283,14 @@ _SERVING: dict[type[Event], Rule] = {
     Outgrew: renew,
     NeedLost: lose_need,
     NeedBack: regain_need,
+    Regroup: regroup,
     Exited: bury,
 }
 
 TABLE: dict[Phase, dict[type[Event], Rule]] = {
     Phase.INVALID: {},
     Phase.STOPPED: {Start: want, Restart: want},
-    Phase.WAITING: {NeedsMet: launch, Stop: rest},
+    Phase.WAITING: {NeedsMet: launch, Start: forgive, Restart: forgive, Stop: rest},
     Phase.STARTING: {
         Ready: serve,
         Extended: extend,
@@ -354,6 +299,8 @@ TABLE: dict[Phase, dict[type[Event], Rule]] = {
         Restart: break_off,
         Overran: kill_overrun,
         NeedLost: lose_need_early,
+        Regroup: regroup_early,
+        Start: forgive,
         SpawnFailed: bury,
         Exited: bury,
         DeadlinePassed: kill_late,
@@ -377,7 +324,7 @@ TABLE: dict[Phase, dict[type[Event], Rule]] = {
         Emptied: finish,
         DeadlinePassed: kill_rest,
     },
-    Phase.BACKOFF: {DeadlinePassed: try_again, Start: want, Restart: want, Stop: rest},
+    Phase.BACKOFF: {DeadlinePassed: try_again, Regroup: try_again, Start: want, Restart: want, Stop: rest},
     Phase.FAILED: {Start: want, Restart: want, Stop: rest},
 }
 """The whole behaviour. A pair that is not here is ignored on purpose."""

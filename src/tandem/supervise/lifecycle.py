@@ -69,6 +69,7 @@ class Ending(StrEnum):
     OVERRAN = "over its limit"
     OUTGROWN = "grown too large"
     DEPENDENCY = "dependency"
+    GROUP = "its group is restarted"
     OPERATOR = "operator"
 
 
@@ -103,7 +104,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     """The delay varies by this fraction in both directions."""
     intensity: int = 10
     intensity_window_s: float = 60.0
-    """``intensity`` deaths within the window escalate."""
+    """``intensity`` deaths within the window escalate, and so do as many quick ones in a row, however long they took:
+    the growing delays alone would keep an agent that never comes up below any number a minute."""
     give_up_after: int | None = None
     """Quick deaths in a row after which it is not retried."""
     on_dependency: Literal["wait", "restart", "degrade"] = "degrade"
@@ -285,6 +287,12 @@ class NeedBack(Event, frozen=True):
     name: str
 
 
+class Regroup(Event, frozen=True):
+    """Its group is restarted as a whole; ``why`` says for whose sake."""
+
+    why: str
+
+
 class Exited(ProcessEvent, frozen=True):
     """Its main process ended; ``empty`` tells whether nothing else of its process group is left."""
 
@@ -302,7 +310,7 @@ class DeadlinePassed(Event, frozen=True):
 
 EVENTS: tuple[type[Event], ...] = (
     Start, Stop, Restart, NeedsMet, SpawnFailed, Ready, Extended, Reported, Leaving, Unresponsive, Overran, Outgrew,
-    NeedLost, NeedBack, Exited, Emptied, DeadlinePassed,
+    NeedLost, NeedBack, Regroup, Exited, Emptied, DeadlinePassed,
 )  # fmt: skip
 
 
@@ -352,10 +360,13 @@ class CloseSockets(Action, frozen=True):
 
 
 class Escalate(Action, frozen=True):
-    """Tell the next level that this agent cannot be kept alive."""
+    """Tell the next level that this agent cannot be kept alive.
+
+    ``was``: its breaker until now; half-open means that the one try in between failed too.
+    """
 
     deaths: int
-    window_s: float
+    was: Breaker
 
 
 class Decision(Struct, frozen=True):

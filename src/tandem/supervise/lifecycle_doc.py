@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tandem.supervise.decide import TABLE
+from tandem.supervise.escalation import LADDER
 from tandem.supervise.lifecycle import EVENTS, Event, Phase, Policy
 
 _HEAD = """# The life of an agent
@@ -24,12 +25,24 @@ _DELAYS = """## When it dies
 
 A death after {stable_s:g} s or more in service starts it again at once, and so does the first quick death. From the
 second quick death in a row it rests for {first_delay_s:g} s, then twice as long each time, {max_delay_s:g} s at most,
-varied by {jitter:.0%} in both directions. It never gives up unless the fleet file says so. {intensity} deaths within
-{intensity_window_s:g} s escalate: from the agent to its group, then to the operator, and open its breaker: its sockets are
-closed, so callers fail at once, and it is tried again after {max_delay_s:g} s (half-open). {stable_s:g} s of good service
-close the breaker, a quick death opens it again. Exit code 78 says that its configuration is wrong and is not retried. What the
+varied by {jitter:.0%} in both directions. It never gives up unless the fleet file says so. Exit code 78 says that its configuration is wrong and is not retried. What the
 operator stops or restarts counts as no death. A start has its own deadline ({start_timeout_s:g} s, per agent), which
 the agent can extend; it has nothing to do with the signs of life expected later.
+
+## When it dies too often
+
+{intensity} deaths within {intensity_window_s:g} s, or {intensity} quick ones in a row however long they took, open its breaker:
+its sockets are closed, so callers fail at once, and it is tried again after {max_delay_s:g} s (half-open). {stable_s:g} s of good
+service close the breaker, a quick death opens it again. Each opening escalates:
+
+{ladder}
+
+*Its group* means: the agents of the group that are wanted end, dependants first, within their graces; when the last has
+ended they all start, needs first, and the one that died too often with them. That is no death of theirs. Whoever does not
+end in time is left behind. *The operator* means: one critical error (`tandem errors`), and `status` says why and which
+command mends it; the agent stays behind its open breaker and is still tried every {max_delay_s:g} s, so that what passes
+by itself heals by itself. A group is *not to be restarted* when the agent is alone in it, says `escalate_to: operator`, or
+while a rollout is under way. Your own `stop`, `start` and `restart` win at any moment.
 
 ## When it is stopped
 
@@ -46,7 +59,12 @@ def render() -> str:
 
 def _numbers() -> dict[str, object]:
     policy = Policy()
-    return {name: getattr(policy, name) for name in policy.__struct_fields__}
+    return {name: getattr(policy, name) for name in policy.__struct_fields__} | {"ladder": _ladder()}
+
+
+def _ladder() -> str:
+    rows = [f"| {before} | {ground} | {level or 'nobody anew'} |" for (before, ground), level in LADDER.items()]
+    return "\n".join(["| done about it so far | its group | told |", "|---|---|---|", *rows])
 
 
 def _phases() -> str:

@@ -88,7 +88,9 @@ class Node:
         )
         self.supervisor.order.elsewhere = self._links.elsewhere
         self._remote_logs = LogService(self._links.connection, home, boot.machine)
-        self._deaths = Deaths(boot.machine, self._dirs, self._links.publisher)
+        self._deaths = Deaths(
+            boot.machine, self._dirs, self._links.publisher, self.supervisor.regrouping.alarm_of
+        )
         self.supervisor.watch(self._deaths.watch)
         self._env = boot.env
         self.rollouts = Rollouts(
@@ -99,6 +101,7 @@ class Node:
             use=self._use,
             zygote=self._zygote,
         )
+        self.supervisor.regrouping.is_rolling = lambda: self.rollouts.state.is_active
         self._told_to_end = asyncio.Event()
 
     async def take_over(self) -> None:

@@ -14,7 +14,7 @@ from tandem.agent.spec import Begin
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.core.health import HealthReport, Status, parse_status
-from tandem.fleet.model import AgentConfig
+from tandem.fleet.model import AgentConfig, EscalateTo
 from tandem.supervise.api import Usage
 from tandem.supervise.decide import decide
 from tandem.supervise.lifecycle import (
@@ -50,7 +50,7 @@ class Shell(Protocol):
 class Subject(Struct, frozen=True, kw_only=True):
     """What a runner keeps alive. ``needs`` are names of runners of the same machine, ``wants`` too, or
     ``Name@machine`` of another. ``config`` and ``release`` are what the next process of an agent is made of, ``begin``
-    how it takes up its work.
+    how it takes up its work. ``escalate_to``: who deals with it first when it dies too often.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     release: Release = Release()
     begin: Begin = "serve"
     group: str = ""
+    escalate_to: EscalateTo = "group"
     needs: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
 

@@ -46,6 +46,8 @@ class StartOrder:
     def __init__(self, runners: Mapping[str, Runner], slots: int | None = None):
         self.elsewhere: Other | None = None
         """Who knows the agents of other machines; without it nobody waits for them."""
+        self.held: set[str] = set()
+        """Agents that wait for the rest of their group to end, whatever else they need."""
         self._runners = runners
         self._slots = slots or start_slots()
         self._waiting: dict[Runner, None] = {}
@@ -87,6 +89,8 @@ class StartOrder:
         for runner in list(self._waiting):
             if runner.state.phase is not Phase.WAITING:
                 del self._waiting[runner]
+            elif runner.name in self.held:
+                continue
             elif runner.subject.kind != "agent":
                 if not self.missing(runner):
                     self._let_go(runner)

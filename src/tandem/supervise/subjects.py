@@ -19,6 +19,7 @@ def subject_of(config: AgentConfig, release: Release, servers: Iterable[str]) ->
         name=config.name,
         kind="agent",
         group=config.group,
+        escalate_to=config.restart.escalate_to,
         policy=policy_of(config),
         config=config,
         release=release,

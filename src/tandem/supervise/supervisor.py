@@ -11,10 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tandem.agent.spec import Begin
-from tandem.core import clock
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, check
-from tandem.supervise.escalation import Escalations
 from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.launches import Launches
 from tandem.supervise.leases import Leases
@@ -43,6 +41,7 @@ from tandem.supervise.lifecycle import (
 )  # fmt: skip
 from tandem.supervise.probes import prober_for
 from tandem.supervise.probing import Prober, Probing
+from tandem.supervise.regrouping import Regrouping
 from tandem.supervise.release import ZYGOTE, Code, Release
 from tandem.supervise.restore import exit_of, recalled, remembered, resume
 from tandem.supervise.runner import Runner, Subject
@@ -87,8 +86,10 @@ class Supervisor:
         self.beside: list[Runner] = []
         """Second instances of agents: not yet in service, or no longer. They have no say over the name's sockets."""
         self.launches = launches
-        self.escalations = Escalations()
         self.order = StartOrder(self.runners)
+        self.regrouping = Regrouping(
+            self.runners, self.order, lambda name, data: keeper.send(Remember(name=name, data=data))
+        )
         self._keeper = keeper
         self._leases = leases
         self._zygotes = {ZYGOTE: zygote}
@@ -117,6 +118,7 @@ class Supervisor:
             if runner.pid is not None:
                 self._prepare_probe(runner)
                 self._begin_probing(runner)
+        self.regrouping.recall(listing.memory)
         self._lost = {
             runner.name
             for runner in self.agents()
@@ -299,8 +301,8 @@ class Supervisor:
             case CloseSockets() if self._is_in_service(runner):
                 self._end_jobs(runner)
                 self._keeper.send(CloseDoors(name=runner.name))
-            case Escalate(deaths=deaths, window_s=window):
-                self._escalate(runner, deaths, window)
+            case Escalate():
+                self.regrouping.alarm(runner, action)
 
     def _end_jobs(self, runner: Runner) -> None:
         """What an agent has detached outlives everything but the operator's stop."""
@@ -321,10 +323,6 @@ class Supervisor:
         zygote = self.runners.get(runner.subject.release.code.zygote)
         return self.launches.agent(runner.subject, instance, zygote.state.instance if zygote else "")
 
-    def _escalate(self, runner: Runner, deaths: int, window_s: float) -> None:
-        level = self.escalations.note(runner.name, runner.subject.group, clock.monotonic())
-        log.error("%s died %d times in %.0f s; escalated to %s", runner.name, deaths, window_s, level)
-
     def moved(self, runner: Runner, before: AgentState) -> None:
         """Remember the new state, see who may start now, tell who watches."""
         if self._is_in_service(runner):
@@ -332,6 +330,7 @@ class Supervisor:
         if runner.state.phase is not before.phase:
             self._tell(runner, before)
             self.order.look()
+            self.regrouping.look()
             self._tell_dependants(runner, before)
         for watcher in list(self._watchers):
             watcher(runner, before)
@@ -386,6 +385,7 @@ class Supervisor:
         """Let go of everything without ending anything: agents serve on."""
         self._probing.close()
         self.order.close()
+        self.regrouping.close()
         for runner in (*self.runners.values(), *self.beside):
             runner.disarm()
 

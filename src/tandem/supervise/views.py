@@ -8,6 +8,7 @@ from tandem.core import clock
 from tandem.fleet.model import InvalidAgent
 from tandem.supervise.api import AgentView, ServiceView, Times
 from tandem.supervise.lifecycle import SERVING, UP, AgentState, Breaker, Goal, Phase
+from tandem.supervise.regrouping import describe
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 
@@ -57,6 +58,8 @@ def note(supervisor: Supervisor, runner: Runner) -> str:
     match state.phase:
         case Phase.WAITING:
             missing = [_describe_need(supervisor, need) for need in supervisor.order.missing(runner)]
+            if runner.name in supervisor.order.held:
+                return "waits for the rest of its group to end, since that is restarted as a whole"
             return f"waits for {', '.join(missing)}" if missing else "about to start"
         case Phase.STARTING:
             left = max(0.0, (state.deadline or 0.0) - clock.monotonic())
@@ -83,7 +86,9 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
     """One agent. A wanted agent that is missing makes it degraded, since it cannot know by itself."""
     config = supervisor.configs[runner.name]
     state = runner.state
-    issues = [*state.issues, *supervisor.escalations.issues(runner.name, config.group, clock.monotonic())]
+    issues = list(state.issues)
+    if alarm := supervisor.regrouping.alarm_of(runner):
+        issues.append(describe(alarm, runner.name, clock.monotonic()))
     shown = state.phase
     if state.phase in UP:
         absent = supervisor.order.absent_wants(runner)

@@ -9,6 +9,7 @@ from tandem.core import clock
 from tandem.errors import Severity
 from tandem.supervise.deaths import death_report, died
 from tandem.supervise.decide import decide
+from tandem.supervise.escalation import Alarm, Level
 from tandem.supervise.lifecycle import (
     AgentState,
     Exit,
@@ -44,10 +45,12 @@ def ended(state: AgentState, **how) -> Exited:
     return Exited(state.instance, Exit(at=clock.monotonic(), **how), True)
 
 
-def report_of(state: AgentState, tail: list[str], before: AgentState | None = None):
+def report_of(
+    state: AgentState, tail: list[str], before: AgentState | None = None, alarm: Alarm | None = None
+):
     runner = Runner(Subject(name="Cook", kind="agent", policy=POLICY), shell=object(), state=state)
     runner.tail = tail
-    return death_report("mainpc", runner, before or running())
+    return death_report("mainpc", runner, before or running(), alarm)
 
 
 @pytest.mark.parametrize("how", [{"signal": 9}, {"code": 1}, {"code": 0}, {"code": 78}])
@@ -87,7 +90,7 @@ def test_an_unresponsive_one_is_called_so() -> None:
 
 
 def test_giving_up_is_critical() -> None:
-    """A configuration error, which is not retried, and the death that makes supervision escalate are critical."""
+    """A configuration error, which is not retried, and the death that makes it the operator's matter are critical."""
     state = running()
     failed, _ = after(state, ended(state, code=78))
     assert failed.phase is Phase.FAILED
@@ -95,7 +98,14 @@ def test_giving_up_is_critical() -> None:
     state = replace(running(), deaths=(clock.monotonic(), clock.monotonic()))
     escalated, deaths = after(state, ended(state, signal=9))
     assert deaths == [True]
-    assert report_of(escalated, []).severity is Severity.CRITICAL
+    mended = Alarm(0.0, escalated.instance, "g", Level.GROUP, 3)
+    told = Alarm(0.0, escalated.instance, "g", Level.OPERATOR, 3, "restarting its group g did not help")
+    assert report_of(escalated, [], alarm=mended).severity is Severity.ERROR
+    critical = report_of(escalated, [], alarm=told)
+    assert critical.severity is Severity.CRITICAL
+    assert critical.context["escalated"] == "to the operator: restarting its group g did not help"
+    older = Alarm(0.0, "another", "g", Level.OPERATOR, 3, "told before")
+    assert report_of(escalated, [], alarm=older).severity is Severity.ERROR
 
 
 def test_last_words_are_bounded_and_without_secrets() -> None:

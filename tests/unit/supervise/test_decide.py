@@ -36,6 +36,7 @@ from tandem.supervise.lifecycle import (
     Phase,
     Policy,
     Ready,
+    Regroup,
     Reported,
     Restart,
     Spawn,
@@ -142,19 +143,68 @@ def test_give_up_after_is_obeyed_when_the_fleet_file_sets_it() -> None:
     assert story.actions == (Withdraw("b"), CloseSockets())
 
 
-def test_ten_deaths_in_a_minute_escalate_once_per_ten() -> None:
-    """The tenth death within 60 s escalates and closes the sockets; the count then begins anew."""
+def test_ten_deaths_in_a_minute_escalate() -> None:
+    """The tenth death within 60 s, good service between some of them or not, opens the breaker and closes the sockets."""
     story = Story().healthy()
-    escalations = []
-    for n in range(20):
-        story.state = replace(story.state, quick_deaths=0, breaker=Breaker.CLOSED)
+    for n in range(10):
+        story.state = replace(story.state, quick_deaths=0)
         story.dies(after=1.0)
-        escalations += [(n, a) for a in story.actions if isinstance(a, Escalate)]
-        assert (CloseSockets() in story.actions) == any(isinstance(a, Escalate) for a in story.actions)
-        if story.state.phase is Phase.BACKOFF:
-            story.on(DeadlinePassed(), after=story.state.policy.max_delay_s)
+        escalates = Escalate(10, Breaker.CLOSED) in story.actions
+        assert escalates == (n == 9) == (CloseSockets() in story.actions)
         story.reborn(f"n{n}")
-    assert escalations == [(9, Escalate(10, 60.0)), (19, Escalate(10, 60.0))]
+    assert story.state.breaker is Breaker.OPEN
+
+
+def test_ten_quick_deaths_in_a_row_escalate_however_long_they_take() -> None:
+    """The delays keep a hopeless agent below ten deaths a minute for ever; the tenth in a row is too many all the same."""
+    story = Story().started()
+    alarms = []
+    for n in range(14):
+        story.on(DeadlinePassed(), after=60.0).dies(code=None, signal=9)
+        alarms += [(n, action) for action in story.actions if isinstance(action, Escalate)]
+        if story.state.phase is Phase.BACKOFF:
+            story.on(DeadlinePassed(), after=40.0)
+        story.on(NeedsMet(f"n{n}"))
+    assert alarms[0] == (9, Escalate(10, Breaker.CLOSED))
+    assert [(n, action.was) for n, action in alarms[1:]] == [(n, Breaker.HALF_OPEN) for n in range(10, 14)]
+
+
+@pytest.mark.parametrize("phase", ["starting", "serving", "backoff", "waiting"])
+def test_a_group_restart_is_no_death_and_the_operator_wins_over_it(phase: str) -> None:
+    """Whoever runs ends with its grace and waits for its needs anew, counters as they were; a stop meanwhile holds."""
+    story = Story().healthy().dies().reborn("b")
+    match phase:
+        case "starting":
+            story = Story().healthy().dies().on(NeedsMet("b"))
+        case "backoff":
+            story.dies()
+        case "waiting":
+            story = Story().healthy().dies()
+    counted = (story.state.quick_deaths, story.state.restarts, story.state.deaths)
+    before = story.state
+    story.on(Regroup("its group g is restarted, since X died too often"))
+    if phase in ("starting", "serving"):
+        assert story.actions == (Terminate("b"),) and "since X died too often" in story.state.note
+        assert Story(story.state, story.now).on(Stop()).dies(code=0).state.phase is Phase.STOPPED
+        story.dies(code=0)
+    elif phase == "waiting":
+        assert story.state == before
+    assert story.state.phase is Phase.WAITING
+    assert (story.state.quick_deaths, story.state.restarts, story.state.deaths) == counted
+
+
+@pytest.mark.parametrize("phase", ["starting", "waiting", "serving"])
+@pytest.mark.parametrize("event", [Start(), Restart()])
+def test_the_operators_word_forgets_deaths_at_once(phase: str, event: Event) -> None:
+    """Not only when the old process is gone: who waits for the outcome must not count what was before."""
+    story = Story().started().dies().on(NeedsMet("b")).dies().on(DeadlinePassed(), after=1.0)
+    if phase != "waiting":
+        story.on(NeedsMet("c"))
+    if phase == "serving":
+        story.on(Ready("c"))
+    story.on(event)
+    forgets = phase != "serving" or event == Restart()
+    assert (story.state.quick_deaths, story.state.restarts) == ((0, 0) if forgets else (2, 2))
 
 
 def test_deaths_spread_over_more_than_a_minute_do_not_escalate() -> None:

@@ -35,6 +35,7 @@ from tandem.supervise.lifecycle import (
     Phase,
     Policy,
     Ready,
+    Regroup,
     Reported,
     Restart,
     Spawn,
@@ -144,6 +145,13 @@ class Life(RuleBasedStateMachine):
         """Something it needs ends, or is back."""
         self.tell(event("Db"))
 
+    @rule()
+    def the_group_is_restarted(self) -> None:
+        """A neighbour cannot be kept alive, so the whole group is given a fresh start; nobody dies of that."""
+        counted = (self.state.quick_deaths, self.state.restarts)
+        self.tell(Regroup("a neighbour died too often"))
+        assert (self.state.quick_deaths, self.state.restarts) == counted
+
     @precondition(lambda self: self.leader is not None)
     @rule()
     def process_forks(self) -> None:
@@ -204,7 +212,7 @@ class Life(RuleBasedStateMachine):
         """Who is not served and not on an ordinary way has a note, and a forced end has its reason until it is over."""
         if self.state.phase in {Phase.BACKOFF, Phase.FAILED}:
             assert self.state.note
-        if self.state.ending in {Ending.OVERRAN, Ending.OUTGROWN, Ending.DEPENDENCY}:
+        if self.state.ending in {Ending.OVERRAN, Ending.OUTGROWN, Ending.DEPENDENCY, Ending.GROUP}:
             assert self.state.reason or self.state.phase not in ALIVE
         if self.state.breaker is Breaker.OPEN:
             assert self.state.phase not in SERVING | {Phase.STARTING, Phase.WAITING}

@@ -1,0 +1,50 @@
+"""What an operator's order waits for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from simulated import MACHINE, Manner, SimulatedKeeper, agent
+
+from tandem.agent.testing import virtual_time
+from tandem.fleet.model import Fleet
+from tandem.supervise.api import Verb
+from tandem.supervise.lifecycle import Phase, Start
+from tandem.supervise.operations import Operations
+from tandem.supervise.views import TROUBLE_AFTER
+
+
+@pytest.mark.parametrize("verb", ["restart", "start"])
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.BACKOFF])
+@virtual_time
+async def test_an_order_does_not_count_what_was_before_it(verb: Verb, phase: Phase) -> None:
+    """After several deaths in a row the cause is mended: the order waits until the agent is up instead of giving up."""
+    keeper = SimulatedKeeper()
+    keeper.manners["A"] = Manner(ready_s=2.0, lives_s=1.0)
+    supervisor = keeper.node([config := agent("A")])
+    runner = supervisor.runners["A"]
+    runner.feed(Start())
+    while runner.state.quick_deaths < TROUBLE_AFTER or runner.state.phase is not phase:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    keeper.manners["A"] = Manner(ready_s=2.0)
+    if phase is Phase.STARTING and verb == "start":
+        for process in keeper.living("A"):
+            process.timers[-1].cancel()
+    fleet = Fleet(name="simulated", agents={str(config.id): config})
+    done = await Operations(supervisor, fleet, MACHINE).order(verb, ["A"], lambda _: None)
+    assert [(view.state, view.verdict) for view in done.views] == [("healthy", "up")]
+    supervisor.close()
+
+
+@virtual_time
+async def test_an_order_tells_when_it_is_of_no_use() -> None:
+    """When the agent keeps dying after the order as well, that is told after a few deaths, and the tries go on."""
+    keeper = SimulatedKeeper()
+    keeper.manners["A"] = Manner(ready_s=2.0, lives_s=1.0)
+    supervisor = keeper.node([config := agent("A")])
+    fleet = Fleet(name="simulated", agents={str(config.id): config})
+    done = await Operations(supervisor, fleet, MACHINE).order("restart", ["A"], lambda _: None)
+    assert [view.verdict for view in done.views] == ["trouble"]
+    assert supervisor.runners["A"].state.quick_deaths == TROUBLE_AFTER
+    supervisor.close()
