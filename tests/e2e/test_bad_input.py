@@ -193,6 +193,7 @@ def test_interrupted_question(household: Household, tmp_path: Path, verb: str) -
     running.interrupt()
     said = running.end()
     assert said.status == 130, said.text
+    assert said.err.splitlines()[-1] == "Interrupted."
     assert "Traceback" not in said.text
 
 

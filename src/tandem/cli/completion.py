@@ -42,7 +42,7 @@ def complete() -> None:
 
 def whole_command() -> Any:
     """The command line as one click group, which is what typer's completion understands."""
-    from tandem.cli.main import load, verbs
+    from tandem.cli.command import load, verbs
 
     apps = {verb: load(target) for verb, target in verbs().items()}
     gathered = typer.Typer()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tandem.cli.main import EXIT_INTERRUPTED
+
 if TYPE_CHECKING:
     from tandem.cli.bringing_up import Outcome
     from tandem.fleet import Fleet
@@ -74,6 +76,6 @@ def _bring_up(fleet: Fleet, group: str | None, timeout: float, began_at: float, 
     except KeyboardInterrupt:
         display.end()
         typer.echo(f"\nInterrupted: {work.undo()}", err=True)
-        raise
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         display.end()

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 import typer
 
-from tandem.cli import main as entry
+from tandem.cli import command as entry
 from tandem.core.errors import ConfigError, NotFound
 
 
@@ -47,22 +47,20 @@ FAULTS: dict[str, BaseException] = {
         ("tandem", 1, "Error: there is no agent X\n  tandem status\n"),
         ("config", 78, "Error: the fleet file is wrong\n"),
         ("disk", 1, "Error: No space left on device: /a/b\n  tandem doctor checks this computer\n"),
-        ("ctrl-c", 130, ""),
+        ("ctrl-c", 130, "Interrupted.\n"),
     ],
 )
 def test_errors_in_words(
     verb_that_raises: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
     fault: str,
     status: int,
     said: str,
 ) -> None:
     """Each kind of failure has its status, its words on stderr, and nothing on stdout."""
     verb_that_raises.setenv("FAULT", fault)
-    with pytest.raises(SystemExit) as ended:
-        entry.main(["break"])
-    assert ended.value.code == status
-    assert capsys.readouterr() == ("", said)
+    assert entry.execute(["break"]) == status
+    assert capfd.readouterr() == ("", said)
 
 
 def test_our_own_mistake(
@@ -71,10 +69,9 @@ def test_our_own_mistake(
     """A bug is one line for the person; its traceback is in a file the line names."""
     verb_that_raises.setenv("FAULT", "bug")
     verb_that_raises.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(SystemExit) as ended:
-        entry.main(["break"])
+    status = entry.execute(["break"])
     said = capsys.readouterr().err
-    assert ended.value.code == 1
+    assert status == 1
     assert said.startswith("Error: NameError: name 'x' is not defined\n  this is a mistake in Tandem")
     assert "Traceback" not in said
     (kept,) = tmp_path.glob("tandem-crash-*.txt")
@@ -88,17 +85,15 @@ def test_our_own_mistake(
 )  # fmt: skip
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     """Unknown verbs and options exit with 2 and name the nearest."""
-    with pytest.raises(SystemExit) as ended:
-        entry.main(arguments)
-    assert ended.value.code == 2
+    status = entry.execute(arguments)
+    assert status == 2
     assert words in capsys.readouterr().err
 
 
 def test_every_verb_has_a_manual(capsys: pytest.CaptureFixture[str]) -> None:
     """``tandem VERB --help`` of every verb there is shows an example or its subcommands, and exits with 0."""
     for verb in entry.verbs():
-        with pytest.raises(SystemExit) as ended:
-            entry.main([verb, "--help"])
+        status = entry.execute([verb, "--help"])
         said = capsys.readouterr().out
-        assert ended.value.code == 0, verb
+        assert status == 0, verb
         assert "Example" in said or "Commands" in said, verb
