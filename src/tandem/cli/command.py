@@ -41,9 +41,7 @@ VERBS = {
     "hub": Verb("tandem.cli.hub", "The pages of the running fleet, and the key to them."),
     "machine": Verb("tandem.cli.machine", "The computers of the fleet, and whom it trusts."),
     "secrets": Verb("tandem.cli.secrets", "Keep passwords and API keys for agents."),
-    "export": Verb(
-        "tandem.cli.export", "What the fleet file means to other tools: Prometheus, Alertmanager, Grafana."
-    ),
+    "export": Verb("tandem.cli.export", "What the fleet file means to other tools: Prometheus, Alertmanager, Grafana."),
     "doctor": Verb("tandem.cli.doctor", "Check everything this computer could lack, and say the fix."),
     "audit": Verb("tandem.cli.audit", "The truth about a tree of agent scripts."),
     "fix": Verb("tandem.cli.fix", "Mend what tandem audit found and can mend safely."),

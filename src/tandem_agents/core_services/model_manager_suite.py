@@ -13,7 +13,8 @@ from msgspec import Struct, structs
 from tandem.agent import Agent, Issue, action, every
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments, TandemError, Unavailable
-from tandem_agents.core_services.contracts import (
+from tandem_agents.core_services.contracts import Twin
+from tandem_agents.core_services.model_contracts import (
     LoadedModel,
     ModelEvaluation,
     ModelForecast,
@@ -21,7 +22,6 @@ from tandem_agents.core_services.contracts import (
     ModelMetric,
     Preload,
     SuiteStats,
-    Twin,
 )
 from tandem_agents.core_services.model_metrics import ModelMetrics
 from tandem_agents.core_services.model_shelf import ModelShelf

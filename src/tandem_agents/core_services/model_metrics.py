@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tandem_agents.core_services.contracts import ModelMetric
+from tandem_agents.core_services.model_contracts import ModelMetric
 from tandem_agents.storage import Database, Migration
 
 MIGRATIONS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tandem.core import clock
 from tandem.core.errors import Overloaded
-from tandem_agents.core_services.contracts import LoadedModel
+from tandem_agents.core_services.model_contracts import LoadedModel
 from tandem_agents.engines.kinds import LanguageModel
 
 Open = Callable[[str], Awaitable[LanguageModel]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tandem_agents.core_services.contracts import ModelForecast
+from tandem_agents.core_services.model_contracts import ModelForecast
 from tandem_agents.storage import Database, Migration
 
 MIGRATIONS = (

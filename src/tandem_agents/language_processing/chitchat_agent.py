@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tandem.agent import Agent, action
 from tandem.core import clock
-from tandem_agents.core_services.contracts import Models
+from tandem_agents.core_services.model_contracts import Models
 from tandem_agents.engines.kinds import ChatOptions
 from tandem_agents.language_processing.calendar_words import local, part_of_day
 from tandem_agents.language_processing.contracts import Intent, Language, Reply

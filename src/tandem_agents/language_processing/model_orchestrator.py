@@ -11,7 +11,7 @@ from tandem.agent import Agent, action
 from tandem.core import clock
 from tandem.core.deadline import deadline_scope, effective_deadline
 from tandem.core.errors import TandemError, Unavailable
-from tandem_agents.core_services.contracts import Models
+from tandem_agents.core_services.model_contracts import Models
 from tandem_agents.core_services.turn import timed
 from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Message, certainty
 from tandem_agents.engines.text import SentenceSplitter

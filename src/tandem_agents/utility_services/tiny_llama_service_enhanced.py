@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tandem.agent import Agent, action
-from tandem_agents.core_services.contracts import LoadedModel, Models
+from tandem_agents.core_services.model_contracts import LoadedModel, Models
 from tandem_agents.engines.kinds import ChatOptions, Message
 from tandem_agents.utility_services.contracts import ResourceStats
 
