@@ -12,7 +12,8 @@ from tandem.agent import Agent, action
 from tandem.agent.testing import Fleet, Member, fleet_of, virtual_time
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments
-from tandem_agents.core_services.contracts import LoadVerdict, ModelEvaluation, Models
+from tandem_agents.core_services.contracts import LoadVerdict
+from tandem_agents.core_services.model_contracts import ModelEvaluation, Models
 from tandem_agents.core_services.model_usage import HOUR_S, Use, forecast
 from tandem_agents.engines.kinds import Message
 

@@ -11,7 +11,7 @@ import pytest
 from tandem.agent.testing import Fleet, Member, fleet_of, virtual_time
 from tandem.core import clock
 from tandem.core.errors import Overloaded, Unavailable
-from tandem_agents.core_services.contracts import ModelMetric, Models
+from tandem_agents.core_services.model_contracts import ModelMetric, Models
 from tandem_agents.core_services.model_shelf import ModelShelf
 from tandem_agents.engines.kinds import Message
 from tandem_agents.utility_services.contracts import QuickModel
