@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from household import Running, eventually
-from rig import HERE, Computer, TwoComputers, eventually_async, two_computers
+from rig import Computer, TwoComputers, eventually_async, two_computers
 
 from tandem.security import Trail
 
@@ -29,11 +29,10 @@ def bare(namespaces: None, tmp_path: Path) -> Iterator[TwoComputers]:
 
 
 def forget_the_fleet_file(computer: Computer) -> None:
-    """Nothing but Tandem and the agents' code is on it; those are found beside the fleet file."""
+    """Nothing but Tandem is on it: neither a fleet file nor the agents' code."""
     computer.fleet.unlink()
+    (computer.directory / "link_agents").unlink()
     computer.environment["TANDEM_FLEET"] = ""
-    computer.home.root.mkdir(parents=True)
-    (computer.home.root / "link_agents").symlink_to(HERE / "link_agents")
 
 
 def invited(mainpc: Computer, *words: str) -> tuple[Running, str, str]:
@@ -47,6 +46,7 @@ def invited(mainpc: Computer, *words: str) -> tuple[Running, str, str]:
 def join(pc2: Computer, code: str, place: str) -> None:
     said = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
     assert said.status == 0, said.text
+    assert "Received 1 file of code." in said.out
 
 
 def make_one_fleet(bare: TwoComputers) -> None:
@@ -64,7 +64,7 @@ async def talks(computer: Computer, own: str, twin: str) -> str:
 
 
 async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoComputers) -> None:
-    """A wrong code gets nothing; the right one is all pc2 needs; a revoked agent, and then the removed computer, is
+    """A wrong code gets nothing; the right one is all pc2 needs, the agents' code included; a revoked agent, and then the removed computer, is
     shut out while it runs, and each refusal is on record."""
     mainpc, pc2 = bare
     waiting, code, place = invited(mainpc)
@@ -74,6 +74,8 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
     nobody = pc2.tandem("machine", "join", "pc2", pc2.address, stdin=code.encode())
     assert nobody.status == 1 and "no answer" in nobody.err
     join(pc2, code, place)
+    received = pc2.home.root / "fleet"
+    assert sorted(str(path.relative_to(received)) for path in received.rglob("*.*")) == ["fleet.yaml", "link_agents/talker.py"]
     said = waiting.end()
     assert said.status == 0 and f"pc2 joined from {pc2.address}" in said.out
     again = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())

@@ -18,8 +18,8 @@ from tandem.fleet.load import received_fleet_file
 from tandem.fleet.model import Fleet
 from tandem.fleet.places import Whereabouts, known_places, write_places
 from tandem.infra.joining import Arrival, JoinDesk, join
+from tandem.release.parcel import missing, pack, unpack
 from tandem.security import Authority, Bundle, Guest, Host, Throttle, Trail
-from tandem.security.files import write_atomic
 from tandem.supervise.keeper_start import is_kept
 
 
@@ -39,6 +39,8 @@ class Invitation:
         self._trail = trail_of(home, self._founder)
         self.port = fleet.machines[self._founder].infra.join
         self.address = address or fleet.machines[self._founder].host or own_address()
+        self._fleet_text = Path(fleet.file).read_text()
+        self.parcel = pack(fleet)
         self.code = self._host.invite(machine, life_s=life_s)
         self._trail.record("invited", by="operator", subject=machine)
 
@@ -59,7 +61,7 @@ class Invitation:
             if not arrived.done():
                 arrived.set_result(arrival)
 
-        desk = JoinDesk(self._host, self._bundle, admitted, refused)
+        desk = JoinDesk(self._host, self._bundle, admitted, refused, self.parcel.archive)
         try:
             await desk.open(None, self.port)
         except OSError as error:
@@ -88,11 +90,13 @@ class Invitation:
     def _bundle(self, reached: str) -> Bundle:
         hosts = {m.name: (m.host if m.host and not m.is_here else reached) for m in self._fleet.machines.values()}
         return Bundle(
-            fleet=Path(self._fleet.file).read_text(),
+            fleet=self._fleet_text,
             version=__version__,
             python=platform.python_version(),
             port_offset=self._fleet.port_offset,
             hosts={name: host for name, host in hosts.items() if name != self._machine},
+            digests=self.parcel.digests,
+            needs=self.parcel.needs,
         )
 
 
@@ -110,35 +114,45 @@ def _check(home: Home, fleet: Fleet, machine: str) -> str:
     return first
 
 
-async def accept(home: Home, machine: str, address: str, port: int, code: str) -> tuple[Bundle, list[str]]:
+async def accept(
+    home: Home, machine: str, address: str, port: int, code: str, progress: Callable[[int, int], object]
+) -> tuple[Bundle, list[str]]:
     """Join the fleet whose first computer waits at ``address:port``; what came along, and what a person should know.
 
-    Raises what :func:`tandem.infra.join` raises, and :class:`ConfigError` when this computer has a fleet of its own.
+    Raises what :func:`tandem.infra.join` raises, and :class:`ConfigError` when this computer has a fleet of its own or
+    another version of Tandem.
     """
     guest = Guest(home, machine, code)
-    await join(guest, address, port)
+    notes: list[str] = []
+
+    def keep(bundle: Bundle, parcel: bytes) -> None:
+        folder = received_fleet_file(home).parent
+        if unpack(parcel, bundle.digests, bundle.fleet, folder):
+            notes.append(f"{folder} was replaced; the old one is beside it")
+
+    await join(guest, address, port, consider=_require_same_version, keep=keep, progress=progress)
     bundle = guest.bundle
     places = {name: Whereabouts("elsewhere", host) for name, host in bundle.hosts.items()}
     write_places(home, {**places, machine: Whereabouts("here", bundle.you)})
-    notes = _differences(bundle)
-    path = received_fleet_file(home)
-    if path.exists() and path.read_text() != bundle.fleet:
-        path.replace(path.with_suffix(".before-joining.yaml"))
-        notes.append(f"{path} was replaced; the old one is beside it")
-    write_atomic(path, bundle.fleet.encode(), 0o600)
     trail_of(home, machine).record("joined", by="operator", subject=machine, detail=f"the fleet of {address}")
-    return bundle, notes
+    return bundle, _differences(bundle) + notes
+
+
+def _require_same_version(bundle: Bundle) -> None:
+    if bundle.version != __version__:
+        raise ConfigError(
+            f"that fleet runs Tandem {bundle.version}, this computer has {__version__}",
+            hint=f"install {bundle.version} here, then the same command again: the invitation still stands",
+        )
 
 
 def _differences(bundle: Bundle) -> list[str]:
     notes = []
-    if bundle.version != __version__:
-        notes.append(
-            f"the other computer runs Tandem {bundle.version}, this one {__version__}: install the same version here"
-        )
     ours, theirs = (version.rpartition(".")[0] for version in (platform.python_version(), bundle.python))
     if ours != theirs:
         notes.append(f"the other computer runs Python {theirs}, this one {ours}: that works as long as agents allow both")
+    if absent := missing(bundle.needs):
+        notes.append(f"the fleet's code imports what is not installed here: {', '.join(absent)}")
     if bundle.port_offset:
         notes.append(f"its ports are moved: set PORT_OFFSET={bundle.port_offset} here, too")
     return notes

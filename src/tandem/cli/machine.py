@@ -10,6 +10,8 @@ import typer
 from tandem.cli.fleet_file import FleetOption, JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tandem.cli.invitations import Invitation
     from tandem.core.paths import Home
     from tandem.fleet import Fleet
@@ -43,6 +45,8 @@ def invite(
     invitation = Invitation(home, loaded, machine, address, minutes * 60)
     typer.echo(f"On the computer that is to be {machine}, within {minutes} minutes:\n")
     typer.echo(f"  echo {invitation.code} | tandem machine join {machine} {_place(invitation)}\n")
+    if own := invitation.parcel.digests:
+        typer.echo(f"The fleet file and {_amount(own)} beside it ({len(invitation.parcel.archive) / 1024:.0f} KiB) go along.")
     typer.echo("Waiting for it; Ctrl-C takes the invitation back.")
 
     def refused(where: str, why: str) -> None:
@@ -63,7 +67,8 @@ def join(
     """Make this computer MACHINE of the fleet that invited it. The code is asked for, or read from standard input.
 
     Both computers prove to each other that they know the code, which never crosses the network. This one makes its own
-    keys and receives certificates, the fleet file and the other machines' addresses.
+    keys and receives certificates, the fleet file with the code beside it, and the other machines' addresses. Both need
+    the same version of Tandem; what else that code imports has to be installed here.
 
     Example: tandem machine join pc2 mainpc.local
     """
@@ -73,7 +78,9 @@ def join(
 
     home = _home()
     address, port = _split(place)
-    bundle, notes = asyncio.run(accept(home, machine, address, port, _read_code()))
+    bundle, notes = asyncio.run(accept(home, machine, address, port, _read_code(), _show_progress))
+    if bundle.digests:
+        typer.echo(f"Received {_amount(bundle.digests)} of code.")
     for note in notes:
         typer.echo(f"Note: {note}.")
     others = ", ".join(f"{name} ({host})" for name, host in bundle.hosts.items())
@@ -232,6 +239,19 @@ def _read_code() -> str:
     if not code.strip():
         raise ConfigError("there is no code", hint="it is shown by: tandem machine invite")
     return code.strip()
+
+
+def _amount(files: Mapping[str, str]) -> str:
+    return f"{len(files)} file{'s' if len(files) != 1 else ''}"
+
+
+def _show_progress(received: int, size: int) -> None:
+    """On a terminal, and only for what takes a while."""
+    import sys
+
+    if sys.stderr.isatty() and size > 1_000_000:
+        end = "\n" if received == size else ""
+        typer.echo(f"\rReceiving code: {received / 2**20:.1f} of {size / 2**20:.1f} MiB{end}", nl=False, err=True)
 
 
 def _welcome(home: Home, fleet: Fleet, arrival: Arrival) -> None:

@@ -88,8 +88,8 @@ def find_fleet_file(explicit: str | Path | None = None, environ: Mapping[str, st
 
 
 def received_fleet_file(home: Home) -> Path:
-    """Where a computer keeps the fleet file it was given when it joined."""
-    return home.root / DEFAULT_NAME
+    """Where a computer keeps the fleet file it was given when it joined; the fleet's own code is beside it."""
+    return home.root / "fleet" / DEFAULT_NAME
 
 
 def load(path: str | Path, surroundings: Surroundings | None = None) -> LoadResult:

@@ -1,4 +1,7 @@
-"""The door through which a second computer joins: one question and one answer over TCP, both sealed with the code."""
+"""The door through which a second computer joins: a question, an answer, the fleet's code and a verdict, over TCP.
+
+Every message is sealed with the code, which never crosses the network.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,25 @@ from collections import Counter
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tandem.core.errors import PermissionDenied, TandemError, TooLarge, Unreachable
+from tandem.core.errors import ConfigError, PermissionDenied, TandemError, TooLarge, Unreachable
 from tandem.security import Authority, Bundle, Guest, Host
+from tandem.security.joining import PIECE_BYTES
 
 log = logging.getLogger(__name__)
 
 QUESTION_MAX = 16 * 1024
 ANSWER_MAX = 4 * 1024 * 1024
 """Bytes of a message: a question is some keys, an answer may hold a large fleet file."""
+PARCEL_MAX = 80 * 1024 * 1024
+PIECE_MAX = PIECE_BYTES + 1024
+VERDICT_MAX = 4 * 1024
 EXCHANGE_S = 10.0
+PIECE_S = 30.0
+"""For one message of the parcel, which only somebody with the code gets to see."""
+INSTALL_S = 120.0
+"""For the other computer to put the code on its disk."""
 GUESTS_AT_ONCE = 32
 GUESTS_PER_ADDRESS = 4
 """Conversations at once; a further caller is hung up on, so that whoever dawdles shuts out nobody but itself."""
@@ -38,8 +50,9 @@ class Arrival(Struct, frozen=True):
 class JoinDesk:
     """Admits invited computers while it is open.
 
-    ``bundle`` makes what a computer that reached us at a certain address is given along. ``admitted`` is called with
-    each computer that joined, and ``refused`` with the address of one that did not and the reason.
+    ``bundle`` makes what a computer that reached us at a certain address is given along, with ``parcel`` to follow.
+    ``admitted`` is called with each computer that joined, and ``refused`` with the address of one that did not and the
+    reason.
     """
 
     def __init__(
@@ -48,11 +61,13 @@ class JoinDesk:
         bundle: Callable[[str], Bundle] = lambda _reached: Bundle(),
         admitted: Callable[[Arrival], object] = lambda _: None,
         refused: Callable[[str, str], object] = lambda _where, _why: None,
+        parcel: bytes = b"",
     ) -> None:
         self._host = host
         self._bundle = bundle
         self._admitted = admitted
         self._refused = refused
+        self._parcel = parcel
         self._server: asyncio.Server | None = None
         self._guests: Counter[str] = Counter()
 
@@ -76,8 +91,10 @@ class JoinDesk:
             async with asyncio.timeout(EXCHANGE_S):
                 reached = _plain(writer.get_extra_info("sockname")[0])
                 question = await _receive(reader, QUESTION_MAX)
-                machine, answer = self._host.admit(question, where, self._bundle(reached))
+                bundle = replace(self._bundle(reached), parcel=len(self._parcel))
+                machine, answer = self._host.admit(question, where, bundle)
                 await _send(writer, answer)
+            await self._hand_over(question, reader, writer)
         except TandemError as error:
             # Nothing is told to whoever does not know the code.
             log.warning("refused a computer at %s: %s", where, error)
@@ -94,35 +111,120 @@ class JoinDesk:
             writer.close()
 
 
-async def join(guest: Guest, address: str, port: int, timeout_s: float = EXCHANGE_S) -> Authority:
+    async def _hand_over(
+        self, question: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        verdict = asyncio.ensure_future(_receive(reader, VERDICT_MAX))
+        try:
+            for piece in self._host.pieces(question, self._parcel):
+                if verdict.done():
+                    break
+                async with asyncio.timeout(PIECE_S):
+                    await _send(writer, piece)
+            async with asyncio.timeout(INSTALL_S):
+                why = self._host.verdict(question, await verdict)
+        finally:
+            verdict.cancel()
+        if why:
+            raise ConfigError(f"it did not take what it was given: {why}")
+
+
+def _ignore(_bundle: Bundle) -> None:
+    """No objection."""
+
+
+def _drop(_bundle: Bundle, _parcel: bytes) -> None:
+    """No use for code."""
+
+
+async def join(
+    guest: Guest,
+    address: str,
+    port: int,
+    *,
+    consider: Callable[[Bundle], object] = _ignore,
+    keep: Callable[[Bundle, bytes], object] = _drop,
+    progress: Callable[[int, int], object] = lambda _received, _all: None,
+) -> Authority:
     """Ask the computer at ``address:port`` to admit ``guest``; returns this computer's view of the CA.
+
+    ``consider`` is shown what it would be given before any code travels, ``keep`` gets the code, ``progress`` is told
+    bytes received and bytes in all. When one of them raises a :class:`TandemError`, this computer does not join, the
+    other one is told why, and the invitation stands.
 
     Raises :class:`Unreachable` when nobody is there, :class:`PermissionDenied` when the code is wrong, used or expired.
     """
+    reader, writer, answer = await _ask(guest, address, port)
     try:
-        async with asyncio.timeout(timeout_s):
+        try:
+            bundle = guest.read(answer)
+            consider(bundle)
+            keep(bundle, await _parcel(guest, bundle.parcel, reader, progress))
+            authority = guest.settle(answer)
+        except (TandemError, OSError) as error:
+            await _conclude(guest.verdict(str(error)), reader, writer)
+            raise
+        await _conclude(guest.verdict(), reader, writer)
+    finally:
+        writer.close()
+    return authority
+
+
+async def _conclude(verdict: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await _send(writer, verdict)
+    # The other side hangs up when it has read that.
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(EXCHANGE_S):
+            while await reader.read(PIECE_MAX):
+                continue
+
+
+async def _ask(guest: Guest, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(EXCHANGE_S):
             reader, writer = await asyncio.open_connection(address, port)
-            try:
-                await _send(writer, guest.question())
-                answer = await _receive(reader, ANSWER_MAX)
-            finally:
-                writer.close()
-    except (EOFError, ConnectionResetError) as error:
-        raise PermissionDenied(
-            f"{address} does not admit this computer",
-            hint="the code may be mistyped, used or expired, or meant for another machine: tandem machine invite, over there",
-        ) from error
-    except (OSError, TimeoutError) as error:
+            await _send(writer, guest.question())
+            return reader, writer, await _receive(reader, ANSWER_MAX)
+    except (EOFError, OSError) as error:
+        if writer is not None:
+            writer.close()
+        if isinstance(error, EOFError | ConnectionResetError):
+            raise PermissionDenied(
+                f"{address} does not admit this computer",
+                hint="the code may be mistyped, used or expired, or meant for another machine: tandem machine invite, over there",
+            ) from error
         raise Unreachable(
             f"no answer from {address}:{port}: {error or 'timeout'}",
             hint="is `tandem machine invite` waiting there, and does its firewall let the port through?",
         ) from error
-    return guest.settle(answer)
+
+
+async def _parcel(
+    guest: Guest, size: int, reader: asyncio.StreamReader, progress: Callable[[int, int], object]
+) -> bytes:
+    if size > PARCEL_MAX:
+        raise TooLarge(f"the code of that fleet has {size} bytes")
+    received = bytearray()
+    number = 0
+    while len(received) < size:
+        try:
+            async with asyncio.timeout(PIECE_S):
+                message = await _receive(reader, PIECE_MAX)
+        except (EOFError, OSError) as error:
+            raise Unreachable("the other computer went away", hint="the same command again, while it still waits") from error
+        piece = guest.piece(number, message)
+        if not piece:
+            raise PermissionDenied("the code of that fleet has an empty part")
+        received += piece
+        number += 1
+        progress(len(received), size)
+    return bytes(received)
 
 
 async def _send(writer: asyncio.StreamWriter, message: bytes) -> None:
     writer.write(_LENGTH.pack(len(message)) + message)
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionError):
         await writer.drain()
 
 

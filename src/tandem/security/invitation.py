@@ -61,11 +61,33 @@ def code_key(code: str) -> bytes:
     return _derive(code, "key")
 
 
-def seal(identifier: str, key: bytes, direction: str, body: bytes) -> bytes:
-    """``body`` encrypted for one ``direction`` (ChaCha20-Poly1305, RFC 8439), so that no question passes for an answer."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = ChaCha20Poly1305(key).encrypt(nonce, body, direction.encode())
-    return msgspec.msgpack.encode(Sealed(identifier, nonce, sealed))
+class Channel:
+    """What both ends of one join say to each other, encrypted with the code's key (ChaCha20-Poly1305, RFC 8439).
+
+    ``role`` is bound into each message, so that none passes for another: no question for an answer, no piece for the next.
+    """
+
+    def __init__(self, identifier: str, key: bytes) -> None:
+        self.code_id = identifier
+        self._cipher = ChaCha20Poly1305(key)
+
+    @classmethod
+    def of(cls, code: str) -> Channel:
+        """The one that ``code`` opens."""
+        return cls(code_id(code), code_key(code))
+
+    def seal(self, role: str, body: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, body, role.encode())
+        return msgspec.msgpack.encode(Sealed(self.code_id, nonce, sealed))
+
+    def open(self, role: str, message: bytes) -> bytes:
+        """The body. Raises :class:`PermissionDenied` when it was not sealed for ``role`` by the other end."""
+        sealed = unseal(message)
+        try:
+            return self._cipher.decrypt(sealed.nonce, sealed.sealed, role.encode())
+        except (InvalidTag, ValueError) as error:
+            raise PermissionDenied("the code is wrong, or somebody changed the message on its way") from error
 
 
 def unseal(message: bytes) -> Sealed:
@@ -74,14 +96,6 @@ def unseal(message: bytes) -> Sealed:
         return msgspec.msgpack.decode(message, type=Sealed)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise PermissionDenied("not a message of a joining computer") from error
-
-
-def opened(sealed: Sealed, key: bytes, direction: str) -> bytes:
-    """The body. Raises :class:`PermissionDenied` when it was not sealed with ``key``."""
-    try:
-        return ChaCha20Poly1305(key).decrypt(sealed.nonce, sealed.sealed, direction.encode())
-    except (InvalidTag, ValueError) as error:
-        raise PermissionDenied("the code is wrong, or somebody changed the message on its way") from error
 
 
 class Invitations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,22 +16,25 @@ from tandem.security.authority import LOCAL_HOSTS, PUBLIC_MODE, Authority, insta
 from tandem.security.files import SECRET_MODE, locked, read_secret, write_atomic
 from tandem.security.invitation import (
     LIFE_S,
+    Channel,
     Invitations,
-    code_id,
-    code_key,
-    opened,
-    seal,
     unseal,
 )
 from tandem.security.keyring import SEED_BYTES, Keyring
 from tandem.security.machine import MachineGrant, MachineRequest, request_for
 
-_ASK, _ANSWER = "ask", "answer"
+_ASK, _ANSWER, _PIECE, _VERDICT = "ask", "answer", "piece", "verdict"
+PIECE_BYTES = 256 * 1024
+"""Of the parcel in one message."""
+_REASON_MAX = 300
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
     """What a new computer needs besides its identity: the fleet file's text, the version of Tandem (and Python) over
     there, and the addresses of machines. ``you`` is the address it was seen at.
+
+    ``parcel`` bytes of packed code follow, which hold the files of ``digests`` (path to SHA-256); that code imports the
+    packages of ``needs`` (name to version).
     """
 
     fleet: str = ""
@@ -40,6 +43,9 @@ class Bundle(Struct, frozen=True, kw_only=True):
     port_offset: int = 0
     hosts: dict[str, str] = {}
     you: str = ""
+    parcel: int = 0
+    digests: dict[str, str] = {}
+    needs: dict[str, str] = {}
 
 
 class Welcome(Struct, frozen=True):
@@ -84,10 +90,11 @@ class Host:
         with other keys is a new installation: the credentials of the old one are revoked, and its keys put aside if
         they are on this computer. Raises :class:`NotFound` or :class:`PermissionDenied`.
         """
-        sealed = unseal(message)
+        identifier = unseal(message).code_id
         with locked(self._home.ca / "invitations.lock"):
-            invitation = self._invitations.get(sealed.code_id)
-            body = opened(sealed, invitation.key, _ASK)
+            invitation = self._invitations.get(identifier)
+            channel = Channel(identifier, invitation.key)
+            body = channel.open(_ASK, message)
             request = _understand(body, MachineRequest)
             if request.name != invitation.machine:
                 raise PermissionDenied(f"the invitation is for {invitation.machine}, not {request.name}")
@@ -98,13 +105,27 @@ class Host:
             if not invitation.used_by:
                 self._retire_predecessor(request)
                 used = msgspec.structs.replace(invitation, used_by=request.signing)
-                self._invitations.put(sealed.code_id, used)
+                self._invitations.put(identifier, used)
             # Its own word on where it is reached does not count: it could claim another machine's address.
             hosts = dict.fromkeys((*LOCAL_HOSTS, request.name, *invitation.hosts, came_from))
             hosts.pop("", None)
             grant = self._authority.admit(msgspec.structs.replace(request, hosts=tuple(hosts)))
         welcome = Welcome(grant, msgspec.structs.replace(bundle or Bundle(), you=came_from))
-        return request.name, seal(sealed.code_id, invitation.key, _ANSWER, msgspec.msgpack.encode(welcome))
+        return request.name, channel.seal(_ANSWER, msgspec.msgpack.encode(welcome))
+
+    def pieces(self, message: bytes, parcel: bytes) -> Iterator[bytes]:
+        """``parcel`` in messages for the computer that was admitted with ``message``."""
+        channel = self._channel(message)
+        for number, start in enumerate(range(0, len(parcel), PIECE_BYTES)):
+            yield channel.seal(f"{_PIECE} {number}", parcel[start : start + PIECE_BYTES])
+
+    def verdict(self, message: bytes, answer: bytes) -> str:
+        """Why the computer that was admitted with ``message`` did not join after all; empty when it did."""
+        return self._channel(message).open(_VERDICT, answer).decode(errors="replace")
+
+    def _channel(self, message: bytes) -> Channel:
+        identifier = unseal(message).code_id
+        return Channel(identifier, self._invitations.get(identifier).key)
 
     def _retire_predecessor(self, request: MachineRequest) -> None:
         if self._authority.signing_key_of(request.name) not in ("", request.signing):
@@ -121,7 +142,7 @@ class Guest:
         self._ca = private_dir(home.ca)
         self._home = home
         self._machine = machine
-        self._code = code
+        self._channel = Channel.of(code)
         if (self._ca / "root").exists():
             raise ConfigError(
                 f"this computer belongs to a fleet already: {self._ca}",
@@ -135,15 +156,26 @@ class Guest:
         """What to send; it asks for the same keys every time, so that a lost answer can be asked for again."""
         request = request_for(self._machine, (), self._keyring)
         body = msgspec.msgpack.encode(request)
-        return seal(code_id(self._code), code_key(self._code), _ASK, body)
+        return self._channel.seal(_ASK, body)
+
+    def read(self, answer: bytes) -> Bundle:
+        """What the host gives along; nothing is installed yet. Raises as :meth:`settle` does."""
+        return self._welcome(answer).bundle
+
+    def piece(self, number: int, message: bytes) -> bytes:
+        """A part of the parcel, counted from 0. Raises :class:`PermissionDenied` when it is not that part."""
+        return self._channel.open(f"{_PIECE} {number}", message)
+
+    def verdict(self, why: str = "") -> bytes:
+        """What to tell the host at the end: nothing, or why this computer does not join."""
+        return self._channel.seal(_VERDICT, why[:_REASON_MAX].encode())
 
     def settle(self, answer: bytes) -> Authority:
         """Install what the host granted and return this computer's view of the CA.
 
         Raises :class:`PermissionDenied` when the answer does not come from whoever made the code.
         """
-        body = opened(unseal(answer), code_key(self._code), _ANSWER)
-        welcome = _understand(body, Welcome)
+        welcome = self._welcome(answer)
         grant = welcome.grant
         install_machine(self._ca / "machines" / self._machine, self._keyring, grant)
         # Last: from here on this computer counts as joined.
@@ -154,6 +186,9 @@ class Guest:
             authority.merge(grant.announcement)
         self.bundle = welcome.bundle
         return authority
+
+    def _welcome(self, answer: bytes) -> Welcome:
+        return _understand(self._channel.open(_ANSWER, answer), Welcome)
 
     @property
     def _pending(self) -> Path:

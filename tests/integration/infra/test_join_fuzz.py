@@ -18,7 +18,7 @@ from tandem.core.paths import Home
 from tandem.infra import JoinDesk, join
 from tandem.infra.joining import GUESTS_AT_ONCE, GUESTS_PER_ADDRESS, QUESTION_MAX
 from tandem.security import Authority, Guest, Host
-from tandem.security.invitation import Sealed, code_id, code_key, seal
+from tandem.security.invitation import Channel, Sealed
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +74,7 @@ FRAMES = st.one_of(
     .map(lambda body: struct.pack(">I", len(body)) + body),
     # Whoever has a code may still send nonsense under its seal.
     st.binary(max_size=500)
-    .map(lambda body: seal(code_id(CODE), code_key(CODE), "ask", body))
+    .map(lambda body: Channel.of(CODE).seal("ask", body))
     .map(lambda body: struct.pack(">I", len(body)) + body),
 )
 
