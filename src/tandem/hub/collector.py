@@ -18,7 +18,7 @@ from tandem.hub.devices import Devices
 from tandem.hub.measure import Sampler
 from tandem.hub.picture import MachinePicture
 from tandem.hub.records import Measured
-from tandem.hub.series import History, Point
+from tandem.hub.series import History
 from tandem.hub.servers import ServerFigures, Servers
 from tandem.hub.watch import FleetWatch
 
@@ -70,10 +70,6 @@ class Collector:
             yield Issue(f"the node does not answer: {self._watch.own.fault}", fix="tandem status")
         if self._fault:
             yield Issue(f"measurements are not kept: {self._fault}", fix="check the disk")
-
-    async def told(self, points: list[Point]) -> None:
-        """Keep what another hub measured."""
-        await self._history.add(points)
 
     async def fresh(self) -> list[str]:
         """The metrics of all agents of this machine, asked now and at once."""

@@ -18,7 +18,6 @@ from tandem.core.ids import AgentId
 from tandem.core.paths import Home, MachineDirs
 from tandem.core.tasks import end
 from tandem.errors.desk import IncidentView
-from tandem.errors.escalate import Alert
 from tandem.errors.report import ErrorReport
 from tandem.events import TRACES, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.streams import dead_letter_subject
@@ -32,7 +31,7 @@ from tandem.hub.lease import AlertLease
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import FleetPicture, MachinePicture
 from tandem.hub.predict import Forecast
-from tandem.hub.records import AlertSent, Record, Records
+from tandem.hub.records import Measured, Record
 from tandem.hub.routes import OtlpTarget, headers_of
 from tandem.hub.series import History
 from tandem.hub.servers import Servers
@@ -85,19 +84,19 @@ class Hub(IncidentHub):
         self._shown_incidents: dict[str, IncidentView] = {}
         self._serving: Serving | None = None
         self._loops: list[asyncio.Task[None]] = []
-        self._watching = False
-        await super().start()
         seen = self.observe()
+        self._watching = None not in (seen.fleet, seen.connection, seen.publisher)
+        self._history = History(self.state_dir / "history.db")
+        if self._watching:
+            # Before the other hubs' records are heard, which are kept in it.
+            await self._history.open()
+        await super().start()
         if seen.fleet is None or seen.connection is None or seen.publisher is None:
             return
-        self._watching = True
         self._me = AgentId.of(self.name, self.machine)
         self._authenticate = seen.authenticate
-        self._turns, self._history = TurnStore(
-            self.state_dir / "turns.db", self.settings.turns_days * 86_400
-        ), History(self.state_dir / "history.db")
+        self._turns = TurnStore(self.state_dir / "turns.db", self.settings.turns_days * 86_400)
         await self._turns.open()
-        await self._history.open()
         dirs = Home.from_environment().machine(self.machine)
         hubs = hubs_of(seen.fleet, self.name)
         self._since = clock.wall()
@@ -108,10 +107,9 @@ class Hub(IncidentHub):
             self,
         )
         self._siblings = self.view.siblings = Siblings(self._me, hubs, seen.connection, self.view.answer, self._heard)
-        self._records = Records(self._me, seen.connection, seen.publisher, self._told)
         servers = _servers(seen.fleet, self._me, dirs)
         self._collector = Collector(
-            seen.fleet, self._watch, self._history, servers, self.peer, self._records.keep
+            seen.fleet, self._watch, self._history, servers, self.peer, self._tell_hubs
         )
         self._judging = Judging(
             seen.fleet, self.machine, self._history, self._turns, self.settings.objectives, self.report_error
@@ -119,7 +117,6 @@ class Hub(IncidentHub):
         self._otlp = self._export_spans(seen.fleet)
         self._trace_feed = self._follow_traces(seen.connection, seen.publisher)
         await self._siblings.start()
-        self._records.start()
         self._trace_feed.start()
         await self._collector.start(self._siblings.show)
         self._loops = [
@@ -134,21 +131,21 @@ class Hub(IncidentHub):
             await self._serving.close()
         if self._watching:
             await self._collector.close()
-            await self._records.close()
             await self._siblings.close()
             await self._trace_feed.close()
             if self._otlp is not None:
                 await self._otlp.close()
             await self._turns.close()
-            await self._history.close()
         await super().stop()
+        if self._watching:
+            await self._history.close()
 
     async def check(self) -> Iterable[Issue]:
         issues = [*await super().check()]
         if self._watching:
             if self._otlp is not None and self._otlp.failure:
                 issues.append(Issue(f"spans are not exported: {self._otlp.failure}", fix="check `otlp` in the fleet file"))
-            issues += [*self._collector.issues(), *self._trace_feed.issues(), *self._records.consumer.issues()]
+            issues += [*self._collector.issues(), *self._trace_feed.issues()]
         return issues
 
     @every(seconds=TIDY_S)
@@ -187,15 +184,11 @@ class Hub(IncidentHub):
     def apart(self) -> list[str]:
         return self._lease.apart(clock.monotonic()) if self._watching else []
 
-    def alert_sent(self, alert: Alert) -> None:
-        if self._watching:
-            self._records.keep(AlertSent(key=alert.key, route=alert.route.name, stage=alert.stage, at=clock.wall()))
-
-    async def _told(self, _machine: str, record: Record) -> None:
-        if isinstance(record, AlertSent):
-            await self._desk.told_elsewhere(record.key, record.route, record.stage, record.at)
+    async def _told(self, machine: str, record: Record) -> None:
+        if isinstance(record, Measured):
+            await self._history.add(record.points)
         else:
-            await self._collector.told(record.points)
+            await super()._told(machine, record)
 
     def _heard(self, machine: str, said: Beat | MachinePicture) -> None:
         if isinstance(said, Beat):

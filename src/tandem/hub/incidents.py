@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tandem.agent import Agent, Event, Issue, action, current_principal, every, on
+from tandem.agent import Agent, Issue, action, current_principal, every
 from tandem.core import clock
-from tandem.core.errors import InvalidArguments, TandemError, Unavailable, Unreachable
+from tandem.core.errors import InvalidArguments, PermissionDenied, TandemError, Unavailable
+from tandem.core.ids import AgentId
 from tandem.errors.desk import (
     QUIET_S,
     ErrorStats,
@@ -21,24 +21,19 @@ from tandem.errors.desk import (
     Verb,
     view,
 )
-from tandem.errors.escalate import Alert, Policy
+from tandem.errors.escalate import Policy
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
 from tandem.errors.legacy import Phase
 from tandem.errors.notify import send
 from tandem.errors.report import ErrorReport
 from tandem.hub.bridge import LegacyBridge, LegacyBus
+from tandem.hub.records import AlertSent, Judged, Record, Records
 from tandem.hub.routes import with_secrets
 
 TICK_S = 5.0
 SEND_S = 1.0
 RETRY_S = 5.0
 MAX_SNOOZE_S = 30 * 86_400.0
-
-
-class IncidentJudged(Event, topic="incident.judged"):
-    """A person decided about an incident; every hub does the same to its own."""
-
-    judgement: Judgement
 
 
 class IncidentHub(Agent):
@@ -79,18 +74,26 @@ class IncidentHub(Agent):
         )
         if self._bridge is not None:
             await self._bridge.start()
+        self._records: Records | None = None
+        if seen.connection is not None and seen.publisher is not None:
+            me = AgentId.of(self.name, self.machine)
+            self._records = Records(me, seen.connection, seen.publisher, self._told)
+            self._records.start()
         await self._feed.follow(self._count)
 
     async def stop(self) -> None:
+        if self._records is not None:
+            await self._records.close()
         if self._bridge is not None:
             await self._bridge.close()
         await self._desk.close()
 
     async def check(self) -> Iterable[Issue]:
-        return [
+        unsent = [
             Issue(f"alerts to {route} are not delivered: {why}", fix="tandem logs ObservabilityHub")
             for route, why in self._unsent.items()
         ]
+        return [*unsent, *(self._records.consumer.issues() if self._records is not None else ())]
 
     def sends_alerts(self) -> bool:
         """Whether this hub is the one that tells people."""
@@ -99,9 +102,6 @@ class IncidentHub(Agent):
     def apart(self) -> list[str]:
         """Machines whose hub cannot be heard and may send the same alerts."""
         return []
-
-    def alert_sent(self, alert: Alert) -> None:
-        """Called after each alert that was delivered."""
 
     @every(seconds=TICK_S)
     async def look_after(self) -> None:
@@ -126,11 +126,7 @@ class IncidentHub(Agent):
             else:
                 self._unsent.pop(alert.route.name, None)
                 await self._desk.sent(alert)
-                self.alert_sent(alert)
-
-    @on(IncidentJudged)
-    async def judged(self, event: IncidentJudged) -> None:
-        await self._desk.judge(event.judgement)
+                self._tell_hubs(AlertSent(key=alert.key, route=alert.route.name, stage=alert.stage, at=clock.wall()))
 
     @action(idempotent=True)
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
@@ -180,6 +176,7 @@ class IncidentHub(Agent):
     @action(idempotent=True)
     async def migrate_errors(self, phase: Phase) -> Phase:
         """Let the old error bus enter this phase; returns the one it was in."""
+        _require_operator()
         if self._bridge is None:
             raise Unavailable(
                 "this hub knows no old error bus", hint="give it `legacy: {port: …}` in its settings"
@@ -193,21 +190,35 @@ class IncidentHub(Agent):
             await self._bridge.on_new(reports)
         await self._desk.take(reports)
 
+    async def _told(self, _machine: str, record: Record) -> None:
+        """What another hub has stored for this one."""
+        match record:
+            case AlertSent(key=key, route=route, stage=stage, at=at):
+                await self._desk.told_elsewhere(key, route, stage, at)
+            case Judged(judgement=judgement):
+                await self._desk.judge(judgement)
+
+    def _tell_hubs(self, record: Record) -> None:
+        if self._records is not None:
+            self._records.keep(record)
+
     async def _decide(self, name: str, verb: Verb, note: str, until: float | None = None) -> IncidentView:
+        caller = _require_operator()
         incident = await self._desk.find(name)
-        caller = current_principal()
         judgement = Judgement(
-            key=incident.key, verb=verb, by="" if caller is None else caller.name, at=clock.wall(), until=until,
-            note=note[:1000],
+            key=incident.key, verb=verb, by=caller, at=clock.wall(), until=until, note=note[:1000],
         )  # fmt: skip
         decided = await self._desk.judge(judgement)
-        self.spawn(self._announce(IncidentJudged(judgement=judgement)), "announce")
+        self._tell_hubs(Judged(judgement=judgement))
         return decided or view(incident)
 
-    async def _announce(self, event: IncidentJudged) -> None:
-        while True:
-            try:
-                await self.publish(event)
-                return
-            except Unreachable:
-                await asyncio.sleep(RETRY_S)
+
+def _require_operator() -> str:
+    """The operator's name; empty in a test fleet, where nobody proves who he is.
+
+    An agent that could acknowledge or resolve incidents could hide what it does.
+    """
+    caller = current_principal()
+    if caller is not None and caller.kind != "operator":
+        raise PermissionDenied(f"only the operator decides about incidents, not {caller.name}", hint="tandem errors")
+    return "" if caller is None else caller.name

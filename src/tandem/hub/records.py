@@ -1,4 +1,6 @@
-"""What hubs keep for each other in the stream HUB: measurements, and which alerts were sent.
+"""What hubs keep for each other in the stream HUB: measurements, what a person decided, and which alerts were sent.
+
+The server lets nobody but a machine's hub publish on ``hub.<machine>.<hub>``: no agent can silence an incident.
 
 While the link is cut it waits in the stream of its machine; afterwards the other hub reads it, in order, once.
 """
@@ -18,6 +20,7 @@ from nats.aio.msg import Msg
 from tandem.core.errors import TandemError
 from tandem.core.ids import AgentId, new_id
 from tandem.core.tasks import end
+from tandem.errors.desk import Judgement
 from tandem.events import HUB, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.event import MSG_ID
 from tandem.events.streams import dead_letter_subject
@@ -26,7 +29,7 @@ from tandem.hub.series import Point
 log = logging.getLogger("tandem.hub")
 
 MAX_WAITING = 1_000
-"""Records held while our own NATS is away: nearly three hours of measurements."""
+"""Records held while our own NATS is away: nearly three hours of measurements, which are the first to go."""
 
 PUBLISH_S = 30.0
 RETRY_S = 2.0
@@ -47,7 +50,19 @@ class Measured(Struct, frozen=True, kw_only=True, tag=True):
     points: list[Point]
 
 
-Record = AlertSent | Measured
+class Judged(Struct, frozen=True, kw_only=True, tag=True):
+    """A person decided about an incident; every hub does the same to its own."""
+
+    judgement: Judgement
+
+
+class _Waiting(Struct, frozen=True):
+    id: str
+    measured: bool
+    data: bytes
+
+
+Record = AlertSent | Judged | Measured
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
@@ -62,7 +77,7 @@ class Records:
         self._me = me
         self._publisher = publisher
         self._heard = heard
-        self._waiting: deque[tuple[str, bytes]] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[_Waiting] = deque()
         self._filled = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self.consumer = Consumer(
@@ -70,7 +85,7 @@ class Records:
             publisher,
             stream=HUB.all,
             name=f"{me.name}-hub",
-            subjects=[f"{HUB.prefix}.>"],
+            subjects=[f"{HUB.prefix}.*.{me.name}"],
             handler=self._take,
             dead_letter_subject=dead_letter_subject(me, HUB.prefix),
             policy=ConsumerPolicy(window=64),
@@ -87,7 +102,9 @@ class Records:
 
     def keep(self, record: Record) -> None:
         """Store ``record`` for the other hubs as soon as the stream takes it; never waits."""
-        self._waiting.append((new_id(), zlib.compress(_encode(record), 1)))
+        if len(self._waiting) >= MAX_WAITING:
+            self._waiting.remove(next((held for held in self._waiting if held.measured), self._waiting[0]))
+        self._waiting.append(_Waiting(new_id(), isinstance(record, Measured), zlib.compress(_encode(record), 1)))
         self._filled.set()
 
     async def _send_on(self) -> None:
@@ -95,15 +112,15 @@ class Records:
         while True:
             await self._filled.wait()
             while self._waiting:
-                number, data = self._waiting[0]
+                first = self._waiting[0]
                 try:
-                    await self._publisher.publish(subject, data, {MSG_ID: number}, timeout=PUBLISH_S)
+                    await self._publisher.publish(subject, first.data, {MSG_ID: first.id}, timeout=PUBLISH_S)
                 except TandemError as error:
                     log.debug("a record is not stored yet: %s", error)
                     await asyncio.sleep(RETRY_S)
                 else:
                     # While it was being stored, a full queue may have dropped it.
-                    if self._waiting and self._waiting[0][0] == number:
+                    if self._waiting and self._waiting[0] is first:
                         self._waiting.popleft()
             self._filled.clear()
 

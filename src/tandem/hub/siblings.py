@@ -1,7 +1,8 @@
 """What hubs of different machines say to each other, live: beats, pictures, and questions with answers.
 
 It travels on ``presence.<machine>.<hub>``, on which the server lets nobody but that machine's hub publish; a message is
-therefore from whom its subject says. Nothing here is stored: what must not be lost goes through a stream.
+therefore from whom its subject says. An agent may have JetStream deliver an event of its own to any subject; such a message
+keeps the event's subject, which is why it is compared. Nothing here is stored: what must not be lost goes through a stream.
 """
 
 from __future__ import annotations
@@ -186,11 +187,17 @@ class Siblings:
             log.debug("other hubs cannot be told: %s", error)
 
     async def _subscribe(self, client: Client) -> None:
-        for machine, name in self._hubs.items():
-            await client.subscribe(f"presence.{machine}.{name}", cb=self._on_message)
+        for machine in self._hubs:
+            await client.subscribe(self._subject_of(machine), cb=self._on_message)
+
+    def _subject_of(self, machine: str) -> str:
+        return f"presence.{machine}.{self._hubs.get(machine, '')}"
 
     async def _on_message(self, message: Msg) -> None:
         machine = message.subject.split(".")[1]
+        if message.subject != self._subject_of(machine):
+            log.warning("something on %s speaks as a hub and is none: %s", machine, message.subject)
+            return
         try:
             said = _decode(message.data)
             match said:

@@ -65,14 +65,15 @@ def agent_subjects(agent: str, machine: str) -> SubjectRules:
 
 
 def observer_subjects(agent: str, machine: str) -> SubjectRules:
-    """The observability hub: all an agent may, and read every stream and bucket; only hubs speak on ``hub.<machine>``."""
+    """The observability hub: all an agent may, and read every stream and bucket. On ``hub.<machine>.<name>`` each observer
+    speaks for itself; hubs believe what other hubs say there, so no ordinary agent can."""
     own = agent_subjects(agent, machine)
     reads = (
         "STREAM.LIST", "STREAM.INFO.*", "STREAM.MSG.GET.*", "DIRECT.GET.>",
         "CONSUMER.CREATE.>", "CONSUMER.DURABLE.CREATE.>", "CONSUMER.INFO.>", "CONSUMER.MSG.NEXT.>",
     )  # fmt: skip
     return SubjectRules(
-        publish=(*own.publish, f"errors.{machine}.{BRIDGE}.>", f"hub.{machine}.>", *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>"),
+        publish=(*own.publish, f"errors.{machine}.{BRIDGE}.>", f"hub.{machine}.{agent}", *_api(machine, reads), "$JS.ACK.>", "$JS.FC.>"),
         subscribe=(*own.subscribe, "trace.>", "errors.>", "presence.>", "dead.>", "hub.>", "$KV.>"),
     )
 

@@ -90,8 +90,10 @@ class LinkWatch:
             await client.subscribe(_subject("*"), cb=self._heard)
 
     async def _heard(self, message: Msg) -> None:
-        link = self._links.get(message.subject.split(".")[1])
-        if link is None:
+        peer = message.subject.split(".")[1]
+        link = self._links.get(peer)
+        # JetStream delivers to any subject an agent names; what it delivers keeps the subject it was stored under.
+        if link is None or message.subject != _subject(peer):
             return
         try:
             beat = _decoder.decode(message.data)

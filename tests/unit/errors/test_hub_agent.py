@@ -8,9 +8,19 @@ import pytest
 
 from tandem.agent import Agent, action
 from tandem.agent.testing import Member, fleet_of, virtual_time
-from tandem.core.errors import ConfigError, InvalidArguments, NotFound, RemoteError
+from tandem.core.errors import (
+    ConfigError,
+    InvalidArguments,
+    NotFound,
+    PermissionDenied,
+    RemoteError,
+    Unreachable,
+)
+from tandem.errors.legacy import Phase
 from tandem.hub import IncidentHub, Incidents
 from tandem.hub import incidents as module
+from tandem.rpc.context import principal_var
+from tandem.security import Principal
 
 
 class ObservabilityHub(IncidentHub):
@@ -60,19 +70,29 @@ async def test_errors_of_the_fleet_become_incidents() -> None:
 
 
 @virtual_time
-async def test_decisions_reach_both_hubs() -> None:
-    """What a person tells one hub, the other knows; each incident goes by its key."""
-    west = Member(ObservabilityHub, name="ObservabilityHub")
-    east = Member(ObservabilityHub, name="OtherHub", machine="pc2")
-    async with fleet_of(west, east, Cook) as fleet:
+@pytest.mark.parametrize("caller", ["Cook@mainpc", "node@mainpc"])
+async def test_only_the_operator_decides(caller: str) -> None:
+    """An agent or a node that wants to silence an incident is refused, and the incident stays as it was."""
+    async with fleet_of(ObservabilityHub, Cook) as fleet:
         await burnt(fleet, "1 egg")
-        await settled(fleet, 1, at="OtherHub")
-        [incident] = await fleet.peer(Incidents).list_incidents()
-        decided = await fleet.peer(Incidents).acknowledge_incident(incident.key, "mine")
-        assert (decided.state, decided.note) == ("acknowledged", "mine")
-        await asyncio.sleep(1)
-        [other] = await fleet.peer(Incidents, "OtherHub").list_incidents()
-        assert (other.state, other.note) == ("acknowledged", "mine")
+        hub = fleet.agent(ObservabilityHub)
+        [incident] = await hub.list_incidents()
+        rogue = principal_var.set(Principal(name=caller, kind="node" if caller.startswith("node") else "agent"))
+        for deed in (
+            hub.acknowledge_incident(incident.id),
+            hub.resolve_incident(incident.id),
+            hub.snooze_incident(incident.id, 60),
+            hub.reopen_incident(incident.id),
+            hub.migrate_errors(Phase.OFF),
+        ):
+            with pytest.raises(PermissionDenied, match="only the operator"):
+                await deed
+        principal_var.reset(rogue)
+        assert [found.state for found in await hub.list_incidents()] == ["open"]
+        operator = principal_var.set(Principal(name="operator", kind="operator"))
+        decided = await hub.acknowledge_incident(incident.id)
+        principal_var.reset(operator)
+        assert (decided.state, decided.by) == ("acknowledged", "operator")
 
 
 @virtual_time
@@ -115,7 +135,7 @@ async def test_alerts_go_out_once_and_failures_show(monkeypatch: pytest.MonkeyPa
         nonlocal refusals
         if refusals:
             refusals -= 1
-            raise module.Unreachable("no route")
+            raise Unreachable("no route")
         sent.append(f"{alert.route.name} {alert.stage} {sender}")
 
     monkeypatch.setattr(module, "send", send)
