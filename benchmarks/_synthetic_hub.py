@@ -30,6 +30,7 @@ from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePic
 from tandem.hub.predict import Forecast
 from tandem.hub.series import MAX_POINTS, History, Point
 from tandem.hub.serving import Serving
+from tandem.hub.sessions import Sessions
 from tandem.hub.view import HubView
 from tandem.hub.watch import FleetWatch
 from tandem.security import Principal
@@ -38,7 +39,6 @@ from tandem.telemetry.waterfall import Row, TurnSummary
 MACHINES = ("mainpc", "pc2")
 GROUP_SIZE = 7
 INFRA = InfraPorts(nats=1, leaf=2, monitor=3, join=4)
-TOKEN = "operator"
 AHEAD_S = 86_400.0
 """Pictures are told once and must not grow old while one looks."""
 
@@ -131,7 +131,8 @@ class SyntheticHub:
             AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(), NoHistory(),
             lambda: False, lambda *_names: None, _metrics, NoJudgements(),
         )  # fmt: skip
-        gate = Gate(_authenticate, b"synthetic" * 4)
+        self.sessions = Sessions(folder / "sessions.json")
+        gate = Gate(_authenticate, self.sessions, "ObservabilityHub@synthetic")
         self.app = make_app(view, gate, _health)
 
     def set_state(self, agent: str, state: str) -> None:
@@ -161,10 +162,8 @@ def _picture(config: AgentConfig) -> AgentPicture:
     )  # fmt: skip
 
 
-def _authenticate(token: str) -> Principal:
-    if token != TOKEN:
-        raise PermissionDenied("not a token of this fleet")
-    return Principal(name="operator", kind="operator")
+def _authenticate(_token: str) -> Principal:
+    raise PermissionDenied("not a token of this fleet")
 
 
 async def _health() -> HealthReport:
@@ -182,6 +181,10 @@ class Served:
         self.hub = hub
         self.origin = origin
         self._loop = loop
+
+    def link(self) -> str:
+        """Signs a browser in, once."""
+        return f"{self.origin}/login#{self.hub.sessions.invite('operator')}"
 
     def do(self, work: Callable[[], None]) -> None:
         """Run ``work`` in the server's thread."""

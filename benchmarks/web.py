@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from _rows import Row, run, say
-from _synthetic_hub import TOKEN, Served, serve
+from _synthetic_hub import Served, serve
 
 SIZES = (77, 1_000)
 LOADS = 7
@@ -44,7 +44,7 @@ def measure() -> Sequence[Row]:
                 context = browser.new_context()
                 context.set_default_timeout(PATIENCE_MS)
                 page = context.new_page()
-                page.goto(f"{served.origin}/login#{TOKEN}")
+                page.goto(served.link())
                 page.wait_for_selector('#link[data-link="live"]')
                 rows += _loads(page, served, size)
                 rows += _changes(page, served, size)

@@ -38,10 +38,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def cottage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Household]:
-    """A small fleet with a hub, up."""
+def cottage(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Household]:
+    """A small fleet with a hub, up: the module's own ``FLEET``, or else that of the kit."""
     directory = tmp_path_factory.mktemp("cottage")
-    (directory / "fleet.yaml").write_text(FLEET)
+    (directory / "fleet.yaml").write_text(getattr(request.module, "FLEET", FLEET))
     (directory / "fleet_agents").symlink_to(FLEET_AGENTS)
     with port_offset() as offset:
         household = Household(directory, directory / "fleet.yaml", offset)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from ui_kit import PATIENCE_MS
 
-from _synthetic_hub import TOKEN, Served, serve
+from _synthetic_hub import Served, serve
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
@@ -26,7 +26,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def house(browser: Browser, served: Served) -> Iterator[Page]:
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{served.origin}/login#{TOKEN}")
+    page.goto(served.link())
     page.wait_for_selector('#link[data-link="live"]')
     yield page
     page.close()

@@ -9,7 +9,7 @@ import signal
 import pytest
 from household import Household, eventually
 from playwright.sync_api import Page, expect
-from ui_kit import EVIL, PHONE, OpenPage, ask, contrasts, fetch, nameless, new_link
+from ui_kit import EVIL, PHONE, OpenPage, ask, contrasts, fetch, nameless, new_link, sign_in
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
@@ -26,7 +26,7 @@ def agent(page: Page, name: str) -> object:
 
 
 def test_wrong_login(open_page: OpenPage) -> None:
-    """A wrong token is refused in words, starts no session, and what acts is not shown."""
+    """A wrong link is refused in words, starts no session, and what acts is not shown."""
     page = open_page("/login", signed_in=False)
     page.fill("#token", "http://localhost/login#nonsense")
     page.get_by_role("button", name="Sign in").click()
@@ -46,21 +46,25 @@ def test_a_link_signs_in_once(open_page: OpenPage, cottage: Household) -> None:
     page.wait_for_selector("#house")
     assert "#" not in page.url
     cookie = page.context.cookies()[0]
-    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+    assert cookie["httpOnly"] and cookie["secure"] and cookie["sameSite"] == "Strict"
     other = open_page("/login", signed_in=False)
     other.goto("about:blank")
     other.goto(link)
     expect(other.locator("#login-says")).to_contain_text("used already")
 
 
-def test_signing_out(open_page: OpenPage, cottage: Household) -> None:
-    """After signing out, the browser may only read."""
-    page = open_page("/login", signed_in=False)
-    page.goto("about:blank")
-    page.goto(new_link(cottage))
+def test_signing_out(open_page: OpenPage, cottage: Household, origin: str) -> None:
+    """After signing out, the browser may only read, and a copy of its cookie and proof does nothing."""
+    page = sign_in(open_page, cottage)
+    [cookie], proof = page.context.cookies(), page.evaluate("localStorage.getItem('tandem-proof')")
+    stolen = {"Cookie": f"{cookie['name']}={cookie['value']}", "X-CSRF-Token": proof}
+    restart = f"{origin}/api/v1/agents/Neighbour/restart"
+    assert fetch(restart, "POST", Cookie=stolen["Cookie"])[0] == 403, "the cookie alone acted"
+    assert fetch(restart, "POST", **stolen)[0] == 200
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_selector("#login")
-    assert page.context.cookies() == []
+    assert page.context.cookies() == [] and page.evaluate("localStorage.length") == 0
+    assert fetch(restart, "POST", **stolen)[0] == 403
 
 
 def test_nobody_else_acts(origin: str) -> None:

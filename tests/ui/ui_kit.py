@@ -39,11 +39,20 @@ def find_chromium() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-def new_link(cottage: Household) -> str:
-    """What an operator is given to sign in."""
-    said = cottage.tandem("hub", "open", "--print")
+def new_link(cottage: Household, machine: str = "") -> str:
+    """What an operator is given to sign in, at the first hub or at that of ``machine``."""
+    said = cottage.tandem("hub", "open", "--print", *(["--machine", machine] if machine else []))
     assert said.status == 0, said.text
     return said.out.strip()
+
+
+def sign_in(open_page: OpenPage, cottage: Household) -> Page:
+    """A browser of its own, signed in by a new link."""
+    page = open_page("/login", signed_in=False)
+    page.goto("about:blank")
+    page.goto(new_link(cottage))
+    page.wait_for_selector("#house")
+    return page
 
 
 def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], str]:

@@ -35,7 +35,7 @@ class Observation:
     ``needs`` is identity to identities, as the fleet file said when this agent started; ``fleet`` is all it said.
     ``relay`` puts a report about somebody else on the bus, as it came from a bus of another kind. ``connection`` and
     ``publisher`` reach this machine's event server with an observer's rights. ``authenticate`` says whose token it is
-    (audience: this agent), or raises :class:`PermissionDenied`. In a test fleet there are only errors and needs.
+    (audience: this agent), or raises :class:`PermissionDenied`; ``epoch`` of a person rises when they are revoked. In a test fleet there are only errors and needs.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Observation:
         connection: Connection | None = None,
         publisher: Publisher | None = None,
         authenticate: Callable[[str], Principal] = _nobody,
+        epoch: Callable[[str], int] = lambda _name: 0,
     ):
         self.needs = needs
         self.errors = errors
@@ -56,6 +57,7 @@ class Observation:
         self.connection = connection
         self.publisher = publisher
         self.authenticate = authenticate
+        self.epoch = epoch
 
 
 def not_an_observer() -> Observation:

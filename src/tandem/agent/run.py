@@ -239,6 +239,7 @@ class AgentProcess:
             publisher=events.publisher(),
             connection=events.connection(),
             authenticate=trust.authenticate,
+            epoch=trust.epoch,
         )
 
     def _door(self) -> socket.socket | None:

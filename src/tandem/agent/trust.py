@@ -122,6 +122,10 @@ class Trust:
         """Raises :class:`~tandem.core.errors.PermissionDenied`; see :meth:`Verifier.verify`."""
         return self._verifier.verify(token, self._service)
 
+    def epoch(self, name: str) -> int:
+        """Rises when the identity of ``name`` is revoked; see :meth:`Verifier.epoch`."""
+        return self._verifier.epoch(name)
+
     def calls_by(self, peers: Peers) -> None:
         """From :meth:`start` on, end the connections of ``peers`` to whoever is revoked."""
         self._peers = peers

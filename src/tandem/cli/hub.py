@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from tandem.hub.contract import Doors
     from tandem.supervise.api import AgentView
+
+T = TypeVar("T")
+
+ASK_S = 20.0
 
 app = typer.Typer(add_completion=False, help="The pages of the running fleet, and the key to them.")
 
@@ -19,14 +25,25 @@ def open_(
     machine: Machine = "",
     print_only: Annotated[bool, typer.Option("--print", help="Only print the address.")] = False,
 ) -> None:
-    """Open the hub in a browser, signed in as the operator. The address works for five minutes; the session for twelve hours.
+    """Open the hub in a browser, signed in as the operator. The address works once, within two minutes; the session twelve hours.
 
     Example: tandem hub open --print
     """
     hub = _hub(machine)
-    address = f"http://localhost:{hub.port}/login#{_token(hub)}"
+    address = f"http://localhost:{hub.port}/login#{_ask(hub, lambda doors: doors.invite_browser())}"
     if print_only or not _browse(address):
         typer.echo(address)
+
+
+@app.command("sign-out")
+def sign_out(machine: Annotated[str, typer.Option("--machine", help="Only of this machine's hub.")] = "") -> None:
+    """Sign every browser out of the hubs here, at once: of a lost laptop, or of a computer you forgot to lock.
+
+    Example: tandem hub sign-out
+    """
+    for hub in _hubs(machine):
+        ended = _ask(hub, lambda doors: doors.end_sessions())
+        typer.echo(f"{ended} {'browser' if ended == 1 else 'browsers'} signed out of the hub of {hub.machine}.")
 
 
 @app.command()
@@ -39,6 +56,10 @@ def token(machine: Machine = "") -> None:
 
 
 def _hub(machine: str) -> AgentView:
+    return _hubs(machine)[0]
+
+
+def _hubs(machine: str) -> list[AgentView]:
     """Raises :class:`NotFound` when no hub here serves HTTP."""
     from tandem.cli.local import require_running, statuses
     from tandem.core.errors import NotFound
@@ -47,12 +68,25 @@ def _hub(machine: str) -> AgentView:
 
     found, failures = statuses(Home.from_environment())
     require_running(found, failures)
-    for status in found:
-        for view in status.agents:
-            if view.name == HUB and view.port is not None and machine in ("", view.machine):
-                return view
-    where = f"on {machine}" if machine else "here"
-    raise NotFound(f"no {HUB} serves pages {where}", hint="give it `port: 9000` and `speaks: http` in the fleet file")
+    hubs = [
+        view
+        for status in found
+        for view in status.agents
+        if view.name == HUB and view.port is not None and machine in ("", view.machine)
+    ]
+    if not hubs:
+        where = f"on {machine}" if machine else "here"
+        raise NotFound(f"no {HUB} serves pages {where}", hint="give it `port: 9000` and `speaks: http` in the fleet file")
+    return hubs
+
+
+def _ask(hub: AgentView, question: Callable[[Doors], Awaitable[T]]) -> T:
+    import asyncio
+
+    from tandem.cli.asking import ask_hubs
+    from tandem.hub.contract import Doors
+
+    return asyncio.run(ask_hubs(Doors, question, ASK_S, hub.machine))
 
 
 def _token(hub: AgentView) -> str:

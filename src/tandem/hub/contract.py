@@ -65,6 +65,21 @@ class Incidents(Protocol):
 
 
 @contract(HUB)
+class Doors(Protocol):
+    """Letting the operator's browsers in and out; only the operator may."""
+
+    @action
+    async def invite_browser(self) -> str:
+        """A code for ``/login#<code>`` that signs one browser in, once, within two minutes."""
+        ...
+
+    @action(idempotent=True)
+    async def end_sessions(self) -> int:
+        """Sign every browser of the operator out of this hub; how many there were."""
+        ...
+
+
+@contract(HUB)
 class Measurements(Protocol):
     """What a hub has measured of its machine, and what follows from it."""
 

@@ -1,17 +1,14 @@
 """Who may read and who may act, decided before any route is reached.
 
 The server listens on loopback. Reading takes a process of the same user (the kernel's table of connections says whose it
-is), a session, or a token. Acting takes the operator: a token in ``Authorization``, or a session together with a header
-that pages of other origins can neither read nor send. The Host header must name this computer, so that a foreign name
-that resolves to 127.0.0.1 opens nothing.
+is), a session, or a token. Acting takes the operator: a token in ``Authorization``, or a session together with its proof in
+a header, which pages of other origins can neither read nor send. The Host header must name this computer, so that a foreign
+name that resolves to 127.0.0.1 opens nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,48 +16,30 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tandem.core import clock
 from tandem.core.errors import PermissionDenied
+from tandem.hub.sessions import SESSION_S, Session, Sessions, digest
 from tandem.security import Principal
-from tandem.security.tokens import TOKEN_S
 
 COOKIE_PREFIX = "tandem_"
 CSRF_HEADER = "x-csrf-token"
-SESSION_S = 12 * 3600.0
-"""How long a browser stays signed in; a working day."""
+"""Carries a session's proof."""
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN_PATHS = frozenset({"/health", "/health_summary", "/metrics", "/login", "/favicon.ico", "/api/v1/session"})
 OPEN_PREFIX = "/static/"
-
-_KEY_FILE = "session-key"
-
-
-def session_key(state: Path) -> bytes:
-    """The key sessions are signed with; made once, so that they survive a restart of the hub."""
-    path = state / _KEY_FILE
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(32)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
-            file.write(key)
-        return key
-
 
 class SignInFirst(PermissionDenied):
     """A person may sign in and then read this; a page can say so."""
 
 
 class Gate:
-    """``authenticate`` says whose token it is, or raises :class:`PermissionDenied`."""
+    """``authenticate`` says whose token it is, or raises :class:`PermissionDenied`. ``name`` is this hub's identity."""
 
-    def __init__(self, authenticate: Callable[[str], Principal], key: bytes):
+    def __init__(self, authenticate: Callable[[str], Principal], sessions: Sessions, name: str):
+        self.sessions = sessions
         self._authenticate = authenticate
-        self._key = key
         # Browsers do not tell ports apart, and two hubs may share a host.
-        self.cookie = COOKIE_PREFIX + hashlib.sha256(key).hexdigest()[:8]
-        self._used: dict[bytes, float] = {}
+        self.cookie = COOKIE_PREFIX + digest(name)[:8]
 
     def admit(self, request: Request) -> Principal | None:
         """The operator behind ``request``, or None for somebody who may read this.
@@ -71,66 +50,54 @@ class Gate:
         bearer = _bearer(request.headers)
         if bearer:
             return self._operator(self._authenticate(bearer))
-        session = self._session(request)
+        session = self.session(request)
         if request.method not in ("GET", "HEAD"):
+            _require_same_origin(request.headers)
             if request.url.path == "/api/v1/session":
-                _require_same_origin(request.headers)
-                return session
+                return _principal(session)
             if session is None:
                 raise PermissionDenied("only the operator may do this", hint="sign in: tandem hub open")
-            _require_same_origin(request.headers)
-            if not hmac.compare_digest(request.headers.get(CSRF_HEADER, ""), self.csrf(request) or ""):
-                raise PermissionDenied("the request does not carry the page's own token", hint="reload the page")
-            return session
+            if not session.proves(request.headers.get(CSRF_HEADER, "")):
+                raise PermissionDenied("this is not the page that signed in", hint="sign in again: tandem hub open")
+            return _principal(session)
         path = request.url.path
         if session is None and path not in OPEN_PATHS and not path.startswith(OPEN_PREFIX) and not _same_user(request):
             raise SignInFirst("reading takes the operator on this computer", hint="sign in: tandem hub open")
-        return session
+        return _principal(session)
 
-    def begin(self, token: str, response: Response) -> str:
-        """Sign the browser in that holds ``token``; the header value it must send from now on.
+    def begin(self, code: str, response: Response) -> str:
+        """Sign the browser in that holds ``code``; the proof it must send from now on with what acts.
 
-        Raises :class:`PermissionDenied` for a wrong token, and for one that began a session before.
+        Raises :class:`PermissionDenied` for a wrong code, and for one that began a session before.
         """
-        principal = self._operator(self._authenticate(token))
-        self._use_up(token)
-        value = f"{int(clock.wall() + SESSION_S)}.{secrets.token_urlsafe(16)}.{principal.name}"
+        begun = self.sessions.begin(code)
         response.set_cookie(
-            self.cookie, f"{value}.{self._sign('session', value)}", max_age=int(SESSION_S), httponly=True, samesite="strict"
+            self.cookie, begun.cookie, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=True
         )
-        return self._sign("csrf", value)
+        return begun.proof
 
-    def _use_up(self, token: str) -> None:
-        """A link somebody finds in a browser's history is worth nothing."""
-        now, mark = clock.wall(), hashlib.sha256(token.encode()).digest()
-        self._used = {known: until for known, until in self._used.items() if until > now}
-        if mark in self._used:
-            raise PermissionDenied("this link was used already", hint="tandem hub open")
-        self._used[mark] = now + TOKEN_S
+    def end(self, request: Request, response: Response, *, everywhere: bool) -> None:
+        """Sign this browser out, or with ``everywhere`` every browser of the same person."""
+        session = self.session(request)
+        if session is not None and everywhere:
+            self.sessions.end_all(session.name)
+        elif session is not None:
+            self.sessions.end(session)
+        response.delete_cookie(self.cookie, httponly=True, samesite="strict", secure=True)
 
-    def csrf(self, request: Request) -> str | None:
-        """What a page of this session must send along; None without a session."""
-        value = self._valid(request)
-        return None if value is None else self._sign("csrf", value)
-
-    def _session(self, request: Request) -> Principal | None:
-        value = self._valid(request)
-        return None if value is None else Principal(name=value.split(".", 2)[2], kind="operator")
-
-    def _valid(self, request: Request) -> str | None:
-        value, _, mark = request.cookies.get(self.cookie, "").rpartition(".")
-        if not value or not hmac.compare_digest(mark, self._sign("session", value)):
-            return None
-        return value if float(value.split(".", 1)[0]) > clock.wall() else None
-
-    def _sign(self, purpose: str, value: str) -> str:
-        return hmac.new(self._key, f"{purpose}:{value}".encode(), hashlib.sha256).hexdigest()
+    def session(self, request: Request) -> Session | None:
+        """Whose browser it is, as of now; None for one that is not signed in (any more)."""
+        return self.sessions.find(request.cookies.get(self.cookie, ""))
 
     @staticmethod
     def _operator(principal: Principal) -> Principal:
         if principal.kind != "operator":
             raise PermissionDenied(f"{principal.name} is not the operator")
         return principal
+
+
+def _principal(session: Session | None) -> Principal | None:
+    return None if session is None else Principal(name=session.name, kind="operator")
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

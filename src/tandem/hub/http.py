@@ -32,8 +32,8 @@ from tandem.core.errors import (
 )
 from tandem.core.health import HealthReport, Status
 from tandem.hub.gate import Gate, SignInFirst
-from tandem.hub.picture import FleetPicture
 from tandem.hub.series import Point
+from tandem.hub.summary import summarise
 from tandem.hub.view import HubView
 from tandem.rpc.context import principal_var
 from tandem.security import Principal
@@ -164,17 +164,24 @@ async def _metrics(request: Request) -> Response:
 
 async def _live(request: Request) -> Response:
     return StreamingResponse(
-        _events(_view(request)),
+        _events(_view(request), request),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def _events(view: HubView) -> AsyncIterator[bytes]:
-    """The whole picture, then what changes; a comment now and then tells both ends that the other is there."""
+async def _events(view: HubView, request: Request) -> AsyncIterator[bytes]:
+    """The whole picture, then what changes; a comment now and then tells both ends that the other is there.
+
+    Ends when whoever listens is signed out.
+    """
+    gate: Gate = request.app.state.gate
+    signed_in = gate.session(request) is not None
     changes = view.changes.listen()
     yield b"retry: 2000\n" + _event("picture", view.picture())
     async for found in changes:
+        if signed_in and gate.session(request) is None:
+            return
         yield _event("change", found) if found else b": still here\n\n"
 
 
@@ -185,18 +192,17 @@ def _event(kind: str, data: Any) -> bytes:
 async def _session(request: Request) -> Response:
     gate: Gate = request.app.state.gate
     if request.method == "POST":
-        token = str((await _body(request)).get("token", ""))
         response = Response(media_type="application/json")
-        csrf = gate.begin(token, response)
-        response.body = msgspec.json.encode({"operator": "operator", "csrf": csrf})
+        proof = gate.begin(str((await _body(request)).get("code", "")), response)
+        response.body = msgspec.json.encode({"operator": "operator", "csrf": proof})
         response.headers["content-length"] = str(len(response.body))
         return response
     if request.method == "DELETE":
-        response = _json({"operator": None, "csrf": None})
-        response.delete_cookie(gate.cookie)
+        response = _json({"operator": None})
+        gate.end(request, response, everywhere=request.query_params.get("everywhere") == "1")
         return response
     principal: Principal | None = request.state.principal
-    return _json({"operator": principal.name if principal else None, "csrf": gate.csrf(request)})
+    return _json({"operator": principal.name if principal else None})
 
 
 # ---- the fleet ----
@@ -301,35 +307,6 @@ async def _turn(request: Request) -> Response:
 
 
 # ---- what they share ----
-
-
-def summarise(picture: FleetPicture) -> dict[str, Any]:
-    """The fleet in a few numbers, for a monitor that knows nothing of us."""
-    required = [agent for agent in picture.agents() if agent.required]
-    healthy = all(agent.verdict in ("up", "off") for agent in required) and all(
-        machine.reach != "lost" for machine in picture.machines
-    )
-    return {
-        "status": "healthy" if healthy else "degraded",
-        "service": AGENT,
-        "machine": picture.seen_by.partition("@")[2],
-        "timestamp": picture.at,
-        "machines": {
-            machine.machine: {
-                "reach": machine.reach,
-                "age_s": round(picture.at - machine.at, 3) if machine.at else None,
-                "agents": len(machine.agents),
-                "up": sum(agent.verdict == "up" for agent in machine.agents),
-                "degraded": [agent.name for agent in machine.agents if agent.state == "degraded"],
-                "trouble": [agent.name for agent in machine.agents if agent.verdict == "trouble"],
-                "off": [agent.name for agent in machine.agents if agent.verdict == "off"],
-            }
-            for machine in picture.machines
-        },
-    }
-
-
-AGENT = "ObservabilityHub"
 
 
 def _view(request: Request) -> HubView:

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from tandem.agent import Issue, action, every
 from tandem.core import clock
-from tandem.core.errors import ConfigError
+from tandem.core.errors import ConfigError, Unavailable
 from tandem.core.health import HealthReport
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home, MachineDirs
@@ -25,7 +25,7 @@ from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
 from tandem.hub.collector import Collector
 from tandem.hub.exposition import Exposition
-from tandem.hub.incidents import IncidentHub
+from tandem.hub.incidents import IncidentHub, require_operator
 from tandem.hub.judging import Judging
 from tandem.hub.lease import AlertLease
 from tandem.hub.objectives import Standing
@@ -35,6 +35,7 @@ from tandem.hub.records import Measured, Record
 from tandem.hub.routes import OtlpTarget, headers_of
 from tandem.hub.series import History
 from tandem.hub.servers import Servers
+from tandem.hub.sessions import Sessions
 from tandem.hub.siblings import Beat, Siblings
 from tandem.hub.turns import KEPT_S, TurnStore
 from tandem.hub.view import HubView
@@ -83,6 +84,7 @@ class Hub(IncidentHub):
         self._turn_errors = self._counted.counter("tandem_turn_errors_total", "Turns that ended in an error", ("machine",))
         self._shown_incidents: dict[str, IncidentView] = {}
         self._serving: Serving | None = None
+        self._sessions: Sessions | None = None
         self._loops: list[asyncio.Task[None]] = []
         seen = self.observe()
         self._watching = None not in (seen.fleet, seen.connection, seen.publisher)
@@ -94,7 +96,6 @@ class Hub(IncidentHub):
         if seen.fleet is None or seen.connection is None or seen.publisher is None:
             return
         self._me = AgentId.of(self.name, self.machine)
-        self._authenticate = seen.authenticate
         self._turns = TurnStore(self.state_dir / "turns.db", self.settings.turns_days * 86_400)
         await self._turns.open()
         dirs = Home.from_environment().machine(self.machine)
@@ -175,6 +176,23 @@ class Hub(IncidentHub):
     async def standings(self) -> list[Standing]:
         """How this machine keeps each objective, as of the last minute."""
         return self._judging.standings
+
+    @action
+    async def invite_browser(self) -> str:
+        """A code for ``/login#<code>`` that signs one browser in, once, within two minutes."""
+        operator = require_operator()
+        return self._doors().invite(operator)
+
+    @action(idempotent=True)
+    async def end_sessions(self) -> int:
+        """Sign every browser of the operator out of this hub; how many there were."""
+        operator = require_operator()
+        return self._doors().end_all(operator)
+
+    def _doors(self) -> Sessions:
+        if self._sessions is None:
+            raise Unavailable("this hub serves no pages", hint="give it `port: 9000` and `speaks: http` in the fleet file")
+        return self._sessions
 
     # ---- with the other hubs ----
 
@@ -272,13 +290,15 @@ class Hub(IncidentHub):
         if door is None:
             return
         try:
-            from tandem.hub.gate import Gate, session_key
+            from tandem.hub.gate import Gate
             from tandem.hub.http import make_app
             from tandem.hub.serving import Serving
         except ImportError as error:
             self.log.warning("no HTTP: %s; pip install 'tandem-fleet[hub]'", error)
             return
-        gate = Gate(self._authenticate, session_key(self.state_dir))
+        seen = self.observe()
+        self._sessions = Sessions(self.state_dir / "sessions.json", seen.epoch)
+        gate = Gate(seen.authenticate, self._sessions, str(self._me))
         self._serving = Serving(make_app(self.view, gate, self._own_health), door)
         await self._serving.start()
         self.log.info("serving http://localhost:%d", self._serving.port)

@@ -176,7 +176,7 @@ class IncidentHub(Agent):
     @action(idempotent=True)
     async def migrate_errors(self, phase: Phase) -> Phase:
         """Let the old error bus enter this phase; returns the one it was in."""
-        _require_operator()
+        require_operator()
         if self._bridge is None:
             raise Unavailable(
                 "this hub knows no old error bus", hint="give it `legacy: {port: …}` in its settings"
@@ -203,7 +203,7 @@ class IncidentHub(Agent):
             self._records.keep(record)
 
     async def _decide(self, name: str, verb: Verb, note: str, until: float | None = None) -> IncidentView:
-        caller = _require_operator()
+        caller = require_operator()
         incident = await self._desk.find(name)
         judgement = Judgement(
             key=incident.key, verb=verb, by=caller, at=clock.wall(), until=until, note=note[:1000],
@@ -213,12 +213,12 @@ class IncidentHub(Agent):
         return decided or view(incident)
 
 
-def _require_operator() -> str:
+def require_operator() -> str:
     """The operator's name; empty in a test fleet, where nobody proves who he is.
 
     An agent that could acknowledge or resolve incidents could hide what it does.
     """
     caller = current_principal()
     if caller is not None and caller.kind != "operator":
-        raise PermissionDenied(f"only the operator decides about incidents, not {caller.name}", hint="tandem errors")
+        raise PermissionDenied(f"only the operator may do this, not {caller.name}")
     return "" if caller is None else caller.name

@@ -11,9 +11,9 @@ For whoever builds pages (``tandem.hub.web``):
 - Who asks is settled before a route is reached (``tandem.hub.gate``): reading takes a process of the same user on this
   computer or a session; every method but GET and HEAD takes the operator (session cookie plus header ``X-CSRF-Token``, or
   ``Authorization: Bearer``). ``request.state.principal`` is the operator, or None for a mere reader.
-  ``GET /api/v1/session`` says ``{"operator": name|null, "csrf": token|null}``, ``POST`` with ``{"token": …}`` begins one
-  (`tandem hub open` makes the token and opens ``/login#<token>``; the part behind # never leaves the browser by itself),
-  ``DELETE`` ends it. ``/login`` and ``/static/*`` are open to everybody on this computer.
+  ``GET /api/v1/session`` says ``{"operator": name|null}``, ``POST`` with ``{"code": …}`` begins one and tells the header's
+  value, this once (`tandem hub open` asks for the code and opens ``/login#<code>``; the part behind # never leaves the
+  browser by itself), ``DELETE`` ends it, with ``?everywhere=1`` all of them. ``/login`` and ``/static/*`` are open to everybody on this computer.
 - All values written by others (issues, log lines, error messages) are plain text and may contain markup: escape them.
 - Errors are raised as :class:`~tandem.core.errors.TandemError`; an uncaught one becomes JSON with a fitting status.
 """
@@ -54,6 +54,7 @@ from tandem.security import Trail
 from tandem.telemetry.waterfall import Row, TurnSummary
 
 MAX_LINES = 2_000
+PING_S = 3.0
 
 
 class IncidentAnswers(Protocol):
@@ -177,6 +178,8 @@ class HubView:
         question = OrderAgents(verb=verb, agents=[str(identity)], by=by)
         if identity.machine == self.me.machine:
             return (await self.answer(question)).agents
+        # Work may take long; that nobody is there to do it is known at once.
+        await self._ask(identity.machine, Ping(), PING_S)
         return (await self._ask(identity.machine, question, WORK_S)).agents
 
     async def answer(self, question: Question) -> Answer:

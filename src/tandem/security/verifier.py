@@ -63,6 +63,10 @@ class Verifier:
         self._epochs.update((subject, claims.epochs[subject]) for subject in revoked)
         return revoked
 
+    def epoch(self, subject: str) -> int:
+        """The first epoch of ``subject`` that is valid; what was granted under a smaller one is revoked."""
+        return self._epochs.get(subject, 0)
+
     def verify(self, token: str, audience: str) -> Principal:
         """Who signed ``token`` for ``audience``.
 

@@ -115,7 +115,7 @@ def _machine(machine: MachinePicture, picture: FleetPicture) -> MachineShown:
     if by_name:
         groups.append(GroupShown("others", "", list(by_name.values())))
     return MachineShown(
-        machine, _reach(machine, picture.at), _detail(machine), [g for g in groups if g.agents]
+        machine, _reach(machine, picture.at), _detail(machine, picture.at), [g for g in groups if g.agents]
     )
 
 
@@ -126,9 +126,10 @@ def _reach(machine: MachinePicture, now: float) -> str:
     return f"up {span(machine.up_s)}{link}"
 
 
-def _detail(machine: MachinePicture) -> str:
+def _detail(machine: MachinePicture, now: float) -> str:
     if machine.reach == "lost":
-        return machine.fault or "its hub, the machine or the link is away; shown as last heard"
+        why = machine.fault or "its hub, the machine or the link is away"
+        return f"as it was {span(now - machine.at)} ago: {why}" if machine.at else why
     up = sum(agent.verdict == "up" for agent in machine.agents)
     told = [f"{up} of {plural_of(len(machine.agents), 'agent')} up"]
     if machine.cores:

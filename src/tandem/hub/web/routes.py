@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tandem.core.errors import NotFound, TandemError
+from tandem.hub.gate import Gate
 from tandem.hub.view import HubView
 from tandem.hub.web import doctor, house, incidents, talk, turns
 from tandem.hub.web.render import page
@@ -62,4 +63,8 @@ def _get(address: str, handler: Handler) -> Route:
 
 
 async def _login(request: Request) -> Response:
-    return page(request, "login", "login.html", heading="Sign in")
+    gate: Gate = request.app.state.gate
+    session = gate.session(request)
+    others = 0 if session is None else len(gate.sessions.of(session.name)) - 1
+    until = 0.0 if session is None else session.until
+    return page(request, "login", "login.html", heading="Sign in", others=others, until=until)

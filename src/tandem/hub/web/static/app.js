@@ -1,7 +1,7 @@
 // @ts-check
 /** Every page: live parts, actions, signing out. What only one page does is in its own module. */
 
-import { act, listen, refresh, toEnd } from "./server.js";
+import { act, forgetProof, listen, refresh, toEnd } from "./server.js";
 
 /** @typedef {import("./server.js").Change} Change */
 
@@ -57,7 +57,8 @@ document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;
   if (!button) return;
   if (button.hasAttribute("data-sign-out")) {
-    await act("/api/v1/session", {}, "DELETE").catch(() => undefined);
+    await fetch(`/api/v1/session${button.dataset.signOut === "everywhere" ? "?everywhere=1" : ""}`, { method: "DELETE" }).catch(() => undefined);
+    forgetProof();
     location.assign("/login");
   }
   if (button.dataset.act) await perform(button);

@@ -5,12 +5,16 @@ import { morphChildren } from "./morph.js";
 
 /** @typedef {{kind: "agent"|"machine"|"incident"|"turn", id: string, data: any}} Change */
 
-/** @type {Promise<{operator: string|null, csrf: string|null}>|undefined} */
-let session;
+/** Where the page keeps the proof that it is the one that signed in; unlike a cookie, no other port of this host gets it. */
+const PROOF = "tandem-proof";
 
-export function currentSession() {
-  session ??= fetch("/api/v1/session").then((answer) => answer.json());
-  return session;
+/** @param {string} proof */
+export function keepProof(proof) {
+  localStorage.setItem(PROOF, proof);
+}
+
+export function forgetProof() {
+  localStorage.removeItem(PROOF);
 }
 
 /**
@@ -19,18 +23,19 @@ export function currentSession() {
  * @returns {Promise<Response>} whose `ok` was checked; rejects with words for a person
  */
 export async function act(address, body = {}, method = "POST") {
-  const { operator, csrf } = await currentSession();
-  if (!operator) {
+  const proof = localStorage.getItem(PROOF);
+  if (!proof) {
+    const session = await fetch("/api/v1/session").then((now) => now.json()).catch(() => undefined);
+    if (session?.operator) throw new Error("This is not the page that signed in. Sign in again – tandem hub open");
     location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
     throw new Error("Sign in first.");
   }
   const answer = await fetch(address, {
     method,
-    headers: { "content-type": "application/json", "x-csrf-token": csrf ?? "" },
+    headers: { "content-type": "application/json", "x-csrf-token": proof },
     body: JSON.stringify(body),
   });
   if (answer.ok) return answer;
-  session = undefined;
   const said = await answer.json().catch(() => ({ message: `the hub answered ${answer.status}` }));
   throw new Error([said.message, said.hint].filter(Boolean).join(" – "));
 }
