@@ -9,6 +9,7 @@ import zlib
 
 import msgspec
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
@@ -39,7 +40,7 @@ def connect(stack: contextlib.AsyncExitStack, servers, subject: str) -> Connecti
 
 
 @pytest.fixture
-async def stack(pair):
+async def stack(pair, eventually):
     """Two linked machines with their streams; what is pushed is closed."""
     async with contextlib.AsyncExitStack() as stack:
         for servers in (pair.hub, pair.leaf):
@@ -47,9 +48,11 @@ async def stack(pair):
             keeping = asyncio.create_task(keep_streams(connection, servers.name, ("mainpc", "pc2")))
             stack.push_async_callback(end, keeping)
             client = await connection.client(20)
-            async with asyncio.timeout(60):
-                while "HUB_ALL" not in [i.config.name for i in await client.jetstream().streams_info()]:
-                    await asyncio.sleep(0.05)
+
+            async def made(client: Client = client) -> bool:
+                return "HUB_ALL" in [info.config.name for info in await client.jetstream().streams_info()]
+
+            await eventually(made)
         yield stack
 
 
