@@ -10,7 +10,7 @@ import time
 
 from msgspec import Struct
 
-from tandem.agent import Agent
+from tandem.agent import Agent, Event, action, every, on
 from tandem.api import IncidentHub
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -22,6 +22,12 @@ async def asked(agent: Agent) -> None:
     while not wish.exists():  # noqa: ASYNC110 - the wish comes from another process
         await asyncio.sleep(0.05)
     wish.unlink()
+
+
+class Ticked(Event, topic="chaos.ticked"):
+    """A half second is over."""
+
+    number: int
 
 
 class Good(Agent):
@@ -98,6 +104,39 @@ class Sickly(Agent):
 
 class ObservabilityHub(IncidentHub):
     """The fleet's incidents."""
+
+
+class Echo(Agent):
+    """Says what it is told."""
+
+    @action(idempotent=True)
+    async def echo(self, text: str) -> str:
+        return text
+
+
+class Asker(Agent):
+    """Leans on Echo, and counts what happens."""
+
+    ticks = 0
+    heard = 0
+
+    @action(idempotent=True)
+    async def ask(self, text: str) -> str:
+        answer: str = await self.peer("Echo").echo(text=text)
+        return answer
+
+    @action(idempotent=True)
+    async def counts(self) -> list[int]:
+        return [self.ticks, self.heard]
+
+    @every(seconds=0.5)
+    async def tick(self) -> None:
+        self.ticks += 1
+        await self.publish(Ticked(number=self.ticks))
+
+    @on(Ticked)
+    async def hear(self, event: Ticked) -> None:
+        self.heard += 1
 
 
 class Foreman(Agent):

@@ -28,7 +28,7 @@ from tandem.core.tasks import end
 from tandem.events.connection import Connection
 from tandem.infra.permissions import EPOCH_SUBJECTS
 from tandem.security import Authority, EpochFile, Identity, Machine, Verifier
-from tandem.security.tokens import SEPARATOR, CredentialClaims, unverified
+from tandem.security.tokens import LEEWAY_S, SEPARATOR, CredentialClaims, unverified
 
 log = logging.getLogger(__name__)
 
@@ -250,6 +250,8 @@ class CredentialKeeper:
             pause = min(pause * 2, RETRY_MAX_S)
 
     def _due_in(self) -> float:
-        """Seconds until the credential should be renewed, at most 0 when it should be now."""
-        claims = self._claims
-        return claims.exp - (claims.exp - claims.iat) * self._share - clock.wall()
+        """Seconds until the credential should be renewed, at most 0 when it should be now: also when the clock was set back."""
+        claims, now = self._claims, clock.wall()
+        if claims.iat > now + LEEWAY_S:
+            return 0.0
+        return claims.exp - (claims.exp - claims.iat) * self._share - now

@@ -25,6 +25,7 @@ _CACHE_MAX = 1024
 
 class _Cached(Struct, frozen=True):
     token: str
+    made_at: float
     usable_until: float
 
 
@@ -60,16 +61,18 @@ class Identity:
     def token(self, audience: str, scopes: tuple[str, ...] = ()) -> str:
         """A token for ``audience`` (the peer's ``Name@machine``), the same one until shortly before it expires.
 
+        After the clock was set back it is made anew: the old one would come from the future.
+
         ``scopes`` narrows what the credential grants; empty claims all of it.
         """
         now = clock.wall()
         cached = self._cache.get((audience, scopes))
-        if cached is not None and now < cached.usable_until:
+        if cached is not None and cached.made_at <= now < cached.usable_until:
             return cached.token
         expires = min(int(now) + TOKEN_S, self._claims.exp)
         claims = TokenClaims(self._claims.sub, audience, scopes or self._claims.scopes, int(now), expires)
         token = SEPARATOR.join((self._credential, sign(claims, self._key)))
         if len(self._cache) >= _CACHE_MAX:
             self._cache.clear()
-        self._cache[audience, scopes] = _Cached(token, expires - RENEW_BEFORE_S)
+        self._cache[audience, scopes] = _Cached(token, now, expires - RENEW_BEFORE_S)
         return token

@@ -29,6 +29,11 @@ CREDENTIAL_S: Final = 24 * 3600
 """Life of the credential a machine signs at spawn; also the longest a revocation can go unnoticed over a cut link."""
 LEEWAY_S: Final = 30
 """How far two computers' clocks may be apart."""
+SET_BACK_S: Final = CREDENTIAL_S
+"""How far a clock may be set back before certificates and credentials issued until then are refused as not yet valid.
+
+An agent renews its credential as soon as it sees the clock set back; tokens are made anew at once and need no such room.
+"""
 SEPARATOR: Final = "~"
 
 _ALGORITHM: Final = "EdDSA"

@@ -15,6 +15,7 @@ from tandem.security.tokens import (
     CREDENTIAL_S,
     LEEWAY_S,
     SEPARATOR,
+    SET_BACK_S,
     TOKEN_S,
     CredentialClaims,
     EpochClaims,
@@ -83,7 +84,7 @@ class Verifier:
             raise PermissionDenied(f"the token of {claims.sub} is for {claims.aud!r}, not for {audience!r}")
         if not set(claims.scopes) <= set(granted.scopes):
             raise PermissionDenied(f"{claims.sub} claims scopes it was not granted")
-        self._check_times(f"the token of {claims.sub}", claims.iat, claims.exp, TOKEN_S)
+        self._check_times(f"the token of {claims.sub}", claims.iat, claims.exp, TOKEN_S, self._leeway)
         return Principal(claims.sub, granted.kind, claims.scopes)
 
     def _credential(self, chain: str) -> _Credential:
@@ -96,8 +97,8 @@ class Verifier:
         else:
             self._known.move_to_end(chain)
         machine, claims = known.machine, known.claims
-        self._check_times(f"the certificate of {machine.sub}", machine.iat, machine.exp, None)
-        self._check_times(f"the credential of {claims.sub}", claims.iat, claims.exp, CREDENTIAL_S)
+        self._check_times(f"the certificate of {machine.sub}", machine.iat, machine.exp, None, SET_BACK_S)
+        self._check_times(f"the credential of {claims.sub}", claims.iat, claims.exp, CREDENTIAL_S, SET_BACK_S)
         for subject, epoch in ((machine.sub, machine.epoch), (claims.sub, claims.epoch)):
             if epoch < self._epochs.get(subject, 0):
                 raise PermissionDenied(f"the credentials of {subject} were revoked")
@@ -113,11 +114,11 @@ class Verifier:
             raise PermissionDenied(f"{claims.sub} is no name of a person")
         return _Credential(machine, claims, decode_key(claims.key))
 
-    def _check_times(self, what: str, issued: int, expires: int, longest: int | None) -> None:
+    def _check_times(self, what: str, issued: int, expires: int, longest: int | None, ahead_s: float) -> None:
         now = clock.wall()
         if now > expires + self._leeway:
             raise PermissionDenied(f"{what} expired {now - expires:.0f} s ago")
-        if issued > now + self._leeway:
+        if issued > now + ahead_s:
             raise PermissionDenied(
                 f"{what} was issued in the future", hint="compare the clocks of the computers"
             )

@@ -82,7 +82,7 @@ class LogStream:
 
     def tick(self, now: float) -> None:
         """Close a rate window that is over, saying how much was left out; rotate a file that is too old."""
-        if self.suppressed and now - self._window_start >= self._limits.rate_window_s:
+        if self.suppressed and self._is_window_over(now):
             count, self.suppressed = self.suppressed, 0
             self.note("WARNING", f"suppressed {count} lines: too many at once", now, suppressed=count)
         if self._fd is not None and self._size and now - self._opened_at >= self._limits.file_age_s:
@@ -114,12 +114,16 @@ class LogStream:
             self._append(b"\n".join(shaped) + b"\n", len(shaped))
 
     def _room(self, lines: int, now: float) -> int:
-        if now - self._window_start >= self._limits.rate_window_s:
+        if self._is_window_over(now):
             self.tick(now)
             self._window_start, self._window_lines = now, 0
         room = max(0, min(lines, self._limits.rate_lines - self._window_lines))
         self._window_lines += room
         return room
+
+    def _is_window_over(self, now: float) -> bool:
+        """Also when the clock was set back: a window may not last for the hour that comes a second time."""
+        return not 0.0 <= now - self._window_start < self._limits.rate_window_s
 
     def _shape(self, line: bytes, now: float) -> bytes:
         if len(line) > self._limits.line_bytes:

@@ -120,6 +120,18 @@ async def test_a_credential_that_has_ended_is_renewed(mainpc, monkeypatch) -> No
         assert alpha.verifier.verify(alpha.identity.token(PEER), PEER).name == "Alpha@mainpc"
 
 
+async def test_a_credential_from_the_future_is_renewed(mainpc, eventually, monkeypatch) -> None:
+    """When the clock is set back an hour, an agent renews by itself what was issued in the hour that comes again."""
+    now = clock.wall()
+    monkeypatch.setattr(clock, "wall", lambda: now)
+    monkeypatch.setattr("tandem.infra.credentials.CHECK_EVERY_S", 0.1)
+    async with running(mainpc, "Alpha") as (_, (alpha,)):
+        first = alpha.identity.expires_at
+        now -= 3600
+        await eventually(lambda: alpha.identity.expires_at == first - 3600)
+        assert alpha.verifier.verify(alpha.identity.token(PEER), PEER).name == "Alpha@mainpc"
+
+
 async def test_an_agent_renews_only_its_own_credential(mainpc) -> None:
     """Showing a neighbour's credential on one's own subject is refused and told of; its subject is out of reach."""
     async with running(mainpc, "Alpha", "Beta") as (desk, (alpha, beta)):

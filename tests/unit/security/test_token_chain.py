@@ -20,6 +20,7 @@ from tandem.security import Authority, Identity, IdentityMaterial, Machine, Prin
 from tandem.security.tokens import (
     CREDENTIAL_S,
     LEEWAY_S,
+    SET_BACK_S,
     TOKEN_S,
     CredentialClaims,
     MachineClaims,
@@ -152,6 +153,21 @@ def test_a_token_from_the_future_is_refused(
     verifier.verify(forge(material, near), PEER)
     far = TokenClaims("NLUAgent@mainpc", PEER, (), now + LEEWAY_S + 5, now + TOKEN_S)
     assert "future" in refused(verifier, forge(material, far))
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(
+    authority: Authority, machine: Machine, calendar: Clock
+) -> None:
+    """An hour back, what was issued until then still holds, with new tokens; more than a day back it does not."""
+    identity, verifier = Identity(machine.issue("NLUAgent@mainpc")), Verifier(authority.ca_public)
+    before = identity.token(PEER)
+    calendar.now -= 3600
+    again = identity.token(PEER)
+    assert again != before
+    verifier.verify(again, PEER)
+    assert "future" in refused(verifier, before)
+    calendar.now -= SET_BACK_S
+    assert "future" in refused(verifier, identity.token(PEER))
 
 
 def test_an_agent_cannot_sign_itself_a_long_life(material: IdentityMaterial, verifier: Verifier) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,17 @@ def test_the_rate_is_limited_per_window_and_counted(tmp_path: Path) -> None:
     assert lines(tmp_path)[-1]["suppressed"] == 7
     log.feed(b"b\n", NOW + 31)
     assert lines(tmp_path)[-1]["msg"] == "b"
+
+
+def test_a_clock_that_is_set_back_does_not_silence_anybody(tmp_path: Path) -> None:
+    """The window of the rate limit ends when the clock jumps back, and what it left out is told."""
+    book = LogBook(str(tmp_path), "m1", LogLimits(rate_lines=2, rate_window_s=30.0))
+    log = book.stream("A")
+    log.feed(b"a\nb\nc\n", NOW)
+    log.feed(b"d\n", NOW - 3600)
+    log.feed(b"e\n", NOW - 3590)
+    said = [json.loads(line)["msg"] for line in (tmp_path / "A.log").read_text().splitlines()]
+    assert said == ["a", "b", "suppressed 1 lines: too many at once", "d", "e"]
 
 
 def test_a_disk_that_refuses_costs_lines_and_says_how_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
