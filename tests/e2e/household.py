@@ -57,6 +57,7 @@ class Said:
 
     @property
     def json(self) -> Any:
+        assert self.out, f"no JSON, but: {self.err}"
         return json.loads(self.out)
 
 

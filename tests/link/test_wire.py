@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from pathlib import Path
@@ -18,10 +19,15 @@ PORT = 5000
 
 
 async def test_a_capture_shows_no_plain_text(rig: TwoComputers, tmp_path: Path) -> None:
-    """Neither arguments, results and events nor tokens, seeds or passwords cross the wire readable; all were sent."""
+    """Neither arguments, results and events nor tokens, seeds, passwords or a server's greeting cross the wire readable;
+    all were sent."""
     capture = tmp_path / "wire.pcap"
     rig.wire.tell(f"capture {capture}")
-    # Fresh connections, so that greetings, with their tokens, are on the wire, too.
+    # Fresh connections, so that greetings, with their tokens, are on the wire, too; first of the event servers.
+    rig.wire.tell("cut")
+    await asyncio.to_thread(rig.await_link, "cut")
+    rig.wire.tell("heal")
+    await asyncio.to_thread(rig.await_link, "up")
     for computer in rig:
         said = computer.tandem("restart", "Talker")
         assert said.status == 0, said.text
@@ -53,6 +59,9 @@ def _secrets(rig: TwoComputers) -> list[tuple[str, bytes]]:
         ("a subject of an event", b"link.told"),
         ("an action's name", b"echo"),
         ("a JSON web token", b"eyJhbGciOi"),
+        ("a greeting of NATS", b"INFO {"),
+        ("a login of NATS", b"CONNECT {"),
+        ("the name of a server", b"server_name"),
     ]
     for computer in rig:
         found += _keys_of(computer.home)

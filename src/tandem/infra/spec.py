@@ -38,7 +38,8 @@ class ConfigFile(Struct, frozen=True):
 class ServerSpec(Struct, frozen=True, kw_only=True):
     """One server of one machine. ``name`` is ``nats``, ``valkey-control`` or ``valkey-cache``; no secret is in ``argv``
     or ``env``. ``port`` is what clients on this machine dial, None for a server with only a unix ``socket``.
-    ``directories`` and ``files`` must exist before it starts: see :func:`install`.
+    ``directories`` and ``files`` must exist before it starts, and what matches the patterns of ``outdated`` below ``cwd``
+    must not: see :func:`prepare`.
     """
 
     name: str
@@ -47,9 +48,18 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     cwd: str
     directories: list[Path]
     files: list[ConfigFile]
+    outdated: tuple[str, ...] = ()
     probe: Probe
     port: int | None = None
     socket: str | None = None
+
+
+def prepare(spec: ServerSpec) -> None:
+    """What a server needs, and needs to miss, before it starts; not for one that runs."""
+    install(spec)
+    for pattern in spec.outdated:
+        for file in Path(spec.cwd).glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def install(spec: ServerSpec) -> bool:

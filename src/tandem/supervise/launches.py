@@ -11,7 +11,7 @@ from tandem.agent.spec import AgentSpec
 from tandem.core.errors import ConfigError, NotFound, TandemError
 from tandem.core.paths import Home, MachineDirs, check_socket_path
 from tandem.fleet.model import AgentConfig, Fleet, Limits
-from tandem.infra import ServerSpec, install, nats_access, valkey_access
+from tandem.infra import ServerSpec, nats_access, prepare, valkey_access
 from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
@@ -39,7 +39,7 @@ class Launches:
 
     def service(self, server: ServerSpec, instance: str) -> SpawnUnit:
         """Write the server's files and order it."""
-        install(server)
+        prepare(server)
         launch = Exec(argv=server.argv, env=self._env | server.env, cwd=server.cwd)
         return SpawnUnit(name=server.name, instance=instance, kind="service", launch=launch)
 

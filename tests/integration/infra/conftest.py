@@ -28,9 +28,9 @@ from tandem.infra import (
     Leaf,
     Link,
     ServerSpec,
-    install,
     nats_access,
     plan_servers,
+    prepare,
     valkey_access,
     wait_ready,
 )
@@ -140,7 +140,7 @@ class Servers:
         await asyncio.gather(*(wait_ready(spec, deadline) for spec in chosen))
 
     def _spawn(self, spec: ServerSpec) -> None:
-        install(spec)
+        prepare(spec)
         with self.log(spec.name).open("ab") as log:
             self.processes[spec.name] = subprocess.Popen(
                 spec.argv, cwd=spec.cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import nats.errors
 import pytest
@@ -175,3 +176,45 @@ async def test_the_leaf_seed_is_in_one_private_file(pair) -> None:
     holders = [path for path in pair.leaf.dirs.root.rglob("*.conf") if seed in path.read_text()]
     assert [path.name for path in holders] == ["leaf-seed.conf"]
     assert holders[0].stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.timeout(240)
+async def test_a_copy_that_lost_its_end_gets_it_again(pair, eventually) -> None:
+    """After a power loss the copy may end before what its consumers had and before the position noted for its source:
+    it is filled from the origin again, and what is missing is delivered again."""
+    hub, leaf = await pair.hub.nats(), await pair.leaf.nats()
+    await ensure_streams(hub, "mainpc", ["pc2"])
+    await ensure_streams(leaf, "pc2", ["mainpc"])
+    told = [b"%d" % number for number in range(100)]
+    for text in told:
+        await leaf.jetstream().publish("event.pc2.n", text)
+
+    async def is_whole() -> bool:
+        return (await hub.jetstream().stream_info("EVENTS_ALL")).state.messages == len(told)
+
+    await eventually(is_whole)
+    assert await _consume(hub, len(told)) == told
+    await hub.close()
+    pair.hub.processes["nats"].terminate()  # in order, so that every position is noted
+    await asyncio.to_thread(pair.hub.processes["nats"].wait)
+    [block] = pair.hub.dirs.nats.glob("jetstream/*/streams/EVENTS_ALL/msgs/*.blk")
+    os.truncate(block, block.stat().st_size // 2)
+    await pair.hub.start("nats")
+    hub = await pair.hub.nats()
+    await eventually(is_whole)
+    again = await _consume(hub, 1)
+    lost = told[told.index(again[0]) :]
+    assert 40 < len(lost) < 60
+    assert again + await _consume(hub, len(lost) - 1) == lost
+
+
+async def _consume(client: Client, count: int) -> list[bytes]:
+    """Take and acknowledge ``count`` events under a name that keeps its position."""
+    subscription = await client.jetstream().pull_subscribe("event.>", durable="reader", stream="EVENTS_ALL")
+    taken: list[bytes] = []
+    while len(taken) < count:
+        for message in await subscription.fetch(count - len(taken), timeout=30):
+            await message.ack_sync()
+            taken.append(message.data)
+    await subscription.unsubscribe()
+    return taken

@@ -14,7 +14,7 @@ from collections import deque
 
 import zmq
 
-from tandem.core.errors import ConfigError, TandemError, Unreachable
+from tandem.core.errors import ConfigError, PermissionDenied, TandemError, Unreachable
 from tandem.rpc.channel import Acceptor, Gate, Receiver
 from tandem.rpc.interfaces import Endpoint
 from tandem.rpc.transports.zap import DOMAIN, Allow, Denied, Gatekeeper
@@ -109,7 +109,10 @@ class ZmqListener:
         self._unsent: dict[RouterChannel, None] = {}
         self._flush_handle: asyncio.Handle | None = None
         self.endpoint = ""
-        self._monitor = Monitor(socket, zmq.EVENT_DISCONNECTED, self._disconnected)
+        self._denied = denied
+        self._monitor = Monitor(
+            socket, zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, self._happened
+        )
         self._router = LoopSocket(socket, self._receive)
 
     @classmethod
@@ -232,8 +235,13 @@ class ZmqListener:
         channel.receiver = self._accept(channel)
         return channel
 
-    def _disconnected(self, _event: int, fd: int) -> None:
-        channel = self._by_fd.pop(fd, None)
+    def _happened(self, event: int, value: int) -> None:
+        if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            # Such a connection never reaches the gatekeeper, and libzmq does not say where it came from.
+            how = "without CURVE" if value == zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH else "with a broken handshake"
+            self._denied("", "CONNECT", PermissionDenied(f"a connection {how}"))
+            return
+        channel = self._by_fd.pop(value, None)
         if channel is not None:
             channel.queue.clear()
             self.forget(channel, Unreachable("connection lost"))
