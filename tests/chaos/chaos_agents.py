@@ -74,6 +74,20 @@ class Bomb(Agent):
             await asyncio.create_subprocess_exec(*SLEEP)
 
 
+class Burner(Agent):
+    """Computes without an end in a child, beside serving, as long as it is asked to."""
+
+    async def start(self) -> None:
+        self.spawn(self._burn())
+
+    async def _burn(self) -> None:
+        await asked(self)
+        burner = await asyncio.create_subprocess_exec(sys.executable, "-c", "while True: pass")
+        await asked(self)
+        burner.kill()
+        await burner.wait()
+
+
 class Blocker(Agent):
     """Blocks its event loop once asked to."""
 

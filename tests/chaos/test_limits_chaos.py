@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from conftest import Make
 from fleet_rig import FleetRig
 
 from tandem.supervise import proc
+from tandem.supervise.usage import members_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -29,17 +31,57 @@ def replaced(rig: FleetRig, name: str, pid: int) -> dict[str, Any]:
     return found
 
 
-def test_a_memory_hog_is_killed_and_its_neighbour_is_not(fleet: Make) -> None:
-    """Above ``memory_mb`` it is killed with the figures in the node's log, and replaced; nobody else restarts."""
+def by_kernel(rig: FleetRig, *controllers: str) -> None:
+    """Let the fleet use control groups of its own; skips where this computer gives us none with ``controllers``."""
+    own = f"tandem-chaos-{os.getpid()}"
+    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
+    offered: set[str] = set()
+    for root in roots:
+        listed = root / "cgroup.controllers"
+        names = set(listed.read_text().split()) if listed.exists() else {root.name}
+        if os.access(root / "cgroup.procs", os.W_OK):
+            offered |= names
+    if missing := sorted(set(controllers) - offered):
+        pytest.skip(f"no cgroup hierarchy here, version 1 or 2, gives this user {', '.join(missing)}")
+    rig.env["TANDEM_CGROUP"] = f"/{own}"
+
+
+@pytest.fixture(autouse=True)
+def no_groups_left() -> Iterator[None]:
+    """Take the groups away that :func:`by_kernel` had made, once nothing is in them."""
+    yield
+    for group in Path("/sys/fs/cgroup").glob(f"**/tandem-chaos-{os.getpid()}"):
+        for inner in sorted(group.glob("**/"), reverse=True):
+            inner.rmdir()
+
+
+def group_file(pid: int, controller: str, name: str) -> str:
+    """What a file of the process's own group says, in whichever version holds the controller."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _number, controllers, path = line.split(":", 2)
+        root = Path("/sys/fs/cgroup") / controllers if controllers else Path("/sys/fs/cgroup")
+        if controller in controllers.split(",") or not controllers:
+            file = root / path.lstrip("/") / name
+            if file.exists():
+                return file.read_text().strip()
+    raise AssertionError(Path(f"/proc/{pid}/cgroup").read_text())
+
+
+@pytest.mark.parametrize("keeper", ["measured", "kernel"])
+def test_a_memory_hog_is_killed_and_its_neighbour_is_not(fleet: Make, keeper: str) -> None:
+    """Above ``memory_mb`` it is killed, the node's log says why, and it is replaced; nobody else restarts."""
     rig = fleet(
         "Hog: {class: chaos_agents:Hog, limits: {memory_mb: 200}}\nB: {class: chaos_agents:Good}"
     )
+    if keeper == "kernel":
+        by_kernel(rig, "memory")
     rig.tandem("up")
     hog, neighbour = rig.pid("Hog"), rig.pid("B")
     ask_for_it(rig, "Hog")
     after = replaced(rig, "Hog", hog)
     assert after["restarts"] == 1 and "SIGKILL" in after["exit"] and rig.pid("B") == neighbour
-    assert "MiB of memory, 200 allowed" in rig.tandem("logs", "node")
+    said = "it reached its memory limit" if keeper == "kernel" else "MiB of memory, 200 allowed"
+    assert said in rig.tandem("logs", "node")
 
 
 def test_a_grown_agent_is_renewed_with_grace(fleet: Make) -> None:
@@ -53,6 +95,49 @@ def test_a_grown_agent_is_renewed_with_grace(fleet: Make) -> None:
     assert "restarted above 200" in rig.tandem("logs", "node")
 
 
+def test_a_fork_bomb_meets_a_wall_of_the_kernel(fleet: Make) -> None:
+    """With control groups the eleventh process is refused: the agent lives on with those it has, and so do the others."""
+    rig = fleet("Bomb: {class: chaos_agents:Bomb, limits: {processes: 10}}\nB: {class: chaos_agents:Good}")
+    by_kernel(rig, "pids")
+    rig.tandem("up")
+    bomb, neighbour = rig.pid("Bomb"), rig.pid("B")
+    ask_for_it(rig, "Bomb")
+    rig.until(lambda: "Resource temporarily unavailable" in rig.tandem("logs", "Bomb"), "the wall")
+    assert 1 < len(members_of(bomb)) <= 10
+    assert (rig.pid("Bomb"), rig.pid("B")) == (bomb, neighbour)
+
+
+def test_cpu_is_bounded_by_the_kernel(fleet: Make) -> None:
+    """With control groups the kernel has the bound before the agent runs: half a core is 50 ms of every 100."""
+    rig = fleet("Burner: {class: chaos_agents:Burner, limits: {cpu_percent: 50}}")
+    by_kernel(rig, "cpu")
+    rig.tandem("up")
+    pid = rig.pid("Burner")
+    second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    quota = group_file(pid, "cpu", "cpu.max") if second else group_file(pid, "cpu", "cpu.cfs_quota_us")
+    assert quota == ("50000 100000" if second else "50000")
+
+
+def test_cpu_is_given_to_others_first_where_nothing_bounds_it(fleet: Make) -> None:
+    """Measured above its limit it runs at the lowest priority and says so; calmed down it is healthy again."""
+    rig = fleet(
+        "Burner: {class: chaos_agents:Burner, limits: {cpu_percent: 20}}\nB: {class: chaos_agents:Good}"
+    )
+    rig.tandem("up")
+    pids = {name: rig.pid(name) for name in ("Burner", "B")}
+    ask_for_it(rig, "Burner")
+    slowed = rig.until_state("Burner", "degraded")
+    assert any("20 allowed" in issue and "lowest priority" in issue for issue in slowed["issues"])
+    family = members_of(pids["Burner"])
+    assert len(family) == 2
+    rig.until(lambda: {os.getpriority(os.PRIO_PROCESS, pid) for pid in family} == {19}, "the lowest priority")
+    assert os.getpriority(os.PRIO_PROCESS, pids["B"]) == os.getpriority(os.PRIO_PROCESS, 0)
+    ask_for_it(rig, "Burner")
+    calm = rig.until_state("Burner", "healthy")
+    assert calm["pid"] == pids["Burner"] and calm["issues"] == [] and calm["restarts"] == 0
+    assert "priority lowest" in rig.tandem("logs", "node") and rig.pid("B") == pids["B"]
+
+
 def test_a_fork_bomb_ends_within_its_limit(fleet: Make) -> None:
     """Above ``processes`` the whole group is killed: not one of its children is left, and it starts afresh."""
     rig = fleet("Bomb: {class: chaos_agents:Bomb, limits: {processes: 10}}\nB: {class: chaos_agents:Good}")
@@ -61,7 +146,7 @@ def test_a_fork_bomb_ends_within_its_limit(fleet: Make) -> None:
     ask_for_it(rig, "Bomb")
     replaced(rig, "Bomb", bomb)
     assert rig.pid("B") == neighbour and "10 allowed" in rig.tandem("logs", "node")
-    assert [pid for pid in rig.processes() if os.getsid(pid) == bomb] == []
+    assert members_of(bomb) == []
 
 
 def test_open_files_and_niceness_hold_from_the_first_instruction(fleet: Make) -> None:

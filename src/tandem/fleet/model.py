@@ -66,8 +66,9 @@ class Probe(Struct, frozen=True, kw_only=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Resource bounds of one agent; null means unbounded. ``cpu_percent`` counts 100 per core.
+    """Resource bounds of one agent; null means unbounded.
 
+    ``cpu_percent`` counts 100 per core; without control groups who takes more runs at the lowest priority instead.
     Above ``memory_mb`` (MiB, its children included) it is killed; above ``restart_above_mb`` it is asked to finish,
     and a fresh one follows.
     """

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from collections.abc import Iterable
 
 from tandem.core import clock
 from tandem.fleet.model import Limits
 from tandem.supervise.api import Usage
 from tandem.supervise.lifecycle import ALIVE, Event, Outgrew, Overran, Phase
+from tandem.supervise.pacing import Course, Pace, describe_excess, judge_pace, set_pace
 from tandem.supervise.release import ZYGOTE
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
-from tandem.supervise.usage import Meter, exact_memory
+from tandem.supervise.usage import Meter, exact_memory, members_of
+
+log = logging.getLogger("tandem.node")
 
 PERIOD_S = 2.0
 STRICT_PERIOD_S = 0.25
@@ -32,6 +37,8 @@ class Measuring:
         self._meter = Meter()
         self._holds = frozenset(holds)
         self._limited: set[str] = set()
+        self._courses: dict[str, Course] = {}
+        """By instance, of agents that may take only so much CPU."""
 
     async def run(self) -> None:
         """Measure until cancelled."""
@@ -60,6 +67,30 @@ class Measuring:
         for runner in runners:
             if runner.usage is not None and runner.subject.kind == "agent":
                 self._judge(runner, runner.usage)
+        self._pace(now)
+
+    def _pace(self, now: float) -> None:
+        """Slow down who takes more CPU than it may, and let it run again when it takes less."""
+        if "cpu" in self._holds:
+            return
+        courses = {}
+        for runner in self._supervisor.agents():
+            config, usage = self._supervisor.configs.get(runner.name), runner.usage
+            limit = config.limits.cpu_percent if config is not None else None
+            runner.excess = ""
+            if config is None or limit is None or usage is None or runner.pid is None:
+                continue
+            instance, used = runner.state.instance, usage.cpu_fraction * 100
+            before = self._courses.get(instance, Course())
+            course = courses[instance] = judge_pace(before, used, limit, now)
+            if course.pace is not before.pace:
+                log.warning("%s takes %.0f %% of a core, %d allowed; priority %s", runner.name, used, limit, course.pace)
+            if course.pace is Pace.LOWEST:
+                runner.excess = describe_excess(used, limit)
+            if Pace.LOWEST in (course.pace, before.pace):
+                # Threads and children that came since are included.
+                set_pace(runner.pid, members_of(runner.pid), course.pace, _own_nice(config.limits))
+        self._courses = courses
 
     def _must_watch(self, limits: Limits) -> bool:
         """Whether it has a hard limit that only we keep."""
@@ -80,6 +111,11 @@ class Measuring:
         event = judge(runner.state.instance, config.limits, usage, runner.pid)
         if event is not None:
             runner.feed(event)
+
+
+def _own_nice(limits: Limits) -> int:
+    """The priority an agent was born with: its own, else ours, since both come from whoever typed ``up``."""
+    return os.getpriority(os.PRIO_PROCESS, 0) if limits.nice is None else limits.nice
 
 
 def judge(instance: str, limits: Limits, usage: Usage, session: int) -> Event | None:

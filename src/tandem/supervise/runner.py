@@ -79,6 +79,8 @@ class Runner:
         self.tail: list[str] = []
         self.waiting_since = 0.0
         self.usage: Usage | None = None
+        self.excess = ""
+        """What it takes above a limit that nobody can hold it to, in words."""
         self._shell = shell
         self._timer: asyncio.TimerHandle | None = None
 

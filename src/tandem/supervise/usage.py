@@ -109,6 +109,11 @@ def exact_memory(session: int) -> int | None:
     return _total(_share(p.pid) for p in _members([session]).get(session, []))
 
 
+def members_of(session: int) -> list[int]:
+    """Pids of a session."""
+    return [process.pid for process in _members([session]).get(session, [])]
+
+
 def _members(sessions: Iterable[int]) -> dict[int, list[Process]]:
     wanted = set(sessions)
     members: dict[int, list[Process]] = {}

@@ -95,7 +95,8 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         lost = supervisor.lost_needs(runner)
         issues += [f"{name}, which it needs, is not up" for name in lost]
         issues += [f"{name}, which it wants, is not up" for name in absent]
-        shown = Phase.DEGRADED if absent or lost else state.phase
+        issues += [runner.excess] if runner.excess else []
+        shown = Phase.DEGRADED if absent or lost or runner.excess else state.phase
     listening = config.port is not None and runner.pid is not None
     return AgentView(
         name=config.name,
