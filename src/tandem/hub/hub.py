@@ -22,6 +22,8 @@ from tandem.errors.report import ErrorReport
 from tandem.events import TRACES, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.streams import dead_letter_subject
 from tandem.fleet.model import Fleet
+from tandem.hub.caretaker import FORESEE_S, Care, Caretaker
+from tandem.hub.caretaker import LOOK_S as CARE_S
 from tandem.hub.changes import Changes
 from tandem.hub.collector import Collector
 from tandem.hub.exposition import Exposition
@@ -32,6 +34,7 @@ from tandem.hub.objectives import Standing
 from tandem.hub.picture import FleetPicture, MachinePicture
 from tandem.hub.predict import Forecast
 from tandem.hub.records import Measured, Record
+from tandem.hub.recovery import Attempt, Tier
 from tandem.hub.routes import OtlpTarget, headers_of
 from tandem.hub.series import History
 from tandem.hub.servers import Servers
@@ -65,11 +68,13 @@ class Hub(IncidentHub):
 
     class Settings(IncidentHub.Settings, frozen=True, forbid_unknown_fields=True):
         """``objectives`` replace the default ones. ``otlp``: a collector that gets this machine's spans too.
-        ``turns_days``: how long turns are kept."""
+        ``turns_days``: how long turns are kept. ``care``: look after this machine's agents, too, where no
+        :class:`~tandem.hub.monitor.HealthMonitor` does."""
 
         objectives: tuple[Objective, ...] = DEFAULT_OBJECTIVES
         otlp: OtlpTarget | None = None
         turns_days: Annotated[float, Meta(gt=0, le=365)] = KEPT_S / 86_400
+        care: Care | None = None
 
     settings: Settings
 
@@ -85,6 +90,7 @@ class Hub(IncidentHub):
         self._shown_incidents: dict[str, IncidentView] = {}
         self._serving: Serving | None = None
         self._sessions: Sessions | None = None
+        self._caretaker: Caretaker | None = None
         self._loops: list[asyncio.Task[None]] = []
         seen = self.observe()
         self._watching = None not in (seen.fleet, seen.connection, seen.publisher)
@@ -115,6 +121,12 @@ class Hub(IncidentHub):
         self._judging = Judging(
             seen.fleet, self.machine, self._history, self._turns, self.settings.objectives, self.report_error
         )
+        if self.settings.care is not None:
+            self._caretaker = Caretaker(
+                self._me, seen.fleet, dirs, self.settings.care, self.state_dir / "attempts.db", self.forecasts,
+                self.report_error, self.log,
+            )  # fmt: skip
+            await self._caretaker.open()
         self._otlp = self._export_spans(seen.fleet)
         self._trace_feed = self._follow_traces(seen.connection, seen.publisher)
         await self._siblings.start()
@@ -130,6 +142,8 @@ class Hub(IncidentHub):
         await end(*self._loops)
         if self._serving is not None:
             await self._serving.close()
+        if self._caretaker is not None:
+            await self._caretaker.close()
         if self._watching:
             await self._collector.close()
             await self._siblings.close()
@@ -147,7 +161,21 @@ class Hub(IncidentHub):
             if self._otlp is not None and self._otlp.failure:
                 issues.append(Issue(f"spans are not exported: {self._otlp.failure}", fix="check `otlp` in the fleet file"))
             issues += [*self._collector.issues(), *self._trace_feed.issues()]
+        if self._caretaker is not None and self._caretaker.blind:
+            issues.append(Issue(f"nobody can be looked after: {self._caretaker.blind}", fix="tandem status"))
         return issues
+
+    @every(seconds=FORESEE_S)
+    async def foresee(self) -> None:
+        """Tell of faults before they happen."""
+        if self._caretaker is not None:
+            await self._caretaker.foresee()
+
+    @every(seconds=CARE_S)
+    async def care(self) -> None:
+        """See who is in trouble, and try what may help."""
+        if self._caretaker is not None:
+            await self._caretaker.look_after()
 
     @every(seconds=TIDY_S)
     async def tidy(self) -> None:
@@ -176,6 +204,19 @@ class Hub(IncidentHub):
     async def standings(self) -> list[Standing]:
         """How this machine keeps each objective, as of the last minute."""
         return self._judging.standings
+
+    @action(idempotent=True)
+    async def recoveries(self, agent: str = "", limit: int = 100) -> list[Attempt]:
+        """What this hub tried for its machine's agents and whether it helped, the latest first, for 90 days."""
+        return [] if self._caretaker is None else self._caretaker.recoveries(agent, limit)
+
+    @action
+    async def trigger_recovery(self, agent: str, tier: Tier = "agent") -> Attempt:
+        """Try one tier for an agent (bare name) of this machine now; only the operator may."""
+        require_operator()
+        if self._caretaker is None:
+            raise Unavailable("this hub looks after nobody", hint="`care:` in its settings, or the machine's health monitor")
+        return await self._caretaker.recover(agent, tier)
 
     @action
     async def invite_browser(self) -> str:

@@ -57,7 +57,13 @@ groups:
     machine: east
     agents:
       Helper: {class: "watched_agents:Worker"}
-      ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7260, speaks: http, settings: *alerts}
+      Frail: {class: "watched_agents:Sick"}
+      ObservabilityHub:
+        class: "watched_agents:ObservabilityHub"
+        observer: true
+        port: 7260
+        speaks: http
+        settings: {<<: *alerts, care: {budget: {settle_s: 4, patience_s: 1}, disposable: [Frail]}}
 """
 PORTS = {"west": 7210, "east": 7260}
 
@@ -326,14 +332,20 @@ def test_a_killed_hub_comes_back_with_what_it_knew(fleet: Fleet, machine: str, o
     assert fleet.pid("Worker@west") == worker
 
 
-def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet) -> None:
-    """A restart does not cure the agent, setting its state aside does; nothing is thrown away, and the record says so."""
-    _call(fleet, "Sick@west", "fall_ill()")
+@pytest.mark.parametrize(
+    ("agent", "machine", "carer"), [("Sick", "west", "Monitor@west"), ("Frail", "east", "ObservabilityHub@east")]
+)
+def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet, agent: str, machine: str, carer: str) -> None:
+    """A restart does not cure the agent, setting its state aside does; nothing is thrown away, and the record says so.
+
+    One machine is looked after by a health monitor, the other by its hub.
+    """
+    _call(fleet, f"{agent}@{machine}", "fall_ill()")
 
     def attempts() -> list[dict[str, Any]]:
         code = (
             "import asyncio, json\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
-            "        print(json.dumps(await c.peer('Monitor').recoveries(agent='Sick')))\nasyncio.run(main())"
+            f"        print(json.dumps(await c.peer({carer!r}).recoveries(agent={agent!r})))\nasyncio.run(main())"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, text=True, capture_output=True, check=True, timeout=60
@@ -342,9 +354,9 @@ def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet) -> None:
 
     tried = until(attempts, lambda found: any(a["outcome"] == "helped" for a in found))
     assert [(a["tier"], a["outcome"]) for a in reversed(tried)] == [("agent", "did not help"), ("state", "helped")]
-    states = fleet.root / "home" / "machines" / "west" / "state"
-    assert [path.name for path in states.glob("Sick.aside-*/germ")] == ["germ"]
-    assert fleet.get("west", "/api/v1/agents/Sick")["state"] == "healthy"
+    states = fleet.root / "home" / "machines" / machine / "state"
+    assert [path.name for path in states.glob(f"{agent}.aside-*/germ")] == ["germ"]
+    assert fleet.get(machine, f"/api/v1/agents/{agent}")["state"] == "healthy"
 
 
 def test_promises_and_forecasts_are_told(fleet: Fleet) -> None:
