@@ -1,21 +1,24 @@
-"""Looks at this machine again and again: states every second, measurements every ten; and keeps what the others tell."""
+"""Looks at this machine again and again: states when they change and every second, measurements every ten."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import psutil
 from msgspec.structs import replace
 
 from tandem.core import clock
+from tandem.core.errors import TandemError
 from tandem.core.health import Issue
 from tandem.core.tasks import end
 from tandem.fleet.model import Fleet
 from tandem.hub.devices import Devices
 from tandem.hub.measure import Sampler
+from tandem.hub.nodes import moves
 from tandem.hub.picture import MachinePicture
 from tandem.hub.records import Measured
 from tandem.hub.series import History
@@ -25,6 +28,10 @@ from tandem.hub.watch import FleetWatch
 LOOK_S = 1.0
 SHOW_S = 2.0
 SAMPLE_S = 10.0
+LISTEN_AGAIN_S = 1.0
+REST = 10
+"""Times as long as a look took does nothing happen after it: looking takes a tenth of a core at most, however much moves."""
+
 ROOM = 100
 """Agents of one machine that are looked at at these rates; with more, all is done as much less often."""
 
@@ -52,12 +59,14 @@ class Collector:
         self._servers = servers
         self._keep = keep
         self._fault = ""
+        self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, show: Show) -> None:
         await self._look()
         self._tasks = [
             asyncio.create_task(self._look_on(show), name="hub:look"),
+            asyncio.create_task(self._listen(), name="hub:moves"),
             asyncio.create_task(self._measure_on(), name="hub:measure"),
         ]
 
@@ -78,13 +87,25 @@ class Collector:
     async def _look_on(self, show: Show) -> None:
         shown_at = 0.0
         while True:
-            before = self._watch.own
+            before, began = self._watch.own, clock.monotonic()
+            self._moved.clear()
             await self._look()
             after, now = self._watch.own, clock.monotonic()
             if now - shown_at >= SHOW_S or _moved(before, after):
                 shown_at = now
                 await show(after)
-            await asyncio.sleep(LOOK_S * self._pace())
+            pause = LOOK_S * self._pace()
+            await asyncio.sleep(min(pause, (clock.monotonic() - began) * REST))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), pause)
+
+    async def _listen(self) -> None:
+        """Look at once when the node says that something has moved; without its word, :data:`LOOK_S` tells soon enough."""
+        while True:
+            with suppress(TandemError):
+                async for _ in moves(self._watch.dirs, self._watch.machine):
+                    self._moved.set()
+            await asyncio.sleep(LISTEN_AGAIN_S)
 
     async def _look(self) -> None:
         memory = psutil.virtual_memory()

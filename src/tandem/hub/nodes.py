@@ -29,6 +29,13 @@ async def ask_status(dirs: MachineDirs, machine: str) -> api.MachineStatus:
     return answer
 
 
+async def moves(dirs: MachineDirs, machine: str) -> AsyncIterator[None]:
+    """Something of the machine has moved; ends when the node goes away. Raises as :func:`ask_status` does."""
+    async for answer in _converse(dirs, machine, api.AskMoves()):
+        if isinstance(answer, api.Moved):
+            yield
+
+
 async def order(dirs: MachineDirs, machine: str, verb: api.Verb, agents: list[str]) -> list[api.AgentView]:
     """Start, stop or restart agents (identities on this machine) and wait until they are there.
 

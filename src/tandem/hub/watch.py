@@ -25,7 +25,7 @@ class FleetWatch:
         self.figures: dict[str, Figures] = {}
         """Of this machine's agents by bare name; whoever measures fills it."""
         self.service_figures: dict[str, dict[str, float]] = {}
-        self._dirs = dirs
+        self.dirs = dirs
         self._changes = changes
         self._pictures = {
             name: MachinePicture(machine=name, at=0.0, reach="here" if name == machine else "lost", fault="never seen yet")
@@ -51,7 +51,7 @@ class FleetWatch:
     async def look(self, cores: int, load: float, memory: tuple[int, int]) -> MachinePicture:
         """Ask this machine's node and keep the answer; a node that is away leaves the last picture with its fault."""
         try:
-            status = await ask_status(self._dirs, self.machine)
+            status = await ask_status(self.dirs, self.machine)
         except TandemError as error:
             fresh = replace(self.own, fault=error.message)
         else:

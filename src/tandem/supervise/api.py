@@ -40,7 +40,11 @@ class TakeDown(Struct, frozen=True, tag=True):
     """Stop every agent, dependants first, then the servers, the node and the keeper. The keeper's socket tells the end."""
 
 
-AnyQuestion = AskStatus | BringUp | Order | TakeDown | AskRelease | Roll | Follow | Steer
+class AskMoves(Struct, frozen=True, tag=True):
+    """Answered by a :class:`Moved` after every change, until who asked hangs up."""
+
+
+AnyQuestion = AskStatus | AskMoves | BringUp | Order | TakeDown | AskRelease | Roll | Follow | Steer
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -181,4 +185,8 @@ class Refused(Struct, frozen=True, kw_only=True, tag=True):
     hint: str = ""
 
 
-AnyAnswer = MachineStatus | Began | Progress | Done | Refused | RolloutView | ReleaseStatus
+class Moved(Struct, frozen=True, tag=True):
+    """Something is not as it was; :class:`AskStatus` tells what. Changes of one moment are told together."""
+
+
+AnyAnswer = MachineStatus | Moved | Began | Progress | Done | Refused | RolloutView | ReleaseStatus

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from typing import NoReturn
 
 import msgspec
 
@@ -14,22 +15,29 @@ from tandem.core.errors import TandemError
 from tandem.supervise.api import (
     AnyAnswer,
     AnyQuestion,
+    AskMoves,
     AskStatus,
     Began,
     BringUp,
+    Moved,
     Order,
     Progress,
     Refused,
     TakeDown,
 )
 from tandem.supervise.descriptors import peer_uid
+from tandem.supervise.lifecycle import AgentState
 from tandem.supervise.node import Node
 from tandem.supervise.rollout_api import AskRelease, Follow, Roll, RolloutView, Steer
+from tandem.supervise.runner import Runner
 from tandem.supervise.wire import Frames, encode_frame
 
 log = logging.getLogger("tandem.node")
 
 _READ = 256 * 1024
+
+GATHER_S = 0.05
+"""Moves of this long are told together; a thousand agents may start at once."""
 
 
 class ControlServer:
@@ -88,10 +96,12 @@ class ControlServer:
         if isinstance(question, TakeDown):
             self._node.leave()
 
-    async def _do(self, question: AnyQuestion, tell: Callable[[Began | Progress | RolloutView], None]) -> AnyAnswer:
+    async def _do(self, question: AnyQuestion, tell: Callable[[Began | Moved | Progress | RolloutView], None]) -> AnyAnswer:
         match question:
             case AskStatus():
                 return self._node.status()
+            case AskMoves():
+                return await self._tell_moves(tell)
             case BringUp(fleet=fleet, agents=agents):
                 return await self._node.bring_up(fleet, agents, tell)
             case Order(verb=verb, agents=agents):
@@ -109,3 +119,25 @@ class ControlServer:
                 pass
         await self._node.rollouts.follow(tell)
         return self._node.release()
+
+    async def _tell_moves(self, tell: Callable[[Moved], None]) -> NoReturn:
+        moved = asyncio.Event()
+
+        def watch(runner: Runner, before: AgentState) -> None:
+            if _seen(runner.state) != _seen(before):
+                moved.set()
+
+        unwatch = self._node.supervisor.watch(watch)
+        try:
+            while True:
+                await moved.wait()
+                await asyncio.sleep(GATHER_S)
+                moved.clear()
+                tell(Moved())
+        finally:
+            unwatch()
+
+
+def _seen(state: AgentState) -> tuple[object, ...]:
+    """What people see of a state; signs of life, which come every second, are no news."""
+    return (state.phase, state.goal, state.issues, state.restarts, state.breaker)

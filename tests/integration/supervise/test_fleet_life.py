@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 from fleet_rig import PATIENCE_S, FleetRig
 
+from tandem.core.paths import Home
+from tandem.core.tasks import end
+from tandem.hub.nodes import moves
 from tandem.supervise import proc
 
 pytestmark = pytest.mark.integration
@@ -455,3 +459,30 @@ def test_the_output_survives_a_closed_pipe(fleet: Make) -> None:
         ["bash", "-c", command], env=rig.env, cwd=rig.root, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert "Traceback" not in out.stderr and out.stdout.count("\n") == 1
+
+
+async def test_who_asks_for_moves_hears_of_a_death_and_of_nothing_else(
+    fleet: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node says so when an agent dies; agents that merely show signs of life every second are no news."""
+    rig = fleet(THREE)
+    await asyncio.to_thread(rig.tandem, "up")
+    monkeypatch.setenv("TANDEM_RUN_DIR", str(rig.run))
+    heard = 0
+
+    async def listen() -> None:
+        nonlocal heard
+        async for _ in moves(Home(rig.root / "home").machine("m1"), "m1"):
+            heard += 1
+
+    listening = asyncio.create_task(listen())
+    try:
+        await asyncio.sleep(5)
+        quiet = heard
+        os.kill(await asyncio.to_thread(rig.pid, "A"), signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            while heard == quiet:  # noqa: ASYNC110 - the node tells when it does
+                await asyncio.sleep(0.05)
+        assert quiet <= 1, "signs of life were told"
+    finally:
+        await end(listening)
