@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
+# Property tests prove facts, not speed: a busy computer must not fail them.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
 SETTINGS = ("TANDEM_HOME", "TANDEM_FLEET", "PORT_OFFSET", "MAINPC_IP", "MAIN_PC_IP", "PC2_IP", "OPENAI_BASE_URL")
 
 

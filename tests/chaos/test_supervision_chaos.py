@@ -14,7 +14,7 @@ from conftest import Make
 from fleet_rig import FleetRig
 
 from tandem.supervise import proc
-from tandem.supervise.keeper_link import ask_listing
+from tandem.supervise.keeper_client import ask_listing
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 

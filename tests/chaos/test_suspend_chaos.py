@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import Make
 
-from tandem.supervise.keeper_link import ask_listing
+from tandem.supervise.keeper_client import ask_listing
 from tandem.supervise.liveness import SILENCE_S
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]

@@ -17,7 +17,7 @@ from tandem.fleet.model import Fleet, MachineConfig
 from tandem.supervise import prestart
 from tandem.supervise.api import AgentView, Began, BringUp, Done, Order, Progress, Refused, ServiceView
 from tandem.supervise.boot import hidden_in, keeper_config, prepare
-from tandem.supervise.keeper_link import ask_listing, tell
+from tandem.supervise.keeper_client import ask_listing, tell
 from tandem.supervise.keeper_start import KeeperStart, is_kept, wait_for
 from tandem.supervise.leftovers import leftovers
 from tandem.supervise.node_client import Conversation, follow, silent

@@ -227,7 +227,8 @@ def _plain(key: str, value: Any) -> str:
 
 def _safe(key: str, value: Any) -> Any:
     """``value`` without what looks like a secret under ``key``."""
-    from tandem.security import REDACTED, is_reference, redact
+    from tandem.core.secret_refs import is_reference
+    from tandem.security import REDACTED, redact
 
     if isinstance(value, dict):
         return {name: _safe(name, inner) for name, inner in value.items()}

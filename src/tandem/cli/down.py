@@ -59,7 +59,7 @@ def _ask_nodes(home: Home, timeout_s: float) -> list[str]:
     from tandem.cli.local import open_all
     from tandem.core.errors import TandemError
     from tandem.supervise.api import TakeDown
-    from tandem.supervise.keeper_link import ask_listing, tell
+    from tandem.supervise.keeper_client import ask_listing, tell
     from tandem.supervise.keeper_start import is_kept
     from tandem.supervise.leftovers import end_leftovers
     from tandem.supervise.node_client import follow, known_machines
@@ -91,7 +91,7 @@ def _pids(home: Home, machine: str) -> list[tuple[int, int]]:
     """Every process the keeper has, with its start time."""
     from tandem.core.errors import TandemError
     from tandem.supervise import proc
-    from tandem.supervise.keeper_link import ask_listing
+    from tandem.supervise.keeper_client import ask_listing
 
     try:
         listing = ask_listing(home.machine(machine).keeper_socket)

@@ -69,7 +69,7 @@ def _replace(home: Home, status: MachineStatus) -> int:
     from tandem.fleet import load
     from tandem.supervise.api import AskStatus, MachineStatus
     from tandem.supervise.boot import hidden_in, keeper_config
-    from tandem.supervise.keeper_link import post
+    from tandem.supervise.keeper_client import post
     from tandem.supervise.node_client import ask
     from tandem.supervise.wire import ReplaceNode
 
@@ -96,7 +96,7 @@ def _show(json: bool) -> None:
     from tandem.cli.fleet_file import print_json
     from tandem.core.errors import TandemError
     from tandem.core.paths import Home
-    from tandem.supervise.keeper_link import ask_listing
+    from tandem.supervise.keeper_client import ask_listing
     from tandem.supervise.node_client import known_machines, why_unreachable
 
     home = Home.from_environment()

@@ -188,7 +188,7 @@ def _open(home: Home, machine: Machine) -> SecretStore:
 
 def _users(fleet: Fleet | None, machine: str) -> dict[str, list[str]]:
     """Secret to the agents of ``machine`` that refer to it by name."""
-    from tandem.security.secrets import references
+    from tandem.core.secret_refs import references
 
     users: dict[str, list[str]] = {}
     for agent in fleet.on(machine) if fleet is not None else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ class Display:
             return
         for note in work.notes:
             typer.echo(note)
+        # What draws the table at the end is imported while the machines start and nobody waits for it.
+        importlib.import_module("rich.table")
         if sys.stdout.isatty():
             self._live = LevelBars(self._fleet)
 

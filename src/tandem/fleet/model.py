@@ -255,8 +255,8 @@ class Fleet(Struct, frozen=True, kw_only=True):
 
     def callers_of(self, agent: AgentConfig) -> list[str]:
         """Its ``allow``, with groups and bare names as identities; empty when the whole fleet may call it."""
-        directory = self.directory()
         callers: list[str] = []
+        directory = self.directory() if agent.allow else {}
         for name in agent.allow:
             said = AgentId(name)
             if name.startswith("@"):

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from tandem.core.errors import ConfigError
 from tandem.core.paths import Home
+from tandem.core.secret_refs import is_reference
 from tandem.errors.escalate import Policy, Route, names_clash
-from tandem.security import Authority, SecretStore, is_reference, resolve_secret
+from tandem.security import Authority, SecretStore, resolve_secret
 
 
 def with_secrets(policy: Policy, machine: str) -> Policy:

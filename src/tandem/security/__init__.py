@@ -21,7 +21,7 @@ from tandem.security.redaction import (
     concealed,
     redact,
 )
-from tandem.security.secrets import SecretStore, is_reference, resolve_secret
+from tandem.security.secrets import SecretStore, resolve_secret
 from tandem.security.trail import Throttle, Trail
 from tandem.security.verifier import Verifier
 
@@ -55,7 +55,6 @@ __all__ = [
     "concerns",
     "forbid_dumps",
     "is_dumpable",
-    "is_reference",
     "redact",
     "resolve_secret",
 ]

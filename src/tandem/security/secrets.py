@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from tandem.core.errors import ConfigError, NotFound
 from tandem.core.paths import Home, private_dir
+from tandem.core.secret_refs import REFERENCE, is_reference
 from tandem.security.files import SECRET_MODE, locked, read_secret, write_atomic
 from tandem.security.machine import Machine
 from tandem.security.redaction import Secret
@@ -30,31 +31,6 @@ PURPOSE: Final = "secret store"
 """Of the key a store is encrypted with; see :meth:`Machine.secret`."""
 _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_REFERENCE: Final = re.compile(r"(secret|secret-file|secret-env):(.+)", re.DOTALL)
-
-
-def is_reference(value: str) -> bool:
-    """Whether a setting's text names a secret instead of being one."""
-    return _REFERENCE.fullmatch(value) is not None
-
-
-def references(value: Any) -> Iterator[str]:
-    """Every reference in ``value`` (plain data), however deep."""
-    if isinstance(value, str):
-        if is_reference(value):
-            yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from references(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from references(inner)
-
-
-def hidden_names(value: Any) -> set[str]:
-    """Names of environment variables that ``value`` refers to as secrets."""
-    found = filter(None, map(_REFERENCE.fullmatch, references(value)))
-    return {match[2] for match in found if match[1] == "secret-env"}
 
 
 def filled(value: Any, resolve: Callable[[str], Secret], found: list[str]) -> Any:
@@ -157,7 +133,7 @@ def resolve_secret(
     ``environ`` answers ``secret-env:``. Raises :class:`NotFound` or :class:`ConfigError`, which name the reference and
     never the value.
     """
-    match = _REFERENCE.fullmatch(reference)
+    match = REFERENCE.fullmatch(reference)
     if match is None:
         raise ConfigError(
             "not a reference to a secret", hint="write secret:NAME, secret-file:PATH or secret-env:NAME"

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
+from tandem.core.secret_refs import hidden_names
 from tandem.fleet.model import Fleet
-from tandem.security.secrets import hidden_names
 from tandem.supervise.release import WORKING_TREE, Code
 from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
 

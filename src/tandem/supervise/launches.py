@@ -10,9 +10,10 @@ import msgspec
 from tandem.agent.spec import AgentSpec
 from tandem.core.errors import ConfigError, NotFound, TandemError
 from tandem.core.paths import Home, MachineDirs, check_socket_path
+from tandem.core.secret_refs import is_reference
 from tandem.fleet.model import AgentConfig, Fleet, Limits
 from tandem.infra import ServerSpec, nats_access, prepare, valkey_access
-from tandem.security import Machine, Secret, SecretStore, is_reference, resolve_secret
+from tandem.security import Machine, Secret, SecretStore, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
 from tandem.supervise.boot import fleet_directory, python_path
@@ -36,6 +37,16 @@ class Launches:
         self._env = env
         self._hidden = hidden
         self._store = SecretStore(home, machine)
+
+    @property
+    def fleet(self) -> Fleet:
+        """What orders are made from; a changed fleet counts from the next order on."""
+        return self._fleet
+
+    @fleet.setter
+    def fleet(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._directory = fleet.directory()
 
     def service(self, server: ServerSpec, instance: str) -> SpawnUnit:
         """Write the server's files and order it."""
@@ -167,7 +178,7 @@ class Launches:
             nats=nats_access(self._machine, ports, config.name),
             control=valkey_access(self._machine, self._dirs, "control", config.name),
             cache=valkey_access(self._machine, self._dirs, "cache", config.name),
-            directory=self.fleet.directory(),
+            directory=self._directory,
             error_bus=config.error_bus,
             fleet=msgspec.msgpack.encode(self.fleet) if config.observer else b"",
             environment=env,

@@ -113,7 +113,7 @@ def ask(dirs: MachineDirs, machine: str, question: AnyQuestion, timeout_s: float
 
 def silent(dirs: MachineDirs, machine: str, timeout_s: float) -> Unreachable:
     """Why a node whose socket is open says nothing: the keeper holds the socket and knows how the node is."""
-    from tandem.supervise.keeper_link import ask_listing
+    from tandem.supervise.keeper_client import ask_listing
 
     try:
         units = [unit for unit in ask_listing(dirs.keeper_socket).units if unit.kind == "node"]

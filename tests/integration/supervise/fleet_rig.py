@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem.supervise import proc
-from tandem.supervise.keeper_link import ask_listing
+from tandem.supervise.keeper_client import ask_listing
 
 PATIENCE_S = 30.0
 HERE = Path(__file__).parent

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from tandem.core.ids import new_id
-from tandem.supervise.keeper_link import KeeperLink, tell
+from tandem.supervise.keeper_client import tell
+from tandem.supervise.keeper_link import KeeperLink
 from tandem.supervise.wire import (
     AnyReply,
     Doors,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tandem.core.errors import ConfigError, NotFound
 from tandem.core.paths import Home
+from tandem.core.secret_refs import is_reference
 from tandem.security import Authority, Secret
-from tandem.security.secrets import SecretStore, is_reference, resolve_secret
+from tandem.security.secrets import SecretStore, resolve_secret
 
 
 @pytest.fixture
