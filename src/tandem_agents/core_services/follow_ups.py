@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct, structs
 
 from tandem_agents.language_processing.contracts import Analysis, Intent, Slots
 
 FORGET_AFTER_S = 60.0
-_OPEN_INTENTS: frozenset[Intent] = frozenset({"question", "detail", "small_talk"})
+_OPEN_INTENTS: frozenset[Intent] = frozenset({"question", "detail", "small_talk", "statement"})
 
 
 class _Open(Struct, frozen=True):
@@ -46,7 +48,33 @@ def _filled(wanted: Slots, said: Analysis) -> Slots | None:
         return structs.replace(wanted, missing="", at=given.at)
     if wanted.missing == "moment" and said.intent == "detail":
         return structs.replace(wanted, missing="", at=given.at, duration_s=given.duration_s)
+    if wanted.missing == "choice" and said.intent in _OPEN_INTENTS:
+        return _chosen(wanted, said)
     if wanted.missing == "text" and said.intent in _OPEN_INTENTS:
         known = wanted.at is not None or wanted.duration_s is not None
         return structs.replace(wanted, label=said.text, missing="" if known else "moment")
     return None
+
+
+_ALL = re.compile(r"^(?:all|both|everything|every one|each|lahat)\b(?: of (?:them|these|those))?$", re.IGNORECASE)
+_IN_LINE = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1, "una": 1, "huli": -1}
+_ONE = re.compile(r"^(?:the|ang|that|my)\s+|\s+(?:one|timer|alarm|reminder|please)$", re.IGNORECASE)
+MAX_CHOICE_WORDS = 5
+
+
+def _chosen(wanted: Slots, said: Analysis) -> Slots | None:
+    """Which of several: ``all of them``, ``the second one``, ``20 minutes``, ``at 7``, ``the laundry one``."""
+    text, given = said.text, said.slots
+    if given.duration_s is not None or given.at is not None:
+        if wanted.duration_s is not None:
+            return wanted  # it says already how much longer; asked again, it may be said by name
+        return structs.replace(wanted, missing="", duration_s=given.duration_s, at=given.at)
+    if _ALL.match(text):
+        return structs.replace(wanted, missing="", everything="all")
+    while (shorter := _ONE.sub("", text)) != text:
+        text = shorter
+    if (place := _IN_LINE.get(text.lower())) is not None:
+        return structs.replace(wanted, missing="", place_in_line=place)
+    if not text or len(text.split()) > MAX_CHOICE_WORDS or said.intent == "statement":
+        return None
+    return structs.replace(wanted, missing="", label=text)

@@ -9,6 +9,8 @@ from tandem.core.ids import new_id
 from tandem_agents.core_services.persons import yours
 from tandem_agents.core_services.turn import Turn
 from tandem_agents.language_processing.contracts import Reply
+from tandem_agents.language_processing.everyday import worth_keeping
+from tandem_agents.language_processing.statements import CORRECTS
 from tandem_agents.memory_services.contracts import Closeness, Hit, Memory, MemoryStore, NewMemory
 from tandem_agents.memory_system.contracts import Conversations
 
@@ -44,13 +46,36 @@ class MemorySkill:
             return turn.say("remembered_here", fact=_yours(stored.content), here=stored.held_by, where="pc2")
         return turn.say("remembered", fact=_yours(stored.content))
 
+    async def told(self, turn: Turn) -> Reply | None:
+        """What to say to a statement about something remembered, which it may correct; None when it is about nothing known."""
+        slots = turn.analysis.slots
+        corrects = slots.kind == CORRECTS
+        fact = _yours(slots.label)
+        if not slots.subject:
+            return turn.say("say_whole") if corrects else None
+        try:
+            found = await self._memory.recall(slots.subject, "same", 1)
+        except (Unreachable, DeadlineExceeded):
+            return turn.say("memory_away", subject=slots.subject) if corrects else None
+        known = [hit.memory for hit in found.hits if hit.memory.kind == "fact" and hit.memory.value]
+        if not known:
+            if corrects:
+                return turn.say("nothing_to_correct", subject=_named(turn), fact=slots.label)
+            return turn.say("not_kept", fact=slots.label) if worth_keeping(slots.subject) else None
+        before = known[0]
+        if before.value.casefold() == slots.value.casefold():
+            return turn.say("known_already", fact=_yours(before.content))
+        if not corrects:
+            return turn.say("told_otherwise", before=_yours(before.content), fact=slots.label)
+        await self.remember(turn)
+        return turn.say("corrected", fact=fact, before=before.value)
+
     async def recall(self, turn: Turn) -> Reply:
         """What is known about a subject, or that nothing is; never a guess."""
         told = await self.known(turn, "about")
         if told is not None:
             return told
-        subject = turn.analysis.slots.subject
-        return turn.say("not_remembered", subject=f"your {subject}" if _asks_own(turn) else subject)
+        return turn.say("not_remembered", subject=_named(turn))
 
     async def known(self, turn: Turn, closeness: Closeness) -> Reply | None:
         """What is remembered about the turn's subject, if anything is."""
@@ -97,7 +122,7 @@ class MemorySkill:
             return turn.say("forget_all")
         found = await self._memory.recall(slots.subject, "about", MAX_TOLD)
         if not found.hits:
-            return turn.say("not_remembered", subject=slots.subject)
+            return turn.say("not_remembered", subject=_named(turn))
         parts = [_part(turn, hit.memory) for hit in found.hits]
         if len(found.hits) > 1:
             return turn.say("forget_which", *parts, subject=slots.subject)
@@ -115,6 +140,14 @@ def _asks_own(turn: Turn) -> bool:
     """Whether the turn asks for something of the person who asks: ``what is my name``, ``where are our keys``."""
     slots = turn.analysis.slots
     return slots.kind == "own" or f" my {slots.subject}".lower() in f" {turn.analysis.text}".lower()
+
+
+def _named(turn: Turn) -> str:
+    """The turn's subject with the article it was said with."""
+    subject = turn.analysis.slots.subject
+    if _asks_own(turn):
+        return f"your {subject}"
+    return f"the {subject}" if f" the {subject}".lower() in f" {turn.analysis.text}".lower() else subject
 
 
 def _part(turn: Turn, memory: Memory) -> Reply:

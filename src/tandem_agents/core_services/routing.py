@@ -59,6 +59,7 @@ class Router:
             "thanks": self._small_talk,
             "goodbye": self._small_talk,
             "small_talk": self._small_talk,
+            "statement": self._statement,
             "detail": self._open_question,
             "question": self._open_question,
         }
@@ -95,6 +96,15 @@ class Router:
             said = await self._chitchat.chitchat(analysis.text, turn.user, turn.language, analysis.intent)
         return Reply(text=said, language=turn.language)
 
+    async def _statement(self, turn: Turn) -> Reply:
+        """Something known or corrected, else talk."""
+        with turn.stage("memory"):
+            about_known = await self._memory.told(turn)
+        if about_known is not None:
+            turn.intent = "remember" if about_known.phrase == "corrected" else turn.intent
+            return about_known
+        return await self._small_talk(turn)
+
     async def _open_question(self, turn: Turn) -> Reply:
         """Something told earlier, else the language model's answer."""
         told = await self._told_earlier(turn)
@@ -127,6 +137,8 @@ class Router:
                 return turn.say("too_slow")
             case InvalidArguments() | TooLarge():
                 return turn.say("refused", reason=str(error))
+            case Unavailable() if turn.analysis.intent == "statement":
+                return turn.say("heard")
             case Unavailable() if turn.analysis.intent in ("question", "small_talk", "detail"):
                 return await self._without_model(turn, error)
             case Unavailable():

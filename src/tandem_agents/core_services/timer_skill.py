@@ -71,12 +71,13 @@ class TimerSkill:
     async def extend(self, turn: Turn) -> Reply:
         """Give a timer more time: a new one that ends later takes its place, since an alarm only moves forwards."""
         slots = turn.analysis.slots
-        found = _matching(await self._desk.pending("timer"), Slots(label=slots.label))
+        wanted = Slots(label=slots.label, place_in_line=slots.place_in_line)
+        found = _matching(await self._desk.pending("timer"), wanted)
         more = slots.duration_s or 0.0
         if not found:
             return _none(turn, slots)
         if len(found) > 1:
-            return turn.say("which_extend", *(_item(turn, alarm) for alarm in found), count=len(found))
+            return _ask_which(turn, "which_extend", found)
         if found[0].due + more > clock.wall() + FARTHEST_S:
             return turn.say("too_far")
         longer = structs.replace(
@@ -96,7 +97,7 @@ class TimerSkill:
         if not found:
             return _none(turn, slots)
         if len(found) > 1 and not slots.everything:
-            return turn.say("which_one", *(_item(turn, alarm) for alarm in found), count=len(found))
+            return _ask_which(turn, "which_one", found)
         cancelled = [alarm for alarm in found if await self._desk.cancel(alarm.id) is not None]
         if not cancelled:
             return _none(turn, slots)
@@ -140,6 +141,13 @@ def _item(turn: Turn, alarm: Alarm) -> Reply:
     )
 
 
+def _ask_which(turn: Turn, phrase: str, found: list[Alarm]) -> Reply:
+    """Ask back; the next sentence may say which."""
+    asked = structs.replace(turn.analysis.slots, missing="choice")
+    turn.analysis = structs.replace(turn.analysis, slots=asked)
+    return turn.say(phrase, *(_item(turn, alarm) for alarm in found), count=len(found))
+
+
 def _none(turn: Turn, slots: Slots) -> Reply:
     kind = _KINDS_FIL[slots.kind] if turn.language == "fil" else slots.kind
     if slots.at is not None and turn.intent == "list_timers":
@@ -148,7 +156,15 @@ def _none(turn: Turn, slots: Slots) -> Reply:
 
 
 def _matching(alarms: list[Alarm], slots: Slots) -> list[Alarm]:
-    """Those of that label, length or time; all when none is said."""
+    """Those of that label, length or time, all when none is said; of these only the one at the place said."""
+    found = _alike(alarms, slots)
+    if not slots.place_in_line:
+        return found
+    place = slots.place_in_line - (slots.place_in_line > 0)
+    return found[place:][:1]
+
+
+def _alike(alarms: list[Alarm], slots: Slots) -> list[Alarm]:
     if slots.label:
         wanted = slots.label.lower()
         exact = [alarm for alarm in alarms if alarm.label.lower() == wanted]

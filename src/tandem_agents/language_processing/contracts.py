@@ -15,16 +15,16 @@ Intent = Literal[
     "set_timer", "set_alarm", "set_reminder", "list_timers", "cancel_timer", "extend_timer",
     "remember", "recall", "forget", "list_memories",
     "stop", "repeat", "greeting", "thanks", "goodbye", "small_talk", "help",
-    "device", "unsupported", "detail", "question", "unclear", "empty",
+    "device", "unsupported", "statement", "detail", "question", "unclear", "empty",
 ]  # fmt: skip
-Missing = Literal["", "duration", "moment", "text"]
+Missing = Literal["", "duration", "moment", "text", "choice"]
 
 
 class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an utterance says besides its intent; what it does not say is empty or None.
 
     ``at`` is Unix seconds, ``duration_s`` seconds, ``repeat`` how often it was meant to recur. ``missing`` names what
-    must be asked back.
+    must be asked back; a ``choice`` between several may be answered by a ``place_in_line`` (1 the first, -1 the last).
     """
 
     expression: str = ""
@@ -37,6 +37,7 @@ class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str = ""
     everything: str = ""
     repeat: str = ""
+    place_in_line: int = 0
     missing: Missing = ""
 
 

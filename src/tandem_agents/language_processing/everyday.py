@@ -10,7 +10,7 @@ from tandem_agents.language_processing.contracts import Slots
 from tandem_agents.language_processing.durations import find_duration
 from tandem_agents.language_processing.moments import moment_at
 from tandem_agents.language_processing.numerals import number_at
-from tandem_agents.language_processing.slots import MAX_TIMER_S, fact
+from tandem_agents.language_processing.slots import MAX_TIMER_S, SECRETS, fact
 from tandem_agents.language_processing.tokens import Token, clean, tokenize
 from tandem_agents.language_processing.units import read_amount, unit_named
 
@@ -111,6 +111,11 @@ def stated(match: re.Match[str], now: datetime) -> Slots | None:
             return None
     told = re.match(r"\s*(?P<fact>.+)", match[0], re.DOTALL)
     return fact(told, now) if told else None
+
+
+def worth_keeping(subject: str) -> bool:
+    """Whether people usually want to be asked later about such a thing: a code, a number, a birthday."""
+    return not (_LASTING | SECRETS).isdisjoint(subject.lower().replace("'s", "").split())
 
 
 def _whole(tokens: list[Token]) -> int | None:

@@ -21,6 +21,8 @@ _LEAD = compile_template(
     "|puwede mo bang|maaari mo bang)",
     FRAGMENTS,
 )
+_HESITATION = re.compile(r"^(?:actually|wait|sorry|oh|no|listen|excuse me|by the way|hmm+)\b[\s,.!]+", re.IGNORECASE)
+"""How people begin who have thought of something else; what corrects begins so too and is read first."""
 _TAIL = compile_template("(please|for me|po|naman|nga|<name>)", FRAGMENTS)
 _THANKS = compile_template("(thanks|thank you)", FRAGMENTS)
 _EXPAND = (
@@ -37,8 +39,9 @@ def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
     if not meant:
         return Analysis(intent="empty", confidence=1.0, text="", language=language)
     short = len(meant) <= MAX_COMMAND_CHARS
+    asked = "?" in text
     for rule in RULES:
-        if not short and rule.intent != "remember":
+        if (not short and rule.intent != "remember") or (rule.intent == "statement" and asked):
             continue
         match = rule.pattern.fullmatch(f" {meant}")
         filled = rule.read(match, now) if match else None
@@ -46,6 +49,11 @@ def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
             return Analysis(
                 intent=rule.intent, confidence=rule.confidence, text=meant, language=language, slots=filled
             )
+    rest = _HESITATION.sub("", meant)
+    if rest and rest != meant:
+        meaning = understand(rest, now, language)
+        if meaning.confidence > OPEN_QUESTION_CONFIDENCE:
+            return meaning
     return Analysis(intent="question", confidence=OPEN_QUESTION_CONFIDENCE, text=meant, language=language)
 
 

@@ -60,6 +60,26 @@ def system_prompt(
     return "\n".join(lines)
 
 
+FEELING_OPTIONS = ChatOptions(max_tokens=3, temperature=0.0, measure="certainty")
+_FEELING = "Is what the user tells you good for them, bad for them, or neither? Answer with one word: good, bad or neither."
+_FELT = (
+    ("I had pancakes for breakfast.", "neither"), ("My train was an hour late again.", "bad"), ("We got married!", "good"),
+    ("The shop opens at nine.", "neither"), ("I have a headache.", "bad"), ("The party was great fun.", "good"),
+    ("I am at the office now.", "neither"), ("Someone stole my bike.", "bad"),
+)  # fmt: skip
+
+
+def feeling_of(text: str) -> list[Message]:
+    """What has a model judge whether something told is good or bad for who tells it.
+
+    A small model asked to answer it freely echoes it, or tells of a life it does not have.
+    """
+    messages = [Message("system", _FEELING)]
+    for said, felt in _FELT:
+        messages += [Message("user", said), Message("assistant", felt)]
+    return [*messages, Message("user", text)]
+
+
 _BESIDE_THE_POINT = {
     "small_talk",
     "greeting",

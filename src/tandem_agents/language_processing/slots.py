@@ -36,7 +36,7 @@ _NAMED = re.compile(r"(?!(?:The|My|Our|His|Her|Their|Its|Your|Ang|Si)\b)[A-Z]\w*
 """Somebody or something by name: what is told of it adds up, while a new boiler code takes the old one's place."""
 _ARTICLE = re.compile(r"^(?:the|a|an|my|our|your|ang|si|yung)\s+", re.IGNORECASE)
 _FILLER = re.compile(r"\s+(?:again|now|right now|called|please|ko|natin)$", re.IGNORECASE)
-_SECRETS = {"password", "passwords", "passcode", "pin", "code", "codes", "combination", "wifi"}
+SECRETS = {"password", "passwords", "passcode", "pin", "code", "codes", "combination", "wifi"}
 _PUBLIC_CODES = {"zip", "postal", "area", "country", "dress", "morse", "genetic", "source", "machine", "binary", "bar", "qr", "error",
                  "colour", "color", "civil", "penal", "tax", "building", "python", "a"}  # fmt: skip
 _CHAT = re.compile(
@@ -221,7 +221,7 @@ def secret(match: re.Match[str], now: datetime) -> Slots | None:
     """A question about a code or password of the house: only a person can have told it, so no model may guess it."""
     asked = subject(match, now)
     words = asked.subject.lower().split() if asked else []
-    if not _SECRETS.intersection(words) or _PUBLIC_CODES.intersection(words):
+    if not SECRETS.intersection(words) or _PUBLIC_CODES.intersection(words):
         return None
     return asked
 

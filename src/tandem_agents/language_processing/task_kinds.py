@@ -42,9 +42,11 @@ _FACT = re.compile(
     r"|sino|kailan|nasaan|saan|ilan|ilang|gaano"
     r"|(?:what|ano)\s+(?:year|day|month|colou?r|country|city|continent|language)"
     r"|(?:what|ano)\s+(?:is|are|was|were|did|does|ang)\s+the\b.+\b(?:of|in|for)"
-    r"|ano\s+ang\s+\w+\s+ng|(?:is|are|was|were|did|does|has|have)\s+(?!there\b|it\b|this\b|that\b))\b",
+    r"|ano\s+ang\s+\w+\s+ng|(?:is|are|was|were|did|does|do|has|have|can)\s+(?!there\b|it\b|this\b|that\b))\b",
     re.IGNORECASE,
 )
+_SURELY_FACT = re.compile(r"^(?:is|are|was|were) (?:it|there|that|this)\b.+\b(?:true|possible|legal|safe|life|water|any)\b|^(?:are|is) there\b", re.IGNORECASE)
+"""Asked of a pronoun, and still to be answered by yes or no."""
 _NAMED = re.compile(r"^(?:[Ww]hat|[Aa]no) (?:is|are|was|were|ang) (?:the |a |an )?[A-Z]\w")
 _OPINION = re.compile(
     r"\b(?:should|would|could|I|my|me|you|your|we|us|our|best|good|better|worst|nicest|meaning|think|feel)\b"
@@ -65,6 +67,6 @@ def classify(text: str) -> TaskKind:
     if best != "chat" and scores[best] >= NEEDED:
         return best
     asked = text.strip()
-    if not _OPINION.search(asked) and (_FACT.match(asked) or _NAMED.match(asked)):
+    if not _OPINION.search(asked) and (_FACT.match(asked) or _NAMED.match(asked) or _SURELY_FACT.match(asked)):
         return "fact"
     return "chat"

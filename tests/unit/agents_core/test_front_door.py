@@ -117,7 +117,7 @@ async def test_secrets_are_never_guessed(home: SimpleNamespace) -> None:
         parrot = await home.teach(fleet, "It is 1234.")
         assert await said(fleet, "what is the alarm code") == (
             "recall",
-            "I do not remember anything about alarm code.",
+            "I do not remember anything about the alarm code.",
         )
         assert parrot.asked == []
 

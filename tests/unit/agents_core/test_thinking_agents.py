@@ -34,7 +34,7 @@ WON = "France won. It was close. Many saw it. It rained."
     ("sure", "answer", "read_to_the_end"),
     [
         (0.9, WON, True),
-        (0.65, "I am not sure, but I think: France won.", False),
+        (0.75, "I am not sure, but I think: France won.", False),
         (0.2, "I do not know that well enough to tell you; I would only be guessing.", False),
         (None, WON, True),
     ],
@@ -144,3 +144,27 @@ async def test_low_jobs_wait_for_a_calm_machine() -> None:
         assert not low.done()
         processor._calm.set()
         assert (await low).id == "l"
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "sure", "answer"),
+    [
+        ("My train was late again.", "bad", 0.6, "I am sorry to hear that."),
+        ("My train was late again.", "bad", 0.3, "I see."),
+        ("I passed my exam!", "good", 0.95, "I am glad to hear that."),
+        ("I passed my exam!", "good", 0.8, "I see."),
+        ("The earth is flat.", "good", 0.99, "I see."),
+        ("My dog died yesterday.", "good", 0.99, "I am sorry to hear that."),
+        ("We are at the office.", "neither", 0.9, "I see."),
+    ],
+)
+@virtual_time
+async def test_what_is_told_is_taken_in(
+    home: SimpleNamespace, said: str, verdict: str, sure: float, answer: str
+) -> None:
+    """Something told is neither echoed nor made up about; nobody is congratulated unless the model is very sure."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, verdict)
+        parrot.sure = sure
+        reply = await fleet.peer(FrontDoor).ask(said)
+    assert (reply.intent, reply.answer.startswith(answer)) == ("statement", True)

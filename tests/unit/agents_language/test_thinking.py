@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.doubt import doubted
+from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted
 from tandem_agents.language_processing.prompts import conversation, refers_back, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import Interaction
@@ -80,7 +80,7 @@ def test_a_question_that_stands_alone_is_asked_alone(text: str, back: bool) -> N
 
 @pytest.mark.parametrize(
     ("sure", "phrase"),
-    [(None, None), (0.9, None), (0.72, None), (0.7, "unsure"), (0.62, "unsure"), (0.4, "unknown")],
+    [(None, None), (0.9, None), (SURE, None), (SURE - 0.01, "unsure"), (GUESSING, "unsure"), (GUESSING - 0.01, "unknown")],
 )
 def test_doubt_is_said(sure: float | None, phrase: str | None) -> None:
     """An uncertain fact is called a guess, a wild one is not told, and a model that does not tell is believed."""
@@ -89,6 +89,15 @@ def test_doubt_is_said(sure: float | None, phrase: str | None) -> None:
     if phrase == "unsure":
         assert doubt is not None
         assert doubt.facts == {"guess": "France won."}
+
+
+def test_a_yes_is_not_believed() -> None:
+    """A small model agrees with whatever it is asked, however sure it is; a model that does not tell is believed."""
+    doubt = doubted("Yes, spiders are insects.", 0.99, "en")
+    assert doubt is not None
+    assert doubt.phrase == "unknown"
+    assert doubted("Yes, the sun is a star.", None, "en") is None
+    assert doubted("No, the Earth is not flat.", 0.9, "en") is None
 
 
 @pytest.mark.parametrize(
