@@ -15,7 +15,7 @@ from tandem.core.errors import TandemError
 from tandem.fleet.model import Limits
 from tandem.supervise.lifecycle import SERVING, Phase
 from tandem.supervise.runner import Runner
-from tandem.supervise.usage import exact_memory
+from tandem.supervise.usage import Scales
 
 LOOK_S = 0.25
 """Seconds between two looks at an instance that is on probation."""
@@ -48,9 +48,9 @@ class Bar(Struct, frozen=True, kw_only=True):
         return phase in _RANK and _RANK[phase] <= max(1, _RANK.get(self.phase, 0))
 
 
-def bar_of(runner: Runner) -> Bar:
+def bar_of(runner: Runner, scales: Scales) -> Bar:
     """What the instance in service sets."""
-    return Bar(phase=runner.state.phase, memory=resident(runner.pid))
+    return Bar(phase=runner.state.phase, memory=resident(runner.pid, scales))
 
 
 def memory_verdict(used: int, bar: Bar, limit_mb: int | None) -> str:
@@ -62,11 +62,11 @@ def memory_verdict(used: int, bar: Bar, limit_mb: int | None) -> str:
     return ""
 
 
-def resident(pid: int | None) -> int:
+def resident(pid: int | None, scales: Scales) -> int:
     """Bytes of memory an instance takes, its children included; 0 when nobody can tell."""
     if pid is None:
         return 0
-    if exact := exact_memory(pid):
+    if exact := scales.weigh(pid, clock.monotonic()):
         return exact
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
@@ -98,8 +98,11 @@ async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[]
             continue
 
 
-async def stay_well(runner: Runner, seconds: float, bar: Bar) -> None:
-    """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be."""
+async def stay_well(runner: Runner, seconds: float, bar: Bar, scales: Scales) -> None:
+    """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be.
+
+    With 0 seconds it only has to live and be well now: its memory tells nothing yet.
+    """
     deaths, instance = runner.state.restarts, runner.state.instance
     limits = runner.subject.config.limits if runner.subject.config is not None else Limits()
     limit = limits.restart_above_mb or limits.memory_mb
@@ -107,7 +110,9 @@ async def stay_well(runner: Runner, seconds: float, bar: Bar) -> None:
     until = well_since + 3 * seconds + PATIENCE_S
     while True:
         now = clock.monotonic()
-        why = _ended(runner, deaths) or memory_verdict(resident(runner.pid), bar, limit)
+        why = _ended(runner, deaths)
+        if not why and seconds > 0:
+            why = memory_verdict(resident(runner.pid, scales), bar, limit)
         if why or runner.state.instance != instance:
             raise NotWell(why or "was replaced by somebody else")
         if not bar.admits(runner.state.phase):

@@ -12,6 +12,7 @@ from tandem.supervise.release import Release
 from tandem.supervise.rollout import Step
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
+from tandem.supervise.usage import Scales
 
 Made = tuple[AgentConfig, Release]
 """What an agent is made of."""
@@ -20,15 +21,24 @@ Made = tuple[AgentConfig, Release]
 class Change:
     """``new`` or ``old`` is None where the agent does not exist. ``hold_s``: how long the new instance has to be well."""
 
-    def __init__(self, supervisor: Supervisor, step: Step, old: Made | None, new: Made | None, hold_s: float):
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        step: Step,
+        old: Made | None,
+        new: Made | None,
+        hold_s: float,
+        scales: Scales,
+    ):
         self.step = step
+        self._scales = scales
         self._supervisor = supervisor
         self._old = old
         self._new = new
         self._hold_s = hold_s
         self._second: Runner | None = None
         runner = supervisor.runners.get(step.agent)
-        self._bar = Bar() if runner is None else bar_of(runner)
+        self._bar = Bar() if runner is None or not hold_s else bar_of(runner, scales)
         self._is_wanted = runner is None or runner.state.goal is Goal.RUN
         self._was_up = runner is not None and runner.state.phase in UP
 
@@ -59,7 +69,7 @@ class Change:
             return
         second = self._begin("standby" if serve_for_s is None else "serve")
         await become(second, is_serving(second), self._watch)
-        await stay_well(second, self._hold_s if serve_for_s is None else serve_for_s, self._bar)
+        await stay_well(second, self._hold_s if serve_for_s is None else serve_for_s, self._bar, self._scales)
 
     async def commit(self) -> None:
         """Put it in service. Raises ``NotWell``; :meth:`undo` has to follow then."""
@@ -77,7 +87,7 @@ class Change:
         runner.feed(Start() if self.how == "start" else Restart())
         instance = runner.state.instance
         await become(runner, lambda: _is_fresh(supervisor.runners[name], instance), self._watch)
-        await stay_well(runner, self._hold_s, self._bar)
+        await stay_well(runner, self._hold_s, self._bar, self._scales)
 
     async def _flip(self, second: Runner) -> None:
         first = self._supervisor.runners[self.step.agent]
@@ -91,7 +101,7 @@ class Change:
         await self._end(first)
         if self.how == "handover":
             await become(second, is_serving(second), self._watch)
-            await stay_well(second, self._hold_s, self._bar)
+            await stay_well(second, self._hold_s, self._bar, self._scales)
 
     # ---- and back ----
 

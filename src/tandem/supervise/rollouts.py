@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.fleet.model import AgentConfig, Fleet
-from tandem.supervise.gate import NotWell
+from tandem.supervise.gate import LOOK_S, NotWell
 from tandem.supervise.lifecycle import AgentState, Phase
 from tandem.supervise.release import Target
 from tandem.supervise.replacing import Change, Made
@@ -39,6 +39,7 @@ from tandem.supervise.rollout import (
 from tandem.supervise.rollout_api import RolloutView, Steering, view_of
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
+from tandem.supervise.usage import Scales
 from tandem.supervise.wire import Exec
 
 log = logging.getLogger("tandem.node")
@@ -86,6 +87,7 @@ class Rollouts:
         self._remember = remember
         self._use = use
         self._zygote = zygote
+        self._scales = Scales(LOOK_S)
         self._task: asyncio.Task[None] | None = None
         self._turned = asyncio.Event()
         self._moved = asyncio.Event()
@@ -255,7 +257,7 @@ class Rollouts:
     async def _give_back(self, plan: RolloutPlan, step: Step) -> None:
         """Return one agent to the old target; what cannot be is told and left as it is."""
         was, is_now = self._sides(plan, step)
-        change = Change(self._supervisor, step, is_now, was, 0.0)
+        change = Change(self._supervisor, step, is_now, was, 0.0, self._scales)
         try:
             await _both(change, None)
         except NotWell as error:
@@ -304,7 +306,7 @@ class Rollouts:
 
     def _change(self, plan: RolloutPlan, step: Step) -> Change:
         old, new = self._sides(plan, step)
-        return Change(self._supervisor, step, old, new, plan.strategy.min_healthy_s)
+        return Change(self._supervisor, step, old, new, plan.strategy.min_healthy_s, self._scales)
 
     def _sides(self, plan: RolloutPlan, step: Step) -> tuple[Made | None, Made | None]:
         return _made_in(plan.old, self._machine, step.agent), _made_in(plan.new, self._machine, step.agent)

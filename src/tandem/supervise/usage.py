@@ -6,6 +6,7 @@ the kernel walks its page tables, so each look renews it for a few sessions only
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 
@@ -114,12 +115,30 @@ def members_of(session: int) -> list[int]:
     return [process.pid for process in _members([session]).get(session, [])]
 
 
+class Scales:
+    """Weighs many sessions at about the same time: one look at the computer's processes serves for ``fresh_s``."""
+
+    def __init__(self, fresh_s: float):
+        self._fresh_s = fresh_s
+        self._looked_at = -math.inf
+        self._members: dict[int, list[Process]] = {}
+
+    def weigh(self, session: int, now: float) -> int | None:
+        """As :func:`exact_memory`; ``now`` in monotonic seconds. What a session has forked since the last look is missed."""
+        if now - self._looked_at >= self._fresh_s or session not in self._members:
+            self._looked_at, self._members = now, _by_session(processes())
+        return _total(_share(p.pid) for p in self._members.get(session, []))
+
+
 def _members(sessions: Iterable[int]) -> dict[int, list[Process]]:
     wanted = set(sessions)
+    return _by_session(process for process in processes() if process.session in wanted)
+
+
+def _by_session(found: Iterable[Process]) -> dict[int, list[Process]]:
     members: dict[int, list[Process]] = {}
-    for process in processes():
-        if process.session in wanted:
-            members.setdefault(process.session, []).append(process)
+    for process in found:
+        members.setdefault(process.session, []).append(process)
     return members
 
 

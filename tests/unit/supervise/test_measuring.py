@@ -5,10 +5,11 @@ import os
 import pytest
 
 from tandem.fleet.model import Limits
+from tandem.supervise import usage
 from tandem.supervise.api import Usage
 from tandem.supervise.lifecycle import Outgrew, Overran
 from tandem.supervise.measuring import judge
-from tandem.supervise.usage import Meter, exact_memory
+from tandem.supervise.usage import Meter, Scales, exact_memory
 
 MIB = 1024 * 1024
 NOBODY = 2**22 + 1
@@ -16,7 +17,7 @@ NOBODY = 2**22 + 1
 
 
 @pytest.mark.parametrize(
-    ("limits", "usage", "event"),
+    ("limits", "used", "event"),
     [
         (Limits(memory_mb=64), Usage(rss_bytes=64 * MIB), None),
         (Limits(memory_mb=64), Usage(rss_bytes=65 * MIB), Overran),
@@ -27,9 +28,9 @@ NOBODY = 2**22 + 1
         (Limits(cpu_percent=50), Usage(rss_bytes=900 * MIB, processes=99), None),
     ],
 )
-def test_measured_use_is_judged_by_the_limits(limits: Limits, usage: Usage, event: type | None) -> None:
+def test_measured_use_is_judged_by_the_limits(limits: Limits, used: Usage, event: type | None) -> None:
     """Only what is above a limit is acted on; the hard limit wins over the size for a restart."""
-    judged = judge("i1", limits, usage, NOBODY)
+    judged = judge("i1", limits, used, NOBODY)
     assert type(judged) is (type(None) if event is None else event)
 
 
@@ -43,9 +44,29 @@ def test_a_session_is_measured_as_a_whole() -> None:
         sum(range(10_000))
     used = meter.look([session, NOBODY], 11.0)
     assert list(used) == [session]
-    usage = used[session]
-    assert usage.processes >= 1 and usage.threads >= usage.processes and usage.rss_bytes > MIB
-    assert usage.cpu_fraction >= 0.04 and usage.cpu_s > 0
-    assert usage.pss_bytes is None or 0 < usage.pss_bytes <= usage.rss_bytes * 1.5
-    assert usage.fds is None or usage.fds > 0
+    ours = used[session]
+    assert ours.processes >= 1 and ours.threads >= ours.processes and ours.rss_bytes > MIB
+    assert ours.cpu_fraction >= 0.04 and ours.cpu_s > 0
+    assert ours.pss_bytes is None or 0 < ours.pss_bytes <= ours.rss_bytes * 1.5
+    assert ours.fds is None or ours.fds > 0
     assert exact_memory(NOBODY) == 0
+
+
+def test_one_look_weighs_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All who ask within its time share one look at the processes; later, or for an unknown session, there is another."""
+    looks: list[None] = []
+
+    def seen() -> list[usage.Process]:
+        looks.append(None)
+        return [usage.Process(os.getpid(), session, 0, 0, 1, 0) for session in (1, 2)]
+
+    monkeypatch.setattr(usage, "processes", seen)
+    scales = Scales(0.25)
+    first = scales.weigh(1, 10.0)
+    assert first is None or first > MIB
+    scales.weigh(2, 10.2)
+    assert len(looks) == 1
+    scales.weigh(1, 10.3)
+    assert len(looks) == 2
+    assert scales.weigh(NOBODY, 10.3) == 0
+    assert len(looks) == 3
