@@ -57,6 +57,14 @@ class Fleet:
     def socket(self, agent: str) -> Path:
         return self.folder / "run" / "bench" / "a" / f"{agent}.sock"
 
+    def await_copy(self) -> None:
+        """Return when the code that came up has been copied, which is done once after each start."""
+        until = time.monotonic() + PATIENCE_S
+        while not list((self.folder / "home" / "releases").glob("*.base")):
+            if time.monotonic() > until:
+                raise TimeoutError("the code that came up was not copied; tandem logs node")
+            time.sleep(POLL_S)
+
     def connect(self) -> Any:
         """An operator's connection, as an async context manager."""
         from tandem.api import connect

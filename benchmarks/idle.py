@@ -21,6 +21,7 @@ WATCHED_S = 30.0
 def measure_tandem() -> float:
     with running() as (fleet, _seconds):
         asyncio.run(fleet.answer())
+        fleet.await_copy()
         wait_until_idle(SETTLE_S)
         return idle_fraction(fleet.processes(), WATCHED_S)
 

@@ -35,6 +35,7 @@ def one(number: int) -> tuple[float, float, float, float]:
         asyncio.run(fleet.answer())
         processes = fleet.processes()
         cpu, memory = cpu_seconds(processes), proportional_set(processes)
+        fleet.await_copy()
         wait_until_idle(SETTLE_S)
         idle = idle_fraction(fleet.processes(), WATCHED_S)
     say(f"{number} agents: up after {seconds:.1f} s ({cpu:.1f} s of CPU), {memory / 2**20:.0f} MiB, then {idle:.1%} of a core")

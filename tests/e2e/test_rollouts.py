@@ -2,136 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from conftest import MakeHousehold
-from household import Household, eventually
+from household import eventually
+from moving_house import EVERYBODY, FLEET, QUICK, Moving, words
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
-
-MODULE = '''
-import asyncio, os
-from msgspec import Struct
-from tandem.agent import Agent, action
-
-VERSION = 1
-
-class Mover(Agent):
-    class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-        word: str = "hi"
-
-    async def start(self):
-        pass  # START
-
-    @action(idempotent=True)
-    async def say(self) -> str:
-        return f"{self.settings.word} v{VERSION} e{self.epoch}"
-
-class Other(Mover):
-    """Another one."""
-'''
-FLEET = """fleet: small
-groups:
-  first:
-    agents:
-      S: {class: "moving:Mover", port: 5709}
-      E: {class: "moving:Mover", launch: exec}
-  second:
-    agents:
-      D: {class: "moving:Mover", needs: [S]}
-      H: {class: "moving:Mover", update: handover}
-      X: {class: "moving:Mover", update: stop-first}
-"""
-EVERYBODY = ("S", "E", "D", "H", "X")
-QUICK = ("--min-healthy", "0.5")
-
-
-class Moving:
-    """A household whose fleet file and code change while it runs."""
-
-    def __init__(self, household: Household):
-        self.household = household
-        self.module = household.directory / "moving.py"
-        self.module.write_text(MODULE)
-        household.up()
-
-    def edit(self, old: str, new: str) -> None:
-        """Change the code."""
-        text = self.module.read_text()
-        assert old in text
-        self.module.write_text(text.replace(old, new))
-
-    def refit(self, old: str, new: str) -> None:
-        """Change the fleet file."""
-        text = self.household.fleet.read_text()
-        assert old in text
-        self.household.fleet.write_text(text.replace(old, new))
-
-    def pids(self) -> dict[str, int]:
-        return {agent["name"]: agent["pid"] for agent in self.household.status()["agents"]}
-
-    def rollout(self) -> dict[str, Any]:
-        """The rollout of the only machine, as `tandem rollout status` tells it."""
-        found: dict[str, Any] = self.household.tandem("rollout", "status", "--json").json["machines"][0]
-        return found
-
-    def stage(self, agent: str) -> str:
-        view = self.rollout()["rollout"]
-        steps = view["steps"] if view else []
-        return next((step["stage"] for step in steps if step["agent"] == agent), "")
-
-    def processes_of(self, agent: str) -> list[int]:
-        """Every process of an agent that is there, in service or not."""
-        title = f"tandem: {agent}@"
-        found = []
-        for pid in self.household.processes():
-            try:
-                if " ".join(psutil.Process(pid).cmdline()).startswith(title):
-                    found.append(pid)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    @contextmanager
-    def called(self, *agents: str) -> Iterator[Callable[[], dict[str, Any]]]:
-        """Agents are called all the time; the function given ends that and says what came of it."""
-        script = Path(__file__).with_name("constant_load.py")
-        process = subprocess.Popen(
-            [sys.executable, str(script), str(self.household.fleet), *agents],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.household.environment,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None and process.stdout.readline() == "begun\n"
-
-            def end() -> dict[str, Any]:
-                out, _ = process.communicate(timeout=60)
-                told: dict[str, Any] = json.loads(out)
-                return told
-
-            yield end
-        finally:
-            process.kill()
-            process.wait()
-
 
 @pytest.fixture
 def moving(make_household: MakeHousehold) -> Moving:
     return Moving(make_household(FLEET))
-
-
-def words(told: dict[str, Any], agent: str) -> set[str]:
-    """What an agent has answered, without the epoch."""
-    return {answer.rpartition(" ")[0] for answer in told["said"][agent]}
 
 
 def test_new_code_and_back_without_a_failed_call(moving: Moving) -> None:

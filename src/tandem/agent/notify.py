@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tandem.agent.tally import Tally
 from tandem.core.health import HealthReport
 
 
@@ -64,12 +65,15 @@ class Notifier:
     def health(self, report: HealthReport) -> None:
         self._send("HEALTH=" + msgspec.json.encode(report).decode())
 
+    def calls(self, tally: Tally) -> None:
+        self._send("CALLS=" + msgspec.json.encode(tally).decode())
+
     def _send(self, line: str) -> None:
         data = line.encode() + b"\n"
         try:
             if self._fd is not None:
                 os.write(self._fd, data)
-            elif self._socket is not None and not line.startswith("HEALTH="):
+            elif self._socket is not None and not line.startswith(("HEALTH=", "CALLS=")):
                 self._socket.send(data)
         except BrokenPipeError:
             self._broken = True

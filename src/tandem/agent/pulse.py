@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 
 from tandem.agent.notify import Notifier
 from tandem.agent.runtime import Runtime
+from tandem.agent.tally import Tally
 from tandem.core.health import HealthReport, Status
 from tandem.registry import LEASE_TTL_S
 
@@ -17,17 +19,21 @@ LEASE_PERIOD_S = LEASE_TTL_S / 3
 """Seconds between two refreshes of the lease; a third of its life, so one lost refresh does no harm."""
 
 
-async def report_health(runtime: Runtime, notifier: Notifier) -> None:
-    """Tell the supervisor once a second that the loop turns, and how the agent is whenever that changes."""
+async def report_health(runtime: Runtime, notifier: Notifier, tally: Tally) -> None:
+    """Tell the supervisor once a second that the loop turns, and how the agent is and what it did whenever that changes."""
     told: HealthReport | None = None
+    counted = Tally()
     while True:
         report = await runtime.health()
         if told is None or (report.status, report.issues, report.capabilities) != (told.status, told.issues, told.capabilities):
             notifier.health(report)
             told = report
+        if tally != counted:
+            notifier.calls(tally)
+            counted = copy(tally)
         notifier.alive()
         if notifier.mend():
-            told = None
+            told, counted = None, Tally()
             if report.status is not Status.STARTING:
                 notifier.ready()
             continue

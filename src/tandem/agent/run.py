@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from tandem.agent.background import Background
+from tandem.agent.background import Background, Report
 from tandem.agent.base import Agent
 from tandem.agent.context import AgentContext
 from tandem.agent.fence import Fence
@@ -32,6 +32,7 @@ from tandem.agent.peers import PeerProxies
 from tandem.agent.pulse import keep_lease, report_health
 from tandem.agent.runtime import Runtime, make_settings
 from tandem.agent.spec import AgentSpec
+from tandem.agent.tally import Tally
 from tandem.agent.trust import Trust
 from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
 from tandem.core.health import Issue
@@ -126,8 +127,10 @@ class AgentProcess:
         state_dir = private_dir(Path(spec.state_dir))
         errors = ErrorClient(self._id, state_dir / ERROR_SPOOL, None if spec.nats is None else events.publisher)
         relay = ErrorClient(AgentId.of(BRIDGE, spec.machine), state_dir / RELAY_SPOOL, events.publisher)
-        report = errors.report if spec.error_bus else _unreported
-        observer = CallObserver(metrics, self._id, report, Trail(Path(spec.trail_file)) if spec.trail_file else None)
+        tally = Tally()
+        report = _counted(errors.report if spec.error_bus else _unreported, tally)
+        trail = Trail(Path(spec.trail_file)) if spec.trail_file else None
+        observer = CallObserver(metrics, self._id, report, trail, tally)
         trust = None if spec.identity is None else Trust(spec, spec.identity, registry)
         peers = self._peers(registry, observer, trust)
         own_log = logging.getLogger(f"agent.{spec.name}")
@@ -157,7 +160,7 @@ class AgentProcess:
         )  # fmt: skip
         lease = LeaseHolder(registry, spec)
         fence = Fence(state_dir)
-        signs = [asyncio.create_task(report_health(runtime, self._notifier), name="health")]
+        signs = [asyncio.create_task(report_health(runtime, self._notifier, tally), name="health")]
         try:
             errors.start()
             if spec.fleet:
@@ -285,6 +288,14 @@ def _issues_of(*links: EventLink | ErrorClient) -> list[Issue]:
 def _unreported(*_error: object, **_more: object) -> Receipt:
     return Receipt("", False)
 
+
+
+def _counted(report: Report, tally: Tally) -> Report:
+    def tell(*error: Any, **more: Any) -> Receipt:
+        tally.reports += 1
+        return report(*error, **more)
+
+    return tell
 
 
 async def _no_directory() -> list[Lease]:

@@ -48,6 +48,8 @@ def show_plan(prepared: Iterable[Prepared]) -> None:
             f"{one.machine}: {plan.old.release.name} -> {plan.new.release.name}, {_batches(one)}; "
             f"{kept} agents keep their processes"
         )
+        for note in one.notes:
+            console.print(f"{one.machine}: [yellow]{note}[/]")
 
 
 def _batches(one: Prepared) -> str:
@@ -66,6 +68,7 @@ def plan_json(prepared: Iterable[Prepared]) -> list[dict[str, Any]]:
             "new": one.plan.new.release.name,
             "strategy": one.plan.strategy,
             "changes": one.changes,
+            "notes": one.notes,
             "batches": [[step.agent for step in batch] for batch in one.plan.batches],
         }
         for one in prepared

@@ -35,11 +35,10 @@ class Draft(Struct, frozen=True, kw_only=True):
         store.keep(self.manifest, self.tops)
 
 
-def draft(home: Home, fleet: Fleet, current: Target, since: float) -> Draft:
-    """What the fleet file and the working tree amount to, beside ``current``.
+def draft(home: Home, fleet: Fleet, current: Target, since: float, known: Manifest | None = None) -> Draft:
+    """What the fleet file and the working tree amount to, beside ``current``, of which ``known`` lists the files.
 
-    The release ``dev`` has no copy of its code: what was written after ``since`` (Unix seconds), when it began to run,
-    counts as changed.
+    Without such a list what was written after ``since`` (Unix seconds), when it began to run, counts as changed.
     """
     store = Store(home)
     cache = ImportCache(store.import_cache)
@@ -49,7 +48,6 @@ def draft(home: Home, fleet: Fleet, current: Target, since: float) -> Draft:
     used = {name: sources.used_by([module, *EVERYBODY]) for name, module in modules.items()}
     cache.save()
     everything = frozenset().union(*used.values())
-    known = None if not current.release.code.id else store.find(current.release.name)
     changed = {file for file in everything if _is_changed(file, sources, known, since)}
     packages = _changed_packages(known, since)
     if not changed and not packages and known is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 
 import psutil
@@ -15,8 +16,8 @@ from tandem.fleet.model import Fleet
 from tandem.release.batches import batches
 from tandem.release.diff import Change, Room, compare, require_same_ground
 from tandem.release.draft import draft, files_between
-from tandem.release.store import Store
-from tandem.supervise.release import DEV, Target
+from tandem.release.store import Manifest, Store, installed
+from tandem.supervise.release import DEV, Release, Target
 from tandem.supervise.rollout import RolloutPlan, Step, Strategy
 from tandem.supervise.rollout_api import ReleaseStatus
 
@@ -24,15 +25,23 @@ ROLLBACK = Strategy(min_healthy_s=0.0, max_failures=1_000_000)
 """A release that has served well need not prove itself again, and there is nothing better to return to."""
 
 ROLLBACK_BATCH = 20
+
+NO_COPY = (
+    "there is no copy of the code that came up, since it was changed within seconds; until this is through, "
+    "whoever has to return runs what is in memory of it"
+)
+NEW_VENV = "what is to be taken back needs a virtual environment of its own, whose tandem is called"
+_SHOWN_PACKAGES = 4
 _MIB = 2**20
 
 
 class Prepared(Struct, frozen=True):
-    """What is to be done on one machine. ``changes`` tell people, ``plan`` the node."""
+    """What is to be done on one machine. ``changes`` and ``notes`` tell people, ``plan`` the node."""
 
     machine: str
     changes: list[Change]
     plan: RolloutPlan
+    notes: list[str] = []
 
 
 def toward(
@@ -50,12 +59,18 @@ def toward(
     Raises :class:`~tandem.core.errors.ConfigError` for what no rollout can change.
     """
     require_same_ground(status.current.fleet, fleet, status.machine)
-    made = draft(home, fleet, status.current, status.since)
+    store = Store(home)
+    current = _with_copy(store, status)
+    known = _manifest(store, status, current.release)
+    made = draft(home, fleet, current, status.since, known)
     if keep:
-        made.keep(Store(home))
+        made.keep(store)
     changes = _changes(status, made.target, made.files)
     steps = batches(changes, fleet, strategy.kind, batch, canaries)
-    return Prepared(status.machine, changes, _plan(status.current, made.target, steps, strategy))
+    notes = [NO_COPY] if made.files and not current.release.code.id else []
+    if changes:
+        notes += ground(known, made.manifest, installed())
+    return Prepared(status.machine, changes, _plan(current, made.target, steps, strategy), notes)
 
 
 def back(home: Home, status: ReleaseStatus, release: str = "") -> Prepared:
@@ -65,9 +80,12 @@ def back(home: Home, status: ReleaseStatus, release: str = "") -> Prepared:
     """
     target = _earlier(home, status, release)
     require_same_ground(status.current.fleet, target.fleet, status.machine)
+    store = Store(home)
     changes = _changes(status, target, _files_back(home, status, target))
     steps = batches(changes, target.fleet, "rolling", ROLLBACK_BATCH)
-    return Prepared(status.machine, changes, _plan(status.current, target, steps, ROLLBACK))
+    was, there = (_manifest(store, status, side.release) for side in (status.current, target))
+    notes = ground(was, there, installed()) if changes and there is not None else []
+    return Prepared(status.machine, changes, _plan(_with_copy(store, status), target, steps, ROLLBACK), notes)
 
 
 def reverse(prepared: Prepared) -> Prepared:
@@ -78,6 +96,44 @@ def reverse(prepared: Prepared) -> Prepared:
     )
     steps = batches(undone, plan.old.fleet, "rolling", ROLLBACK_BATCH)
     return Prepared(prepared.machine, undone, _plan(plan.new, plan.old, steps, ROLLBACK))
+
+
+def ground(old: Manifest | None, new: Manifest, present: Mapping[str, str]) -> list[str]:
+    """What a person should know of the interpreter and its packages, which no release has a copy of.
+
+    ``present`` are the distributions of the running interpreter. Nothing where both releases stand on the same.
+    """
+    if old is not None and old.code.python != new.code.python:
+        return [f"runs with another interpreter and its packages: {old.code.python} -> {new.code.python}"]
+    told = []
+    if old is not None and (moved := _moved(old.environment, new.environment)):
+        told.append(f"packages changed in place ({moved}); going back would not bring the old ones back: {NEW_VENV}")
+    if new.code.python == sys.executable and (moved := _moved(new.environment, present)):
+        told.append(f"packages are not those it ran with ({moved}) and stay as they are: {NEW_VENV}")
+    return told
+
+
+def _moved(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    words = [f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}" for name in names[:_SHOWN_PACKAGES]]
+    more = len(names) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
+
+
+def _with_copy(store: Store, status: ReleaseStatus) -> Target:
+    """What runs; for the working tree as it came up, with the copy that was kept of it."""
+    current = status.current
+    base = None if current.release.code.id else store.base(status.machine, status.since)
+    if base is None:
+        return current
+    return Target(release=Release(name=current.release.name, code=base.code), fleet=current.fleet)
+
+
+def _manifest(store: Store, status: ReleaseStatus, release: Release) -> Manifest | None:
+    if release.name != DEV:
+        return store.find(release.name)
+    base = store.base(status.machine, status.since)
+    return base if base is not None and base.code.id == release.code.id else None
 
 
 def _changes(status: ReleaseStatus, target: Target, files: Mapping[str, list[str]]) -> list[Change]:
@@ -121,10 +177,10 @@ def _files_back(home: Home, status: ReleaseStatus, target: Target) -> dict[str, 
         return {}
     store = Store(home)
     agents = target.fleet.on(status.machine)
-    there = store.find(new.name)
-    if there is not None and new.name != DEV:
-        return files_between(store.find(old.name), there, agents, home)
-    # The working tree as it was when the fleet came up: nobody has a list of it, but what was replaced is known.
+    there = _manifest(store, status, new)
+    if there is not None:
+        return files_between(_manifest(store, status, old), there, agents, home)
+    # The working tree as it was when the fleet came up, uncopied: nobody has a list, but what was replaced is known.
     view = status.rollout
     moved = (
         {step.agent for step in view.steps}

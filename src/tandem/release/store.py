@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core import clock
-from tandem.core.errors import NotFound
+from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import new_id
 from tandem.core.paths import Home, private_dir
 from tandem.fleet.diagnostics import did_you_mean
@@ -26,6 +26,9 @@ from tandem.supervise.release import DEV, Code, Release, Target
 
 KEPT = 10
 """So many releases stay on disk besides those in use."""
+
+SAME_START_S = 2.0
+"""A machine's time of birth is told by two clocks; no machine comes up twice within this."""
 
 _NAME_DIGITS = 12
 _SKIPPED = ("__pycache__", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules")
@@ -80,13 +83,33 @@ class Store:
         """Write a release, with a copy of ``tops`` (packages and modules by name) as its code unless that is there."""
         private_dir(self._root)
         if tops:
-            self._copy(manifest.code, tops)
+            self._copy(manifest.code, tops, manifest.files)
         path = self._root / f"{manifest.name}.json"
         # Written anew also when it exists: the newest use counts when old ones are dropped.
         draft = path.with_suffix(f".{new_id()}")
         draft.write_bytes(msgspec.json.encode(manifest))
         draft.rename(path)
         return manifest
+
+    def keep_base(self, machine: str, manifest: Manifest, tops: Mapping[str, Path]) -> None:
+        """Keep the code that came up on ``machine``; ``manifest.created`` is when. It takes the place of an earlier one."""
+        private_dir(self._root)
+        self._copy(manifest.code, tops, manifest.files)
+        draft = self._root / f"{machine}.{new_id()}"
+        draft.write_bytes(msgspec.json.encode(manifest))
+        draft.rename(self._base(machine))
+
+    def base(self, machine: str, since: float) -> Manifest | None:
+        """What came up on ``machine`` at ``since`` (Unix seconds); None when it was not kept."""
+        try:
+            found = msgspec.json.decode(self._base(machine).read_bytes(), type=Manifest)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None  # none, or of another version
+        is_there = self.code_dir(found.code.id).is_dir()
+        return found if is_there and abs(found.created - since) < SAME_START_S else None
+
+    def _base(self, machine: str) -> Path:
+        return self._root / f"{machine}.base"
 
     def prune(self, used: set[str]) -> None:
         """Drop the oldest releases beyond the kept ones, and code no release has any more. ``used``: names that stay."""
@@ -95,6 +118,8 @@ class Store:
             if name not in used:
                 (self._root / f"{name}.json").unlink(missing_ok=True)
         needed = {self.load(name).code.id for name in self.names()}
+        for path in self._root.glob("*.base"):
+            needed.add(msgspec.json.decode(path.read_bytes(), type=Manifest).code.id)
         for folder in (self._root / "code").glob("*"):
             if folder.name not in needed:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +127,8 @@ class Store:
     def code_dir(self, code_id: str) -> Path:
         return self._root / "code" / code_id
 
-    def _copy(self, code: Code, tops: Mapping[str, Path]) -> None:
+    def _copy(self, code: Code, tops: Mapping[str, Path], files: Mapping[str, str]) -> None:
+        """Raises :class:`TandemError` when what was copied is not ``files`` any more."""
         folder = self.code_dir(code.id)
         if folder.exists():
             return
@@ -114,6 +140,9 @@ class Store:
                 shutil.copytree(place, draft / name, ignore=shutil.ignore_patterns(*_SKIPPED[1:]))
             else:
                 shutil.copy2(place, draft / place.name)
+        if files_of({name: draft / place.name for name, place in tops.items()}) != files:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise TandemError("the code changed while it was copied", hint="try again")
         try:
             draft.rename(folder)
         except OSError:

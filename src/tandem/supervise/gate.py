@@ -98,10 +98,12 @@ async def become(runner: Runner, reached: Callable[[], bool], watch: Callable[[]
             continue
 
 
-async def stay_well(runner: Runner, seconds: float, bar: Bar, scales: Scales) -> None:
+async def stay_well(
+    runner: Runner, seconds: float, bar: Bar, scales: Scales, judge: Callable[[], str] = str
+) -> None:
     """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be.
 
-    With 0 seconds it only has to live and be well now: its memory tells nothing yet.
+    ``judge`` says what else speaks against it, empty for nothing. With 0 seconds it only has to live and be well now: its memory tells nothing yet.
     """
     deaths, instance = runner.state.restarts, runner.state.instance
     limits = runner.subject.config.limits if runner.subject.config is not None else Limits()
@@ -112,7 +114,7 @@ async def stay_well(runner: Runner, seconds: float, bar: Bar, scales: Scales) ->
         now = clock.monotonic()
         why = _ended(runner, deaths)
         if not why and seconds > 0:
-            why = memory_verdict(resident(runner.pid, scales), bar, limit)
+            why = memory_verdict(resident(runner.pid, scales), bar, limit) or judge()
         if why or runner.state.instance != instance:
             raise NotWell(why or "was replaced by somebody else")
         if not bar.admits(runner.state.phase):

@@ -18,12 +18,13 @@ from tandem.core import clock
 from tandem.core.errors import NotFound
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
+from tandem.core.tasks import end
 from tandem.fleet.model import Fleet
 from tandem.infra import ServerSpec, link_of, nats_access, plan_servers, reload, valkey_access
 from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
-from tandem.supervise.boot import NodeBoot, keeper_config, zygote_of
+from tandem.supervise.boot import NodeBoot, fleet_directory, keeper_config, zygote_of
 from tandem.supervise.deaths import Deaths
 from tandem.supervise.guards import Guards
 from tandem.supervise.keeper_link import KeeperLink
@@ -39,6 +40,7 @@ from tandem.supervise.release import ZYGOTE, Release, Target
 from tandem.supervise.remote_logs import LogService
 from tandem.supervise.rollout_api import ReleaseStatus
 from tandem.supervise.rollouts import Busy, Rollouts
+from tandem.supervise.safekeeping import keep_code
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, times
 from tandem.supervise.wire import AnyReply, Exec, Remember, Shutdown
@@ -133,10 +135,12 @@ class Node:
         self._deaths.start()
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
         measuring = asyncio.create_task(self.measuring.run(), name="measuring")
+        keeping = asyncio.create_task(self._keep_code(), name="safekeeping")
         ends = [asyncio.create_task(end) for end in (self._keeper.closed(), self._told_to_end.wait())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (liveness, measuring, *ends):
             task.cancel()
+        await end(keeping)
         self.rollouts.halt()
         self.supervisor.close()
         await self._deaths.close()
@@ -202,6 +206,10 @@ class Node:
             since=clock.wall() - (clock.monotonic() - self._since),
             rollout=self.rollouts.view(),
         )
+
+    async def _keep_code(self) -> None:
+        if not self.rollouts.standing.current.release.code.id:
+            await keep_code(self.supervisor, self.machine, self._env, str(fleet_directory(self.fleet)))
 
     def _zygote(self, target: Target) -> Exec:
         code = target.release.code

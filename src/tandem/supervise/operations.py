@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 from tandem.core import clock
@@ -12,6 +11,7 @@ from tandem.supervise.lifecycle import SERVING, UP, AgentState, Event, Goal, Pha
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, verdict
+from tandem.supervise.waiting import until
 
 Tell = Callable[[Began | Progress], None]
 
@@ -111,14 +111,7 @@ class Operations:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until ``condition`` holds, looking after every change of anything."""
-        moved = asyncio.Event()
-        unwatch = self._supervisor.watch(lambda _runner, _before: moved.set())
-        try:
-            while not condition():
-                moved.clear()
-                await moved.wait()
-        finally:
-            unwatch()
+        await until(self._supervisor, condition)
 
     def _views(self, runners: Iterable[Runner]) -> list[AgentView]:
         return [agent_view(self._supervisor, runner) for runner in runners]

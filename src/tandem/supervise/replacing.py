@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tandem.agent.spec import Begin
 from tandem.fleet.model import AgentConfig
+from tandem.supervise import error_rate
 from tandem.supervise.gate import Bar, bar_of, become, is_serving, stay_well
 from tandem.supervise.lifecycle import UP, Goal, Restart, Start, Stop
 from tandem.supervise.release import Release
@@ -69,7 +71,10 @@ class Change:
             return
         second = self._begin("standby" if serve_for_s is None else "serve")
         await become(second, is_serving(second), self._watch)
-        await stay_well(second, self._hold_s if serve_for_s is None else serve_for_s, self._bar, self._scales)
+        if serve_for_s is None:
+            await stay_well(second, self._hold_s, self._bar, self._scales)
+        else:
+            await stay_well(second, serve_for_s, self._bar, self._scales, self._comparison(second))
 
     async def commit(self) -> None:
         """Put it in service. Raises ``NotWell``; :meth:`undo` has to follow then."""
@@ -129,6 +134,12 @@ class Change:
             await become(runner, lambda: _is_fresh(runner, instance), self._watch)
 
     # ---- parts ----
+
+    def _comparison(self, second: Runner) -> Callable[[], str]:
+        """Whether the second instance answers worse than the first one does from now on."""
+        first = self._supervisor.runners[self.step.agent]
+        then = first.tally
+        return lambda: error_rate.verdict(second.tally, error_rate.baseline(then, first.tally))
 
     def _begin(self, begin: Begin) -> Runner:
         assert self._new is not None

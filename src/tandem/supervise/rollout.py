@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from tandem.fleet.model import AgentConfig
+from tandem.fleet.model import AgentConfig, Fleet
 from tandem.supervise.release import Release, Target
 
 How = Literal["start", "stop", "adopt", "surge", "handover", "stop-first"]
 """``adopt``: its new entry counts from now on, and the process stays. The others say how processes come and go."""
 
 Kind = Literal["rolling", "blue-green", "canary"]
+
+KEPT_TARGETS = 5
+"""So many earlier targets a machine remembers to return to."""
 
 _UNDONE_BY: dict[How, How] = {"start": "stop", "stop": "start"}
 
@@ -180,3 +183,34 @@ def current_of(
         if config is not None:
             found[name] = (config, (plan.new if is_new else plan.old).release)
     return found
+
+
+def made_in(target: Target, machine: str, agent: str) -> tuple[AgentConfig, Release] | None:
+    """What an agent (bare name) of the machine is made of in ``target``; None when it is not in there."""
+    config = target.fleet.agents.get(f"{agent}@{machine}")
+    return None if config is None else (config, target.release)
+
+
+def joined(plan: RolloutPlan, configs: Iterable[AgentConfig]) -> Fleet:
+    """The new fleet, with ``configs`` in place of, or besides, its own."""
+    return replace(
+        plan.new.fleet, agents=plan.new.fleet.agents | {str(config.id): config for config in configs}
+    )
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """``proven``: targets that were current once, newest first. ``rollout``: the last that came to its end."""
+
+    current: Target
+    proven: list[Target] = []
+    rollout: str = ""
+
+
+def after(before: Standing, plan: RolloutPlan) -> Standing:
+    """How things stand when ``plan`` is through. Who goes back leaves everything since behind."""
+    names = [target.release.name for target in before.proven]
+    if plan.new.release.name in names:
+        proven = before.proven[names.index(plan.new.release.name) + 1 :]
+    else:
+        proven = [plan.old, *before.proven][:KEPT_TARGETS]
+    return Standing(current=plan.new, proven=proven, rollout=plan.id)

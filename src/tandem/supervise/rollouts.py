@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tandem.core import clock
 from tandem.core.errors import TandemError
-from tandem.fleet.model import AgentConfig, Fleet
+from tandem.fleet.model import Fleet
 from tandem.supervise.gate import LOOK_S, NotWell
-from tandem.supervise.lifecycle import AgentState, Phase
+from tandem.supervise.lifecycle import SERVING, AgentState, Phase
 from tandem.supervise.release import Target
 from tandem.supervise.replacing import Change, Made
 from tandem.supervise.rollout import (
@@ -26,10 +25,14 @@ from tandem.supervise.rollout import (
     RolloutPlan,
     RolloutState,
     Stage,
+    Standing,
     Step,
+    after,
     conclude,
     current_of,
     fail,
+    joined,
+    made_in,
     must_confirm,
     next_batch,
     next_return,
@@ -40,6 +43,7 @@ from tandem.supervise.rollout_api import RolloutView, Steering, view_of
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.usage import Scales
+from tandem.supervise.waiting import until
 from tandem.supervise.wire import Exec
 
 log = logging.getLogger("tandem.node")
@@ -47,19 +51,13 @@ log = logging.getLogger("tandem.node")
 PLAN, STATE, STANDING = "@plan", "@rollout", "@release"
 """Under which names the keeper remembers; no agent can be called so."""
 
-KEPT_TARGETS = 5
+
+ZYGOTE_PATIENCE_S = 30.0
+"""A zygote that takes longer does not come; its agents will say so."""
 
 
 class Busy(TandemError):
     """A rollout is under way."""
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """``proven``: targets that were current once, newest first. ``rollout``: the last that came to its end."""
-
-    current: Target
-    proven: list[Target] = []
-    rollout: str = ""
 
 
 class _Turned(Exception):
@@ -133,12 +131,28 @@ class Rollouts:
         """Start carrying ``plan`` out. Raises :class:`Busy` while another is under way."""
         if self.state.is_active:
             raise Busy("a rollout is under way", hint="tandem rollout status")
+        self._adopt_copy(plan.old)
         self.plan, self.state = plan, RolloutState()
         self._remember(PLAN, msgspec.msgpack.encode(plan))
         self._save()
         for target in self._targets():
             self._supervisor.know_zygote(target.release.code, self._zygote(target))
         self._start()
+
+    def _adopt_copy(self, old: Target) -> None:
+        """From its first rollout on a machine runs releases: what came up is made of the copy of it, if there is one."""
+        current = self.standing.current
+        if current.release.code.id or not old.release.code.id:
+            return
+        self._stand(replace(self.standing, current=replace(current, release=old.release)))
+        for runner in self._supervisor.agents():
+            if runner.subject.release == current.release and runner.subject.config is not None:
+                self._supervisor.releases[runner.name] = old.release
+                self._supervisor.adopt_config(runner.subject.config)
+
+    def _stand(self, standing: Standing) -> None:
+        self.standing = standing
+        self._remember(STANDING, msgspec.msgpack.encode(standing))
 
     def steer(self, verb: Steering) -> None:
         """Pause, resume or abort. Raises :class:`~tandem.core.errors.TandemError` when that makes no sense now."""
@@ -187,6 +201,9 @@ class Rollouts:
             await self._use(joined(plan, plan.old.fleet.on(self._machine)))
             for target in (plan.old, plan.new):
                 self._supervisor.keep_zygote(target.release.code)
+            # Whoever has to stop first must not wait for what the next one is forked from.
+            zygote = self._supervisor.runners[plan.new.release.code.zygote]
+            await until(self._supervisor, lambda: zygote.state.phase in SERVING, ZYGOTE_PATIENCE_S)
             while await self._advance(plan):
                 continue
             self._settle(plan)
@@ -309,7 +326,7 @@ class Rollouts:
         return Change(self._supervisor, step, old, new, plan.strategy.min_healthy_s, self._scales)
 
     def _sides(self, plan: RolloutPlan, step: Step) -> tuple[Made | None, Made | None]:
-        return _made_in(plan.old, self._machine, step.agent), _made_in(plan.new, self._machine, step.agent)
+        return made_in(plan.old, self._machine, step.agent), made_in(plan.new, self._machine, step.agent)
 
     # ---- what happens meanwhile ----
 
@@ -350,49 +367,26 @@ class Rollouts:
         """Everything is where it should be: what new processes are made of from now on."""
         if self.state.is_active:
             self._set(conclude(self.state, clock.wall()))
-        is_done = self.state.course is Course.DONE
-        before = self.standing
-        if is_done and before.rollout != plan.id:
-            self.standing = Standing(current=plan.new, proven=_proven(before, plan), rollout=plan.id)
-            self._remember(STANDING, msgspec.msgpack.encode(self.standing))
+        if self.state.course is Course.DONE and self.standing.rollout != plan.id:
+            self._stand(after(self.standing, plan))
         for name, (config, release) in self.made().items():
             if name in self._supervisor.runners and name not in self.state.unreturned:
                 self._supervisor.releases[name] = release
                 self._supervisor.adopt_config(config)
-        self._supervisor.drop_unused_zygotes()
+        before = self.standing.proven[:1] or [self.standing.current]
+        # The way back is quick while what it forks from is there; it goes with the next rollout.
+        self._supervisor.drop_unused_zygotes(before[0].release.code.zygote)
         log.info("rollout %s: %s %s", plan.id, self.state.course, self.state.note)
 
     def take_over(self, fleet: Fleet) -> None:
         """``tandem up`` has changed what should run: agents it added or found stopped."""
-        current = replace(self.standing.current, fleet=fleet)
-        self.standing = replace(self.standing, current=current)
-        self._remember(STANDING, msgspec.msgpack.encode(self.standing))
+        self._stand(replace(self.standing, current=replace(self.standing.current, fleet=fleet)))
 
     def _targets(self) -> Iterable[Target]:
         planned = (self.plan.old, self.plan.new) if self.plan is not None and self.state.is_active else ()
-        return (self.standing.current, *planned)
-
-
-def _proven(before: Standing, plan: RolloutPlan) -> list[Target]:
-    """What could be returned to next: who goes back leaves everything since behind."""
-    names = [target.release.name for target in before.proven]
-    if plan.new.release.name in names:
-        return before.proven[names.index(plan.new.release.name) + 1 :]
-    return [plan.old, *before.proven][:KEPT_TARGETS]
+        return (self.standing.current, *self.standing.proven[:1], *planned)
 
 
 async def _both(change: Change, serve_for_s: float | None) -> None:
     await change.prepare(serve_for_s=serve_for_s)
     await change.commit()
-
-
-def _made_in(target: Target, machine: str, agent: str) -> Made | None:
-    config = target.fleet.agents.get(f"{agent}@{machine}")
-    return None if config is None else (config, target.release)
-
-
-def joined(plan: RolloutPlan, configs: Iterable[AgentConfig]) -> Fleet:
-    """The new fleet, with ``configs`` in place of, or besides, its own."""
-    return replace(
-        plan.new.fleet, agents=plan.new.fleet.agents | {str(config.id): config for config in configs}
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from tandem.agent.spec import Begin
+from tandem.agent.tally import Tally
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.core.health import HealthReport, Status, parse_status
@@ -77,6 +79,8 @@ class Runner:
         self.stands_by = ""
         """The instance that last said it is prepared and waits for its turn."""
         self.tail: list[str] = []
+        self.tally = Tally()
+        """What the present instance said last about its calls."""
         self.waiting_since = 0.0
         self.usage: Usage | None = None
         self.excess = ""
@@ -117,7 +121,7 @@ class Runner:
             self._timer = None
 
     def hear(self, instance: str, line: str) -> None:
-        """One line of the readiness protocol (sd_notify(3), and our HEALTH=)."""
+        """One line of the readiness protocol (sd_notify(3), and our HEALTH= and CALLS=)."""
         key, _, value = line.partition("=")
         parse = _NOTIFICATIONS.get(key)
         if key == "STATUS":
@@ -125,6 +129,9 @@ class Runner:
         elif key == "STANDBY":
             self.stands_by = instance
             self._shell.moved(self, self.state)
+        elif key == "CALLS":
+            with contextlib.suppress(msgspec.DecodeError):
+                self.tally = msgspec.json.decode(value, type=Tally)
         elif parse is not None and (event := parse(instance, value)) is not None:
             self.feed(event)
 

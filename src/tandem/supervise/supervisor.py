@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tandem.agent.spec import Begin
+from tandem.agent.tally import Tally
 from tandem.fleet.model import AgentConfig, Fleet
 from tandem.infra import ServerSpec, check
 from tandem.supervise.keeper_link import KeeperLink
@@ -176,10 +177,10 @@ class Supervisor:
             self.add(Subject(name=code.zygote, kind="zygote", policy=ZYGOTE_POLICY))
         self.runners[code.zygote].feed(Start())
 
-    def drop_unused_zygotes(self) -> None:
-        """Let zygotes go from which nothing is forked any more. The first one stays: the node comes from it."""
-        used = {need for runner in (*self.agents(), *self.beside) for need in runner.subject.needs}
-        for name in [name for name in self._zygotes if name != ZYGOTE and name not in used]:
+    def drop_unused_zygotes(self, spared: str) -> None:
+        """Let zygotes go from which nothing is forked any more, but ``spared``, and the first one: the node comes from it."""
+        used = {need for runner in (*self.agents(), *self.beside) for need in runner.subject.needs} | {spared, ZYGOTE}
+        for name in [name for name in self._zygotes if name not in used]:
             del self._zygotes[name]
             self.retire(name)
 
@@ -239,7 +240,7 @@ class Supervisor:
         match message:
             case UnitSpawned(name=name, instance=instance, pid=pid):
                 if runner := self._runner(name, instance):
-                    runner.pid = pid
+                    runner.pid, runner.tally = pid, Tally()
                     config = runner.subject.config
                     if config is not None and self._is_in_service(runner):
                         self._leases.put(config, instance, pid, runner.subject.release.name)

@@ -172,7 +172,8 @@ def main() -> None:
     with os.fdopen(SPEC_FD, "rb") as file:
         preload = msgspec.msgpack.decode(file.read(), type=Preload)
     setproctitle.setproctitle(preload.title)
-    sys.path[:0] = [entry for entry in preload.path if entry not in sys.path]
+    # In this order and in front of all else, also what PYTHONPATH has brought in already: a release's copy wins.
+    sys.path[:] = [*preload.path, *(entry for entry in sys.path if entry not in preload.path)]
     # Ours alone: a child must not inherit an armed handler.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     zygote = Zygote(socket.socket(fileno=UNIX_FD))

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from tandem.core.errors import NotFound
+from tandem.core.errors import NotFound, TandemError
 from tandem.core.paths import Home
 from tandem.fleet.model import Fleet
+from tandem.release.prepare import ground
 from tandem.release.sources import ImportCache, Sources, imported
 from tandem.release.store import KEPT, Store, code_of, files_of, manifest_of
 from tandem.supervise.release import Code
@@ -87,8 +90,9 @@ def test_old_releases_are_dropped(tmp_path: Path) -> None:
     for number in range(KEPT + 3):
         place = tmp_path / f"m{number}.py"
         place.write_text(str(number))
-        code = code_of(files_of({"m": place}), {}, store)
-        made.append(store.keep(manifest_of(code, {}, {}, Fleet(name=f"f{number}")), {"m": place}))
+        files = files_of({"m": place})
+        code = code_of(files, {}, store)
+        made.append(store.keep(manifest_of(code, files, {}, Fleet(name=f"f{number}")), {"m": place}))
         os.utime(tmp_path / "releases" / f"{made[-1].name}.json", (number, number))
     store.prune({made[0].name})
     assert set(store.names()) == {made[0].name} | {one.name for one in made[3:]}
@@ -100,3 +104,45 @@ def test_zygotes_by_code() -> None:
     assert Code().zygote == "zygote"
     assert Code(id="abcdef0123456789").zygote == "zygote-abcdef012345"
     assert Code(id="abc", forked_from="zygote").zygote == "zygote"
+
+
+def test_what_came_up_is_kept_until_the_next_start(tmp_path: Path) -> None:
+    """The copy is found for the start it was made of, outlives old releases, and counts for no other start."""
+    store, place = Store(Home(tmp_path)), tmp_path / "m.py"
+    place.write_text("1")
+    files = files_of({"m": place})
+    base = replace(manifest_of(code_of(files, {}, store), files, {}, Fleet(name="f")), created=1000.0)
+    assert store.base("pc", 1000.0) is None
+    store.keep_base("pc", base, {"m": place})
+    store.prune(set())
+    assert store.names() == []
+    assert store.base("pc", 1000.3) == base
+    assert store.base("pc", 1060.0) is None and store.base("pc2", 1000.0) is None
+    assert Path(base.code.paths[0], "m.py").read_text() == "1"
+
+
+def test_code_that_changes_while_it_is_copied_is_no_release(tmp_path: Path) -> None:
+    """A release has the contents it is named by, or it is refused and leaves nothing."""
+    store, place = Store(Home(tmp_path / "home")), tmp_path / "m.py"
+    place.write_text("1")
+    files = files_of({"m": place})
+    place.write_text("2")
+    with pytest.raises(TandemError, match="changed while it was copied"):
+        store.keep(manifest_of(code_of(files, {}, store), files, {}, Fleet(name="f")), {"m": place})
+    assert store.names() == [] and list((tmp_path / "home" / "releases" / "code").iterdir()) == []
+
+
+def test_people_are_told_what_no_release_can_take_back(tmp_path: Path) -> None:
+    """Packages changed in place, and another interpreter, are named; where nothing differs nothing is said."""
+    fleet, store = Fleet(name="f"), Store(Home(tmp_path))
+    old = manifest_of(code_of({}, {"a": "1"}, store), {}, {"a": "1", "b": "1"}, fleet)
+    new = manifest_of(code_of({}, {"a": "2"}, store), {}, {"a": "2", "c": "1"}, fleet)
+    assert ground(old, old, old.environment) == []
+    (told,) = ground(old, new, new.environment)
+    assert "a 1 -> 2, b 1 -> none, c none -> 1" in told and "would not bring the old ones back" in told
+    (told,) = ground(None, old, new.environment)
+    assert "a 1 -> 2" in told and "stay as they are" in told
+    other = replace(new, code=replace(new.code, python="/elsewhere/python"))
+    assert ground(old, other, {}) == [
+        f"runs with another interpreter and its packages: {sys.executable} -> /elsewhere/python"
+    ]
