@@ -28,6 +28,7 @@ from tandem.hub.http import make_app
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, Figures, MachinePicture, ServicePicture
 from tandem.hub.predict import Forecast
+from tandem.hub.recovery import Attempt
 from tandem.hub.series import MAX_POINTS, History, Point
 from tandem.hub.serving import Serving
 from tandem.hub.sessions import Sessions
@@ -96,6 +97,9 @@ class NoJudgements:
         return []
 
     async def standings(self) -> list[Standing]:
+        return []
+
+    async def recoveries(self, agent: str = "", limit: int = 100) -> list[Attempt]:
         return []
 
 

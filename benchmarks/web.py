@@ -1,26 +1,34 @@
 """The hub's pages in a browser: until the house can be used, and until a change is seen, with 77 and 1,000 agents.
 
-The fleet is made up, so that what is measured is the hub's HTTP, its pages and headless Chromium, not a thousand processes
-that compete with them. ``gzip`` stands for nothing here: all of it stays on loopback.
+    python benchmarks/web.py [--agents 77 1000] [--json]
+
+Real fleets of minimal agents, the hub that runs among them, and headless Chromium on the same cores. A change is an agent
+that was told to stop: from the moment its process is gone (pidfd) until its shape in the page says so, by one clock.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import select
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 from _rows import Row, run, say
-from _synthetic_hub import Served, serve
+from hub import HTTP, Watched
 
 SIZES = (77, 1_000)
 LOADS = 7
-CHANGES = 15
-PATIENCE_MS = 60_000
+CHANGES = 10
+PATIENCE_MS = 120_000
+ORIGIN = f"http://localhost:{HTTP}"
 
 WATCH = """id => {
   const link = document.querySelector(`a.agent[data-agent="${id}"]`);
@@ -31,6 +39,11 @@ WATCH = """id => {
 
 
 def measure() -> Sequence[Row]:
+    """The whole benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args()
     chromium = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
     if chromium is None:
         sys.exit("no Chromium here: apt-get install chromium")
@@ -39,26 +52,38 @@ def measure() -> Sequence[Row]:
     rows: list[Row] = []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for size in SIZES:
-            with tempfile.TemporaryDirectory() as folder, serve(size, Path(folder)) as served:
-                context = browser.new_context()
-                context.set_default_timeout(PATIENCE_MS)
-                page = context.new_page()
-                page.goto(served.link())
-                page.wait_for_selector('#link[data-link="live"]')
-                rows += _loads(page, served, size)
-                rows += _changes(page, served, size)
-                context.close()
+        for size in options.agents:
+            folder = Path(tempfile.mkdtemp(prefix="hw", dir="/tmp"))
+            fleet = Watched(folder, size)
+            try:
+                say(fleet.tandem("up").strip().splitlines()[-1])
+                rows += _pages(browser, fleet, size)
+            finally:
+                fleet.tandem("down")
+                shutil.rmtree(folder, ignore_errors=True)
         browser.close()
     return rows
 
 
-def _loads(page: object, served: Served, size: int) -> list[Row]:
+def _pages(browser: object, fleet: Watched, size: int) -> list[Row]:
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    page.goto(fleet.tandem("hub", "open", "--print").strip())
+    page.wait_for_selector('#link[data-link="live"]')
+    page.wait_for_function(f"document.querySelectorAll('a.agent').length > {size}")
+    try:
+        return [*_loads(page, size), *_changes(page, fleet, size)]
+    finally:
+        context.close()
+
+
+def _loads(page: object, size: int) -> list[Row]:
     """From typing the address until everything is drawn and live, and how much came over the wire."""
     seconds = []
     for _ in range(LOADS):
         began = time.perf_counter()
-        page.goto(served.origin)
+        page.goto(ORIGIN)
         page.wait_for_selector('#link[data-link="live"]')
         seconds.append(time.perf_counter() - began)
     transferred = page.evaluate("performance.getEntriesByType('navigation')[0].encodedBodySize")
@@ -69,28 +94,36 @@ def _loads(page: object, served: Served, size: int) -> list[Row]:
     ]
 
 
-def _changes(page: object, served: Served, size: int) -> list[Row]:
-    """From the hub's knowing of a change until the agent's shape is another one in the page."""
-    agent = "Agent0003@mainpc"
-    page.evaluate(WATCH, agent)
+def _changes(page: object, fleet: Watched, size: int) -> list[Row]:
+    """From the end of an agent's process until its shape is another one in the page."""
+    token = fleet.tandem("hub", "token").strip()
     seconds = []
     for number in range(CHANGES):
-        told: list[float] = []
-
-        def change(state: str = ("unhealthy", "healthy")[number % 2], told: list[float] = told) -> None:
-            told.append(time.time())
-            served.hub.set_state(agent, state)
-
-        served.do(change)
-        page.wait_for_selector(f'a.agent[data-agent="{agent}"][data-tone="{("trouble", "well")[number % 2]}"]')
-        seconds.append(page.evaluate("window.seen.at(-1)") - told[0])
-        page.wait_for_timeout(500)
+        name = f"Agent{number:04}"
+        page.evaluate(WATCH, f"{name}@bench")
+        ended: list[float] = []
+        process = os.pidfd_open(fleet.pid(name))
+        threading.Thread(target=_note_end, args=(process, ended), daemon=True).start()
+        urllib.request.urlopen(
+            urllib.request.Request(
+                f"{ORIGIN}/api/v1/agents/{name}/stop", method="POST", headers={"authorization": f"Bearer {token}"}
+            ),
+            timeout=60,
+        ).close()
+        page.wait_for_selector(f'a.agent[data-agent="{name}@bench"][data-tone="off"]')
+        seconds.append(page.evaluate("window.seen.at(-1)") - ended[0])
     median, worst = statistics.median(seconds), max(seconds)
-    say(f"{size} agents: a change is seen after {median:.3f} s (median of {CHANGES}), at most {worst:.3f} s")
+    say(f"{size} agents: the end of an agent is seen after {median:.3f} s (median of {CHANGES}), at most {worst:.3f} s")
     return [
         Row(id=f"web.{size}.update_p50_s", ours=median, unit="s"),
         Row(id=f"web.{size}.update_max_s", ours=worst, unit="s"),
     ]
+
+
+def _note_end(process: int, ended: list[float]) -> None:
+    select.select([process], [], [])
+    ended.append(time.time())
+    os.close(process)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ui_kit import EVIL, PHONE, OpenPage, ask, contrasts, fetch, nameless, new_l
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
-PAGES = ("/", "/agents/Helper", "/errors", "/turns", "/talk", "/doctor", "/login")
+PAGES = ("/", "/agents/Helper", "/errors", "/turns", "/promises", "/talk", "/doctor", "/login")
 ONLY_THIS = re.compile(r"^healthy$")
 
 

@@ -16,6 +16,9 @@ from ui_kit import HUB_PORT, OpenPage, new_link, sign_in
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
 OTHER_PORT = 9100
+JUDGED_MS = 150_000
+"""Hubs judge once a minute."""
+
 FLEET = """
 fleet: cottage
 machines:
@@ -140,3 +143,16 @@ def test_a_revoked_operator_is_signed_out(open_page: OpenPage, cottage: Househol
 
     eventually(signed_out, "the end of the session")
     sign_in(open_page, cottage)
+
+
+def test_promises_of_both_machines(open_page: OpenPage, cottage: Household) -> None:
+    """Each machine's promises are shown as its own hub judges them, with burn rates; one that is away is said to be."""
+    page = open_page("/promises", signed_in=False)
+    for machine in ("mainpc", "pc2"):
+        row = page.locator("section", has=page.get_by_role("heading", name=machine)).locator('tr[data-promise^="99% health"]')
+        expect(row).to_contain_text("kept", timeout=JUDGED_MS)
+        expect(row).to_contain_text("100% of 1%")
+    with silent(cottage, "pc2"):
+        page.reload()
+        expect(page.locator("section", has=page.get_by_role("heading", name="pc2"))).to_contain_text("does not answer")
+        expect(page.locator('tr[data-promise^="99% health"]')).to_have_count(1)

@@ -20,6 +20,7 @@ WINDOW_S = 3 * HOUR_S
 """How far back a trend is looked for: long enough for a leak, short enough for today's load."""
 
 HORIZON_S = 6 * HOUR_S
+FRESH_S = 30.0
 POINTS = 60
 DAY_POINTS = 288
 TOLD_AGAIN_S = 300.0
@@ -49,6 +50,9 @@ class Judging:
         self._objectives = tuple(objectives)
         self._report = report
         self._told: dict[str, float] = {}
+        self._foreseen: list[Forecast] = []
+        self._foreseen_at = 0.0
+        self._foreseeing = asyncio.Lock()
 
     async def judge(self) -> None:
         """Look at every objective, and report those whose budget burns, again while it does."""
@@ -68,7 +72,13 @@ class Judging:
             self._report(f"ObjectiveMissed:{measure}", message, burn.severity, context)
 
     async def forecasts(self, machine: MachinePicture) -> list[Forecast]:
-        """What will probably happen within six hours, soonest first."""
+        """What will probably happen within six hours, soonest first; computed anew after :data:`FRESH_S`."""
+        async with self._foreseeing:
+            if clock.wall() - self._foreseen_at >= FRESH_S:
+                self._foreseen, self._foreseen_at = await self._foresee(machine), clock.wall()
+        return self._foreseen
+
+    async def _foresee(self, machine: MachinePicture) -> list[Forecast]:
         now = clock.wall()
         found: list[Forecast] = []
         for agent in machine.agents:

@@ -29,6 +29,17 @@ class Standing(Struct, frozen=True, kw_only=True):
     burn: Burn | None
     worst: list[str]
 
+    def rate(self, window: str) -> float | None:
+        """How many times faster than allowed the budget was spent in ``window`` ("1h"); None where nothing happened."""
+        good = self.good.get(window)
+        return None if good is None else (1.0 - good) / self.objective.budget
+
+    @property
+    def left(self) -> float | None:
+        """The part of the longest window's budget that is left; below 0 when more was spent than there is."""
+        rate = self.rate(span_name(WINDOWS_S[-1]))
+        return None if rate is None else 1.0 - rate
+
 
 async def stand(
     history: History, turns: TurnStore | None, machine: str, agents: Iterable[str], objectives: Iterable[Objective]

@@ -23,7 +23,10 @@ from tandem.core import clock
 from tandem.core.errors import NotFound, TandemError, Unreachable, error_from_wire
 from tandem.core.ids import AgentId, new_id
 from tandem.events import Connection
+from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, MachinePicture
+from tandem.hub.predict import Forecast
+from tandem.hub.recovery import Attempt
 from tandem.hub.tails import LogLine
 
 log = logging.getLogger("tandem.hub")
@@ -67,11 +70,15 @@ class ReadMetrics(Struct, frozen=True, tag=True):
     """Your machine's metrics as Prometheus text."""
 
 
+class ReadJudgements(Struct, frozen=True, tag=True):
+    """How your machine keeps what is promised, what you foresee, and what you tried."""
+
+
 class Ping(Struct, frozen=True, tag=True):
     """Are you there?"""
 
 
-Question = OrderAgents | TailLog | ReadMetrics | Ping
+Question = OrderAgents | TailLog | ReadMetrics | ReadJudgements | Ping
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -80,6 +87,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     agents: list[AgentPicture] = []
     lines: list[LogLine] = []
     text: bytes = b""
+    standings: list[Standing] = []
+    forecasts: list[Forecast] = []
+    attempts: list[Attempt] = []
     code: str = ""
     message: str = ""
     hint: str = ""

@@ -36,6 +36,7 @@ from tandem.hub.nodes import order
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, agent_picture
 from tandem.hub.predict import Forecast
+from tandem.hub.recovery import Attempt
 from tandem.hub.series import History
 from tandem.hub.siblings import (
     WORK_S,
@@ -43,6 +44,7 @@ from tandem.hub.siblings import (
     OrderAgents,
     Ping,
     Question,
+    ReadJudgements,
     ReadMetrics,
     Siblings,
     TailLog,
@@ -54,6 +56,7 @@ from tandem.security import Trail
 from tandem.telemetry.waterfall import Row, TurnSummary
 
 MAX_LINES = 2_000
+MAX_ATTEMPTS = 20
 PING_S = 3.0
 
 
@@ -86,6 +89,7 @@ class Judgements(Protocol):
 
     async def forecasts(self) -> list[Forecast]: ...
     async def standings(self) -> list[Standing]: ...
+    async def recoveries(self, agent: str = "", limit: int = 100) -> list[Attempt]: ...
 
 
 class HubView:
@@ -189,12 +193,25 @@ class HubView:
                 return Answer()
             case ReadMetrics():
                 return Answer(text=zlib.compress((await self._metrics()).encode(), 1))
+            case ReadJudgements():
+                judged = self.judgements
+                return Answer(
+                    standings=await judged.standings(), forecasts=await judged.forecasts(), attempts=await judged.recoveries(limit=MAX_ATTEMPTS)
+                )
             case TailLog(unit=unit, lines=lines):
                 return Answer(lines=await asyncio.to_thread(tail, self._dirs, unit, min(lines, MAX_LINES)))
             case OrderAgents(verb=verb, agents=agents, by=by):
                 Trail(self._dirs.trail).record(f"{verb} ordered", by=by, subject=", ".join(agents))
                 views = await order(self._dirs, self.me.machine, verb, agents)
                 return Answer(agents=[agent_picture(view) for view in views])
+
+    async def judged(self, machine: str) -> Answer:
+        """How ``machine`` keeps what is promised, what its hub foresees and what it tried.
+
+        Raises :class:`NotFound`, and :class:`~tandem.core.errors.Unreachable` when the other machine's hub is away.
+        """
+        question = ReadJudgements()
+        return await (self.answer(question) if machine == self.me.machine else self._ask(machine, question))
 
     async def metrics(self, machine: str = "") -> str:
         """Prometheus text of a machine (ours, when empty) and all its agents.

@@ -20,6 +20,7 @@ PAGES = (
     ("house", "/", "House"),
     ("errors", "/errors", "Errors"),
     ("turns", "/turns", "Turns"),
+    ("promises", "/promises", "Promises"),
     ("talk", "/talk", "Talk"),
     ("doctor", "/doctor", "Doctor"),
 )

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from tandem.core.errors import NotFound, TandemError
 from tandem.hub.gate import Gate
 from tandem.hub.view import HubView
-from tandem.hub.web import doctor, house, incidents, talk, turns
+from tandem.hub.web import doctor, house, incidents, promises, talk, turns
 from tandem.hub.web.render import page
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -36,6 +36,7 @@ def routes(view: HubView) -> list[BaseRoute]:
         _get("/errors/{name}", incidents.one),
         _get("/turns", turns.listing),
         _get("/turns/{name}", turns.one),
+        _get("/promises", promises.promises),
         _get("/talk", talk.room),
         Route("/talk", talk.ask, methods=["POST"]),
         _get("/doctor", visits.show),
