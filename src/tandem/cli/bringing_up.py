@@ -81,6 +81,8 @@ class BringingUp:
         self.notes += findings.remarks
         for machine in fresh:
             prepare(self._home, machine.name)
+            if machine in vacant and self._home.is_rotating(machine.name):
+                self._finish_rotation(machine.name)
             keeper = prestart.take()
             # From here on an interruption has something to take back.
             self._started.append(machine.name)
@@ -209,6 +211,13 @@ class BringingUp:
             _wait_until_free(dirs)
             return False
         return True
+
+    def _finish_rotation(self, machine: str) -> None:
+        """No process is left that could hold the former keys."""
+        from tandem.security import Authority, rotation
+
+        rotation.finish(self._home, Authority.open(self._home), machine)
+        self.notes.append(f"{machine} has new keys: an interrupted rotation was finished")
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began_at

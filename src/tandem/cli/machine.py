@@ -133,30 +133,23 @@ def remove(machine: MachineArgument, fleet: FleetOption = None) -> None:
 
 
 @app.command()
-def rotate(machine: MachineArgument, fleet: FleetOption = None) -> None:
-    """Give a machine of this computer new keys: signing, TLS, CURVE, NATS and Valkey. The old ones are refused.
+def rotate(machine: MachineArgument) -> None:
+    """Give a machine of this computer new keys: signing, TLS, CURVE, NATS and Valkey. The old ones are refused at the end.
 
-    The fleet must not run here meanwhile. A machine on another computer gets new keys by joining again.
+    A running fleet serves on: its nodes are replaced and its agents restarted, one after the other, while both generations of
+    keys are good. Interrupted at any moment, the same command goes on, and so does the next `tandem up`. Secrets stay
+    readable throughout. A machine on another computer gets new keys by joining again.
 
     Example: tandem machine rotate mainpc
     """
-    from tandem.core.errors import ConfigError
-    from tandem.security import Authority, SecretStore
-    from tandem.supervise.keeper_start import is_kept
+    from tandem.cli.rotating import rotate as rotate_machine
 
     home = _home()
-    authority = Authority.open(home)
-    if machine not in authority.local_machines():
-        raise ConfigError(f"{machine} is not on this computer", hint=f"tandem machine invite {machine}, and join it again")
-    if any(is_kept(home.machine(name)) for name in authority.local_machines()):
-        raise ConfigError("the fleet runs on this computer", hint="tandem down, then rotate, then tandem up")
-    store = SecretStore(home, authority.machine(machine))
-    count = len(store.names())
-    authority.revoke(machine)
-    store.reseal(authority.machine(machine))
+    count = rotate_machine(home, machine, typer.echo)
     _note(home, "machine rotated", machine)
-    kept = f", and {count} secrets are encrypted anew" if count else ""
-    typer.echo(f"{machine} has new keys{kept}. Start it: tandem up")
+    amount = "1 secret is" if count == 1 else f"{count} secrets are"
+    kept = f", and {amount} encrypted anew" if count else ""
+    typer.echo(f"{machine} has new keys{kept}; the former ones are refused.")
 
 
 @app.command()
@@ -289,6 +282,8 @@ def _rows(home: Home, fleet: Fleet) -> list[dict[str, Any]]:
                 identity = f"not joined: tandem machine invite {machine.name}" if founder else "kept by the first machine"
         except PermissionDenied:
             identity = "revoked"
+        if home.is_rotating(machine.name):
+            identity += f"; its rotation is not finished: tandem machine rotate {machine.name}"
         kept = machine.is_here and is_kept(home.machine(machine.name))
         rows.append(
             {

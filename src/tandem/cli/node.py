@@ -50,7 +50,7 @@ def upgrade(json: Annotated[bool, typer.Option("--json", help="Machine-readable 
     require_running(found, failures)
     before = {f"{view.name}@{view.machine}": view.pid for view in all_agents(found)}
     rows = [
-        {"machine": status.machine, "before": status.pid, "after": _replace(home, status)} for status in found
+        {"machine": status.machine, "before": status.pid, "after": replace_node(home, status)} for status in found
     ]
     after = {f"{view.name}@{view.machine}": view.pid for view in all_agents(statuses(home)[0])}
     moved = sorted(name for name, pid in before.items() if after.get(name) != pid)
@@ -63,8 +63,11 @@ def upgrade(json: Annotated[bool, typer.Option("--json", help="Machine-readable 
     typer.echo(f"{kept} agents serve on" + (f"; restarted meanwhile: {', '.join(moved)}" if moved else ""))
 
 
-def _replace(home: Home, status: MachineStatus) -> int:
-    """Make the keeper replace the machine's node; the pid of the new one, once that answers."""
+def replace_node(home: Home, status: MachineStatus) -> int:
+    """Make the keeper replace the machine's node; the pid of the new one, once that answers.
+
+    Raises :class:`~tandem.core.errors.Unreachable` when it does not.
+    """
     from tandem.core.errors import TandemError, Unreachable
     from tandem.fleet import load
     from tandem.supervise.api import AskStatus, MachineStatus

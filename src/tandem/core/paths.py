@@ -19,6 +19,8 @@ UNIX_PATH_MAX = 107
 
 KEEPER_SOCKET = "keeper.sock"
 """Within a machine's run directory."""
+FORMER_SEED, NEXT_KEYS = "former", "next"
+"""Within a machine's folder of the CA while its keys change: the seed before, and complete new keys about to be put in place."""
 
 
 class Home(Struct, frozen=True):
@@ -45,6 +47,11 @@ class Home(Struct, frozen=True):
 
     def machine(self, machine: str) -> MachineDirs:
         return MachineDirs(self.root / "machines" / machine, self.run_root() / machine)
+
+    def is_rotating(self, machine: str) -> bool:
+        """Whether the machine's keys are being changed, or were when somebody was interrupted."""
+        keys = self.ca / "machines" / machine
+        return (keys / FORMER_SEED).exists() or (keys / NEXT_KEYS).exists()
 
     def run_root(self) -> Path:
         """Parent of this home's socket directories: ``$TANDEM_RUN_DIR``, else a private directory named by uid and home."""

@@ -5,7 +5,7 @@ from tandem.infra.joining import Arrival, JoinDesk, join
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
-from tandem.infra.reload import reload
+from tandem.infra.reload import needs_restart, reload
 from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install, prepare
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "link_of",
     "nats_access",
     "nats_state",
+    "needs_restart",
     "plan_servers",
     "prepare",
     "reload",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -32,18 +32,20 @@ ACCOUNT = "TANDEM"
 MAX_PAYLOAD = 1024 * 1024
 """Bytes of one message; what is larger travels by RPC."""
 MAX_CONNECTIONS = 4096
+LEAF_SEED_FILE = "leaf-seed.conf"
 JETSTREAM_MEMORY = "64MB"
 JETSTREAM_FILE = "8GB"
 """Ceilings for a home computer; streams have their own, smaller limits."""
 
 
 class Hub(Struct, frozen=True):
-    """This machine's server accepts the leaf nodes of other machines: machine name → its public leaf nkey.
+    """This machine's server accepts the leaf nodes of other machines: machine name → its public leaf nkeys, more than one
+    while its keys change.
 
     ``listen`` is the address to listen on, loopback when all machines share this computer.
     """
 
-    leaves: Mapping[str, str]
+    leaves: Mapping[str, Sequence[str]]
     listen: str = "127.0.0.1"
 
 
@@ -84,7 +86,7 @@ def nats_server(
     files = [ConfigFile(config, render(machine, store, ports, link, agents, observers))]
     if isinstance(link, Leaf):
         seed = machine.nkey(LEAF).seed.decode()
-        files.insert(0, ConfigFile(dirs.nats / "leaf-seed.conf", f"LEAF_SEED: {_quote(seed)}\n", SECRET_MODE))
+        files.insert(0, ConfigFile(dirs.nats / LEAF_SEED_FILE, f"LEAF_SEED: {_quote(seed)}\n", SECRET_MODE))
     return ServerSpec(
         name="nats",
         argv=[nats_binary(), "-c", str(config)],
@@ -108,15 +110,15 @@ def render(
     """The text of ``nats.conf``."""
     name = check_name(machine.name)
     watching = set(observers)
-    users = [_user(machine.nkey(NODE).public, None)]
+    users = [_user(public, None) for public in machine.nkeys(NODE)]
     for agent in agents:
         rules = (observer_subjects if agent in watching else agent_subjects)(check_name(agent), name)
-        users.append(_user(machine.nkey(machine.agent(agent)).public, rules))
+        users += [_user(public, rules) for public in machine.nkeys(machine.agent(agent))]
     if isinstance(link, Hub):
-        for leaf, public in link.leaves.items():
+        for leaf, keys in link.leaves.items():
             others = [name, *(other for other in link.leaves if other != leaf)]
             rules = SubjectRules((">",), (">",), leaf_denials(others))
-            users.append(_user(public, rules, connection="LEAFNODE"))
+            users += [_user(public, rules, connection="LEAFNODE") for public in keys]
     sections = [
         f"server_name: {_quote(name)}",
         f'listen: "127.0.0.1:{ports.nats}"',
@@ -151,7 +153,7 @@ def _leafnodes(machine: Machine, ports: InfraPorts, link: Link) -> str:
     # No deny_imports for our own subjects: the server then keeps them from being exported, too. Only the hub's node,
     # on the computer that holds the CA, could abuse that.
     return (
-        'include "leaf-seed.conf"\n'
+        f'include "{LEAF_SEED_FILE}"\n'
         f'leafnodes {{ reconnect: "250ms", remotes: [ {{ url: {_quote(f"tls://{host}:{link.port}")}, '
         f"account: {ACCOUNT}, nkey: $LEAF_SEED, "
         f"tls {{ {_tls(machine)}, timeout: 5, handshake_first: true }} }} ] }}"

@@ -13,7 +13,7 @@ from tandem.infra.nats import Hub, Leaf, Link, nats_server
 from tandem.infra.permissions import inbox_prefix
 from tandem.infra.spec import ServerSpec
 from tandem.security import Authority, Machine
-from tandem.security.machine import NODE
+from tandem.security.machine import LEAF, NODE
 
 
 def link_of(fleet: Fleet, machine: str, authority: Authority) -> Link | None:
@@ -28,15 +28,14 @@ def link_of(fleet: Fleet, machine: str, authority: Authority) -> Link | None:
     if machine != hub.name:
         together = fleet.machines[machine].host_key == hub.host_key
         return Leaf(hub.name, "127.0.0.1" if together else hub.host or "127.0.0.1", hub.infra.leaf)
-    leaves: dict[str, str] = {}
+    leaves: dict[str, list[str]] = {}
     everybody_here = True
     for other in (fleet.machines[name] for name in names[1:]):
-        if other.host_key == hub.host_key:
-            authority.machine(other.name)
-        else:
-            everybody_here = False
+        here = authority.machine(other.name) if other.host_key == hub.host_key else None
+        everybody_here &= here is not None
         try:
-            leaves[other.name] = authority.record(other.name).leaf
+            certified = authority.record(other.name).leaf
+            leaves[other.name] = here.nkeys(LEAF) if here is not None else [certified]
         except (NotFound, PermissionDenied):
             continue
     return Hub(leaves, "127.0.0.1" if everybody_here else "0.0.0.0")

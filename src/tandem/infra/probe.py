@@ -118,18 +118,23 @@ async def valkey_commands(probe: ValkeyProbe, *commands: tuple[str, ...]) -> lis
 
     Raises ``OSError`` or ``EOFError`` when nobody answers, :class:`Unavailable` with the server's words on an error.
     """
-    access = probe.access
-    every = (("AUTH", access.username, access.password), *commands)
-    reader, writer = await asyncio.open_unix_connection(access.socket)
+    for password in (probe.access.password, *probe.former):
+        answers = await _converse(probe, ("AUTH", probe.access.username, password), *commands)
+        if answers[0].startswith("+"):
+            break
+    for command, answer in zip(("AUTH", *(command[0] for command in commands)), answers, strict=True):
+        if not answer.startswith("+"):
+            raise Unavailable(f"{command}: {answer.lstrip('-')}")
+    return [answer[1:] for answer in answers[1:]]
+
+
+async def _converse(probe: ValkeyProbe, *commands: tuple[str, ...]) -> list[str]:
+    reader, writer = await asyncio.open_unix_connection(probe.access.socket)
     try:
-        writer.write(b"".join(_encode(command) for command in every))
-        answers = [(await reader.readuntil(b"\r\n")).decode().rstrip() for _ in every]
+        writer.write(b"".join(_encode(command) for command in commands))
+        return [(await reader.readuntil(b"\r\n")).decode().rstrip() for _ in commands]
     finally:
         writer.close()
-    for command, answer in zip(every, answers, strict=True):
-        if not answer.startswith("+"):
-            raise Unavailable(f"{command[0]}: {answer.lstrip('-')}")
-    return [answer[1:] for answer in answers[1:]]
 
 
 def _encode(command: tuple[str, ...]) -> bytes:

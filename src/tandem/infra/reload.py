@@ -8,8 +8,16 @@ import signal
 
 from tandem.core.deadline import Deadline
 from tandem.core.errors import Unavailable, Unreachable
+from tandem.infra.nats import LEAF_SEED_FILE
 from tandem.infra.probe import nats_state, valkey_commands
-from tandem.infra.spec import NatsProbe, ServerSpec, ValkeyProbe, install
+from tandem.infra.spec import NatsProbe, ServerSpec, ValkeyProbe, install, is_current
+
+
+def needs_restart(spec: ServerSpec) -> bool:
+    """Whether what changed since the server ``spec`` started is something it takes over only at a start: nats-server
+    keeps the key with which it logged into its hub."""
+    seeds = [file for file in spec.files if file.path.name == LEAF_SEED_FILE]
+    return any(file.path.exists() and not is_current(file) for file in seeds)
 
 
 async def reload(spec: ServerSpec, pid: int, timeout_s: float = 5.0) -> None:

@@ -19,9 +19,12 @@ class NatsProbe(Struct, frozen=True, tag="nats"):
 
 
 class ValkeyProbe(Struct, frozen=True, tag="valkey"):
-    """AUTH and PING over the unix socket."""
+    """AUTH and PING over the unix socket. ``former`` passwords are tried, too: while the machine's keys change, the server
+    may not know the new one yet.
+    """
 
     access: ValkeyAccess
+    former: list[str] = []
 
 
 Probe = NatsProbe | ValkeyProbe
@@ -66,13 +69,14 @@ def install(spec: ServerSpec) -> bool:
     """Write the server's directories and files; whether any file changed."""
     for directory in spec.directories:
         private_dir(directory)
-    changed = [file for file in spec.files if not _is_current(file)]
+    changed = [file for file in spec.files if not is_current(file)]
     for file in changed:
         write_atomic(file.path, file.content.encode(), file.mode)
     return bool(changed)
 
 
-def _is_current(file: ConfigFile) -> bool:
+def is_current(file: ConfigFile) -> bool:
+    """Whether it is on disk as it is here."""
     try:
         return file.path.read_text() == file.content and file.path.stat().st_mode & 0o777 == file.mode
     except FileNotFoundError:

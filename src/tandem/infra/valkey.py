@@ -92,7 +92,9 @@ def valkey_server(machine: Machine, dirs: MachineDirs, purpose: Purpose, agents:
             ConfigFile(config, render(data, acl, socket_path(dirs, purpose), purpose)),
             ConfigFile(acl, render_acl(machine, purpose, agents), SECRET_MODE),
         ],
-        probe=ValkeyProbe(access(machine, dirs, purpose, NODE)),
+        probe=ValkeyProbe(
+            access(machine, dirs, purpose, NODE), machine.passwords(f"valkey-{purpose}", NODE)[1:]
+        ),
         socket=socket_path(dirs, purpose),
     )
 
@@ -128,8 +130,8 @@ def render_acl(machine: Machine, purpose: Purpose, agents: Iterable[str]) -> str
 
 
 def _hashed(machine: Machine, purpose: Purpose, user: str) -> str:
-    password = machine.password(f"valkey-{purpose}", user)
-    return "#" + hashlib.sha256(password.encode()).hexdigest()
+    passwords = machine.passwords(f"valkey-{purpose}", user)
+    return " ".join(f"#{hashlib.sha256(password.encode()).hexdigest()}" for password in passwords)
 
 
 def _quote(value: str | Path) -> str:

@@ -12,7 +12,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tandem.core import clock
-from tandem.core.errors import TandemError
+from tandem.core.errors import TandemError, Unreachable
+
+
+class KeysDiffer(Unreachable):
+    """Somebody is there, but one side does not know the other's key: it is wrong, or new and still on its way."""
 
 
 class Receiver(Protocol):

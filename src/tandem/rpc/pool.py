@@ -14,7 +14,7 @@ from tandem.core.errors import ConfigError, DeadlineExceeded, TandemError, Unrea
 from tandem.core.ids import new_id
 from tandem.rpc import breaker as circuit
 from tandem.rpc.breaker import Breaker, BreakerEvent, BreakerState, CircuitOpen
-from tandem.rpc.channel import Channel
+from tandem.rpc.channel import Channel, KeysDiffer
 from tandem.rpc.envelope import OLDEST_VERSION, PROTOCOL_VERSION, Hello
 from tandem.rpc.interfaces import Endpoint, Observer, Resolver
 from tandem.rpc.link import Link
@@ -216,6 +216,9 @@ class Pool:
             channel = await self._open(endpoint, link)
             self._links.add(link)
             await link.greet(channel, hello, deadline.remaining())
+        except KeysDiffer:
+            self._tell(peer, BreakerEvent.ABANDONED)
+            raise
         except Unreachable:
             self._tell(peer, BreakerEvent.FAILED)
             raise

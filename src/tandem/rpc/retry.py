@@ -11,11 +11,16 @@ from enum import Enum, auto
 
 from tandem.core.errors import Draining, Overloaded, TandemError, Unreachable
 from tandem.rpc.breaker import CircuitOpen
+from tandem.rpc.channel import KeysDiffer
 from tandem.rpc.link import ConnectionLost
 
 MAX_CONNECTS = 4
 """Attempts to connect within one call. A peer that starts or restarts keeps its socket, so a refused connection
 means that it was stopped: waiting out the whole budget would help nobody."""
+
+MAX_HANDSHAKES = 10
+"""Attempts while keys differ, about two seconds: a peer that got new keys is known by the old ones until its lease has
+come from the other machine."""
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.5
@@ -42,6 +47,8 @@ def pause_before_retry(
         return 0.0 if attempt == 1 else pause
     if isinstance(error, CircuitOpen):
         return None
+    if isinstance(error, KeysDiffer):
+        return pause if ran is Ran.NO and attempt < MAX_HANDSHAKES else None
     if isinstance(error, Unreachable):
         return pause if ran is Ran.NO and attempt < MAX_CONNECTS else None
     if isinstance(error, Draining | Overloaded):

@@ -1,7 +1,8 @@
 """The private CA on disk, and the machines it certified.
 
     ca/root/      key.pem (only on the computer that founded the CA), cert.pem
-    ca/machines/  <machine>/ seed, machine.jwt, {server,client}.{key,pem}: machines whose private keys are here
+    ca/machines/  <machine>/ seed, machine.jwt, {server,client}.{key,pem}: machines whose private keys are here; while a
+                  machine's keys change also former (the seed before) and, for a moment, next/
     ca/known/     <machine>.jwt: public records of every machine certified here
     ca/epochs.jwt everything that was revoked, signed by the CA
     ca/lock
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from tandem.core import clock
 from tandem.core.errors import ConfigError, NotFound, PermissionDenied
-from tandem.core.paths import Home, private_dir
+from tandem.core.paths import FORMER_SEED, NEXT_KEYS, Home, private_dir
 from tandem.security import x509
 from tandem.security.files import SECRET_MODE, locked, read_secret, sync_dir, write_atomic
 from tandem.security.keyring import SEED_BYTES, Keyring
@@ -102,7 +103,10 @@ class Authority:
                     self._certify_here(name, wanted, directory)
                     self._machines.pop(name, None)
         if name not in self._machines:
-            self._machines[name] = Machine(name, directory, self.ca_file, self.ca_public, self._epochs)
+            # While keys change, a file of the former ones may be beside one of the new.
+            with locked(self._root / "lock"):
+                self._complete(name)
+                self._machines[name] = Machine(name, directory, self.ca_file, self.ca_public, self._epochs)
         return self._machines[name]
 
     def local_machines(self) -> list[str]:
@@ -115,9 +119,13 @@ class Authority:
 
     def admit(self, request: MachineRequest) -> MachineGrant:
         """Certify a machine's keys. Raises :class:`ConfigError` without the CA's private key on this computer."""
+        grant = self._grant(request, self._epochs.get(request.name, 0))
+        self._make_known(request.name, grant.certificate.encode())
+        return grant
+
+    def _grant(self, request: MachineRequest, epoch: int) -> MachineGrant:
         pair = x509.KeyAndCertificate(self._private_key(), self._certificate)
         now = int(clock.wall())
-        epoch = self._epochs.get(request.name, 0)
         claims = MachineClaims(
             request.name, request.signing, request.leaf, epoch, now, now + int(x509.LIFE.total_seconds())
         )
@@ -128,9 +136,60 @@ class Authority:
             )
             for key, role in ((request.server, "server"), (request.client, "client"))
         )
-        known = private_dir(self._root / "known")
-        write_atomic(known / f"{request.name}.jwt", certificate.encode(), PUBLIC_MODE)
         return MachineGrant(certificate, server, client, self._certificate, self._announcement)
+
+    def _make_known(self, machine: str, certificate: bytes) -> None:
+        known = private_dir(self._root / "known")
+        write_atomic(known / f"{machine}.jwt", certificate, PUBLIC_MODE)
+
+    def begin_rotation(self, name: str) -> None:
+        """Give a machine of this computer new keys; what its former ones made stays good until :meth:`end_rotation`.
+
+        Nothing happens when a rotation is under way. Killed at any moment, it has not begun, or is completed by whoever
+        opens the machine next. Raises :class:`ConfigError` without the CA's private key on this computer.
+        """
+        directory = self._root / "machines" / name
+        with locked(self._root / "lock"):
+            self._complete(name)
+            if not (directory / FORMER_SEED).exists():
+                self._read_epochs()
+                keyring = Keyring(os.urandom(SEED_BYTES))
+                hosts = x509.hosts_of((directory / "server.pem").read_bytes())
+                grant = self._grant(request_for(name, hosts, keyring), self._epochs.get(name, 0) + 1)
+                former = {FORMER_SEED: (read_secret(directory / SEED_FILE), SECRET_MODE)}
+                place(directory / NEXT_KEYS, former | machine_files(keyring, grant))
+                self._complete(name)
+        self._machines.pop(name, None)
+
+    def end_rotation(self, name: str) -> None:
+        """Refuse what the former keys of a machine made, and forget them."""
+        directory = self._root / "machines" / name
+        with locked(self._root / "lock"):
+            self._complete(name)
+            if not (directory / FORMER_SEED).exists():
+                return
+            claims = unverified((directory / CERTIFICATE_FILE).read_text(), MachineClaims)
+            self._read_epochs()
+            if self._epochs.get(name, 0) < claims.epoch:
+                self._raise_epoch(name, claims.epoch)
+            (directory / FORMER_SEED).unlink()
+            sync_dir(directory)
+
+    def _complete(self, name: str) -> None:
+        """Put the next keys of a machine in place when they are all there; the same again after a crash. Holds the lock."""
+        directory = self._root / "machines" / name
+        following = directory / NEXT_KEYS
+        if not following.exists():
+            return
+        # The former seed first: from then on nothing can be lost.
+        for file in sorted(following.iterdir(), key=lambda file: file.name != FORMER_SEED):
+            write_atomic(directory / file.name, file.read_bytes(), file.stat().st_mode & 0o777)
+        self._make_known(name, (following / CERTIFICATE_FILE).read_bytes())
+        # Not there any more in one step; what is left of it after a crash is nothing.
+        done = directory / f".{NEXT_KEYS}.{os.getpid()}"
+        following.rename(done)
+        sync_dir(directory)
+        shutil.rmtree(done)
 
     def record(self, machine: str) -> MachineClaims:
         """The public record of a machine certified here. Raises :class:`NotFound`, :class:`PermissionDenied` if revoked."""
@@ -173,12 +232,15 @@ class Authority:
         ``subject`` is ``Agent@machine``, a machine's name, or ``operator``. Verifiers learn it from
         :attr:`announcement`. Raises :class:`ConfigError` without the CA's private key on this computer.
         """
-        key = x509.load_private(self._private_key())
         with locked(self._root / "lock"):
             self._read_epochs()
-            self._epochs[subject] = self._epochs.get(subject, 0) + 1
-            self._store(sign(EpochClaims(self._epochs, int(clock.wall())), key))
-        return self._epochs[subject]
+            return self._raise_epoch(subject, self._epochs.get(subject, 0) + 1)
+
+    def _raise_epoch(self, subject: str, epoch: int) -> int:
+        key = x509.load_private(self._private_key())
+        self._epochs[subject] = epoch
+        self._store(sign(EpochClaims(self._epochs, int(clock.wall())), key))
+        return epoch
 
     @property
     def epochs_file(self) -> Path:
@@ -256,8 +318,8 @@ class Authority:
         self._announcement = announcement
 
 
-def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> None:
-    """Put a certified machine on disk, replacing an older certificate of the same name."""
+def machine_files(keyring: Keyring, grant: MachineGrant) -> dict[str, tuple[bytes, int]]:
+    """A certified machine as files: name to content and mode."""
     files: dict[str, tuple[bytes, int]] = {
         SEED_FILE: (keyring.seed, SECRET_MODE),
         CERTIFICATE_FILE: (grant.certificate.encode(), PUBLIC_MODE),
@@ -265,6 +327,12 @@ def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> N
     for role, certificate in (("server", grant.server), ("client", grant.client)):
         files[f"{role}.key"] = (x509.private_pem(tls_key(keyring, role)), SECRET_MODE)
         files[f"{role}.pem"] = (certificate, PUBLIC_MODE)
+    return files
+
+
+def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> None:
+    """Put a certified machine on disk, replacing an older certificate of the same name."""
+    files = machine_files(keyring, grant)
     private_dir(directory.parent)
     if directory.exists():
         # File by file, the certificates last: until one of them is replaced this machine still counts as due.

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.core.errors import PermissionDenied
 from tandem.core.ids import AgentId
+from tandem.core.paths import FORMER_SEED
 from tandem.security.files import read_secret
 from tandem.security.keyring import Keyring
 from tandem.security.model import CurveKeys, IdentityMaterial, Kind, NkeyPair, TlsFiles
@@ -62,6 +63,18 @@ class Machine:
         self._keyring = Keyring(read_secret(directory / SEED_FILE))
         self._certificate = (directory / CERTIFICATE_FILE).read_text()
         self._signing_key = self._keyring.signing_key()
+        former = directory / FORMER_SEED
+        self._former = Keyring(read_secret(former)) if former.exists() else None
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether what its former keys made is good as well; see :mod:`tandem.security.rotation`."""
+        return self._former is not None and (self._directory / FORMER_SEED).exists()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nobody gave the machine other keys since this was made."""
+        return read_secret(self._directory / SEED_FILE) == self._keyring.seed
 
     @property
     def server_tls(self) -> TlsFiles:
@@ -87,7 +100,7 @@ class Machine:
 
         Raises :class:`PermissionDenied` when it is somebody else's work, or was revoked.
         """
-        old = verify(credential.rpartition(SEPARATOR)[2], self._signing_key.public_key(), CredentialClaims)
+        old = self._own(credential.rpartition(SEPARATOR)[2])
         if old.epoch < self._epochs.get(old.sub, 0):
             raise PermissionDenied(f"the credentials of {old.sub} were revoked")
         return self._sign(old.sub, old.kind, old.key, old.scopes)
@@ -103,13 +116,37 @@ class Machine:
         """The key with which ``subject`` logs into this machine's nats-server."""
         return self._keyring.nkey(subject, self._epochs.get(subject, 0))
 
+    def nkeys(self, subject: str) -> list[str]:
+        """The public keys to admit as ``subject``: its own, and the former one while the machine's keys change."""
+        return [ring.nkey(subject, self._epochs.get(subject, 0)).public for ring in self._keyrings()]
+
     def password(self, server: str, subject: str) -> str:
         """The password of ``subject`` at one of this machine's servers, for example ``valkey-control``."""
         return self._keyring.password(server, subject, self._epochs.get(subject, 0))
 
-    def secret(self, purpose: str) -> bytes:
-        """32 bytes only this machine knows, for ``purpose`` alone (for example encrypting a store)."""
-        return self._keyring.derive(f"purpose:{purpose}")
+    def passwords(self, server: str, subject: str) -> list[str]:
+        """The passwords to accept from ``subject``: its own, and the former one while the machine's keys change."""
+        return [ring.password(server, subject, self._epochs.get(subject, 0)) for ring in self._keyrings()]
+
+    def secrets(self, purpose: str) -> list[bytes]:
+        """32 bytes only this machine knows, for ``purpose`` alone (for example encrypting a store).
+
+        While the machine's keys change, the former ones follow.
+        """
+        return [ring.derive(f"purpose:{purpose}") for ring in self._keyrings()]
+
+    def _keyrings(self) -> list[Keyring]:
+        return [self._keyring, self._former] if self._former and self.is_rotating else [self._keyring]
+
+    def _own(self, credential: str) -> CredentialClaims:
+        """What this machine once signed. Raises :class:`PermissionDenied` for anything else."""
+        *others, last = [ring.signing_key().public_key() for ring in self._keyrings()]
+        for key in others:
+            try:
+                return verify(credential, key, CredentialClaims)
+            except PermissionDenied:
+                continue
+        return verify(credential, last, CredentialClaims)
 
     def _sign(self, subject: str, kind: Kind, key: str, scopes: tuple[str, ...]) -> str:
         now = int(clock.wall())

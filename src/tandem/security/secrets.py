@@ -28,7 +28,7 @@ from tandem.security.redaction import Secret
 
 RUN_SECRETS: Final = Path("/run/secrets")
 PURPOSE: Final = "secret store"
-"""Of the key a store is encrypted with; see :meth:`Machine.secret`."""
+"""Of the key a store is encrypted with; see :meth:`Machine.secrets`."""
 _NONCE_BYTES: Final = 12
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -56,7 +56,7 @@ class SecretStore:
     def __init__(self, home: Home, machine: Machine) -> None:
         self._directory = home.root / "secrets"
         self._path = self._directory / f"{machine.name}.json"
-        self._cipher = ChaCha20Poly1305(machine.secret(PURPOSE))
+        self._machine = machine
 
     def names(self) -> list[str]:
         """Names only, sorted."""
@@ -67,20 +67,22 @@ class SecretStore:
         sealed = self._read().get(name)
         if sealed is None:
             raise NotFound(f"there is no secret {name!r}", hint=f"tandem secrets set {name}")
-        raw = base64.b64decode(sealed)
-        try:
-            plain = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], name.encode())
-        except InvalidTag as error:
+        plain = self._opened(name, sealed)
+        if plain is None:
             raise ConfigError(
                 f"the secret {name!r} cannot be decrypted with this machine's key",
                 hint=f"tandem secrets set {name}",
-            ) from error
+            )
         return Secret(plain.decode())
 
     def put(self, name: str, value: Secret) -> None:
-        """Add or replace; durable on return. Raises :class:`ConfigError` for a name that is none."""
+        """Add or replace; durable on return.
+
+        Raises :class:`ConfigError` for a name that is none, and when the machine got other keys since this was opened.
+        """
         check_name(name)
         with locked(private_dir(self._directory) / "lock"):
+            self._require_current()
             self._write({**self._read(), name: self._seal(name, value)})
 
     def delete(self, name: str) -> None:
@@ -91,17 +93,42 @@ class SecretStore:
                 raise NotFound(f"there is no secret {name!r}")
             self._write(known)
 
-    def reseal(self, machine: Machine) -> None:
-        """Encrypt everything anew with the keys of ``machine``, this one after its keys were changed."""
+    def reseal(self) -> int:
+        """Encrypt everything with the machine's newest key, in one step; how many secrets there are.
+
+        One that no key opens stays as it is. Raises as :meth:`put` does.
+        """
         with locked(private_dir(self._directory) / "lock"):
-            values = {name: self.get(name) for name in self._read()}
-            self._cipher = ChaCha20Poly1305(machine.secret(PURPOSE))
-            self._write({name: self._seal(name, value) for name, value in values.items()})
+            self._require_current()
+            sealed = self._read()
+            opened = {name: self._opened(name, value) for name, value in sealed.items()}
+            fresh = {name: self._seal(name, Secret(plain.decode())) for name, plain in opened.items() if plain is not None}
+            if fresh:
+                self._write(sealed | fresh)
+            return len(fresh)
 
     def _seal(self, name: str, value: Secret) -> str:
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, value.reveal().encode(), name.encode())
+        sealed = nonce + self._ciphers()[0].encrypt(nonce, value.reveal().encode(), name.encode())
         return base64.b64encode(sealed).decode()
+
+    def _opened(self, name: str, sealed: str) -> bytes | None:
+        raw = base64.b64decode(sealed)
+        for cipher in self._ciphers():
+            try:
+                return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], name.encode())
+            except InvalidTag:
+                continue
+        return None
+
+    def _ciphers(self) -> list[ChaCha20Poly1305]:
+        """The newest first."""
+        return [ChaCha20Poly1305(key) for key in self._machine.secrets(PURPOSE)]
+
+    def _require_current(self) -> None:
+        """What is sealed with keys that were rotated away meanwhile, nobody could open again."""
+        if not self._machine.is_current:
+            raise ConfigError("the machine's keys were changed meanwhile", hint="the same command again")
 
     def _read(self) -> dict[str, str]:
         if not self._path.exists():

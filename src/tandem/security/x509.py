@@ -91,6 +91,13 @@ def still_fits(certificate: bytes, hosts: Iterable[str]) -> bool:
     return far and {_general_name(host) for host in hosts} <= set(named)
 
 
+def hosts_of(certificate: bytes) -> list[str]:
+    """The names and addresses a leaf is good for."""
+    leaf = x509.load_pem_x509_certificate(certificate)
+    named = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in named]
+
+
 def _builder(subject: x509.Name, issuer: x509.Name, public: Ed25519PublicKey) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (

@@ -15,12 +15,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tandem.core import clock
-from tandem.core.errors import NotFound
+from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.core.tasks import end
 from tandem.fleet.model import Fleet
-from tandem.infra import ServerSpec, link_of, nats_access, plan_servers, reload, valkey_access
+from tandem.infra import ServerSpec, link_of, nats_access, needs_restart, plan_servers, reload, valkey_access
 from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
@@ -123,6 +123,7 @@ class Node:
         for message in early:
             self.supervisor.hear(message)
         self._keeper.listen(self.supervisor.hear)
+        await self._catch_up()
         self.rollouts.go_on()
 
     async def run(self) -> None:
@@ -273,12 +274,24 @@ class Node:
             if revoked & elsewhere:
                 self.supervisor.runners["nats"].feed(Restart())
 
+    async def _catch_up(self) -> None:
+        """Servers that run since before this node may know neither its keys nor what else has changed."""
+        if all(self.supervisor.runners[name].pid is None for name in self.supervisor.servers):
+            return
+        try:
+            await self._reload_servers()
+        except (TandemError, OSError) as error:
+            log.error("the servers did not take over their new configuration: %s", error)
+
     async def _reload_servers(self) -> None:
         """New agents are new users of the servers; those learn them without a restart."""
+        runners = self.supervisor.runners
         for server in self._plan_servers():
             self.supervisor.servers[server.name] = server
-            pid = self.supervisor.runners[server.name].pid
-            if pid is not None:
+            pid = runners[server.name].pid
+            if pid is not None and needs_restart(server):
+                runners[server.name].feed(Restart())
+            elif pid is not None:
                 await reload(server, pid)
 
 

@@ -265,7 +265,7 @@ class Pair:
 @pytest.fixture
 async def pair(make_servers: MakeServers, authority: Authority) -> Pair:
     authority.machine("pc2")
-    hub = make_servers("mainpc", link=Hub({"pc2": authority.record("pc2").leaf}))
+    hub = make_servers("mainpc", link=Hub({"pc2": [authority.record("pc2").leaf]}))
     leaf = make_servers("pc2", link=Leaf("mainpc", "127.0.0.1", hub.ports.leaf))
     await asyncio.gather(hub.start("nats"), leaf.start("nats"))
     both = Pair(hub, leaf)

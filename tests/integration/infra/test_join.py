@@ -64,7 +64,7 @@ async def test_a_second_computer_joins_and_its_server_links(
     guest = Guest(Home(tmp_path / "second"), "pc2", door.host.invite("pc2"))
     joined = await join(guest, "127.0.0.1", door.port)
     assert door.joined == ["pc2"]
-    hub.link = Hub({"pc2": authority.record("pc2").leaf})
+    hub.link = Hub({"pc2": [authority.record("pc2").leaf]})
     await reload(hub.specs()["nats"], hub.processes["nats"].pid)
     leaf = make_servers("pc2", link=Leaf("mainpc", "127.0.0.1", hub.ports.leaf))
     leaf.authority = joined

@@ -164,7 +164,7 @@ async def test_a_machine_that_joins_later_needs_no_restart_of_the_hub(
 
     await eventually(refused)
     assert not await linked()
-    hub.link = Hub({"pc2": authority.record("pc2").leaf})
+    hub.link = Hub({"pc2": [authority.record("pc2").leaf]})
     await reload(hub.specs()["nats"], hub.processes["nats"].pid)
     await eventually(linked)
     assert (await nats_state(probe)).start == started

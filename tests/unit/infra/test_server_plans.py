@@ -205,7 +205,7 @@ def test_one_machine_is_not_linked(authority: Authority) -> None:
 def test_two_machines_on_one_computer_link_over_loopback(authority: Authority) -> None:
     """The first machine is the hub and knows the other's key at once; nothing leaves loopback."""
     both = fleet(mainpc=None, pc2=None)
-    assert link_of(both, "mainpc", authority) == Hub({"pc2": authority.machine("pc2").nkey("leaf").public})
+    assert link_of(both, "mainpc", authority) == Hub({"pc2": [authority.machine("pc2").nkey("leaf").public]})
     assert link_of(both, "pc2", authority) == Leaf("mainpc", "127.0.0.1", 7422)
 
 
@@ -215,6 +215,6 @@ def test_two_computers_link_over_the_network_once_the_second_has_joined(authorit
     assert link_of(apart, "mainpc", authority) == Hub({}, "0.0.0.0")
     assert link_of(apart, "pc2", authority) == Leaf("mainpc", "192.168.1.16", 7422)
     joined = authority.machine("pc2")
-    assert link_of(apart, "mainpc", authority) == Hub({"pc2": joined.nkey("leaf").public}, "0.0.0.0")
+    assert link_of(apart, "mainpc", authority) == Hub({"pc2": [joined.nkey("leaf").public]}, "0.0.0.0")
     authority.revoke("pc2")
     assert link_of(apart, "mainpc", authority) == Hub({}, "0.0.0.0")

@@ -14,8 +14,16 @@ from tandem.core.errors import (
     Unreachable,
 )
 from tandem.rpc.breaker import CircuitOpen
+from tandem.rpc.channel import KeysDiffer
 from tandem.rpc.link import ConnectionLost, NotSent
-from tandem.rpc.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, MAX_CONNECTS, Ran, pause_before_retry
+from tandem.rpc.retry import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    MAX_CONNECTS,
+    MAX_HANDSHAKES,
+    Ran,
+    pause_before_retry,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,8 @@ def test_what_is_repeated(error: TandemError, ran: Ran, idempotent: bool, again:
 def test_connecting_is_given_up_soon() -> None:
     """A peer that refuses connections is not asked for the whole budget; a draining one is."""
     assert pause_before_retry(Unreachable("x"), Ran.NO, MAX_CONNECTS, idempotent=True) is None
+    assert pause_before_retry(KeysDiffer("x"), Ran.NO, MAX_HANDSHAKES - 1, idempotent=False) is not None
+    assert pause_before_retry(KeysDiffer("x"), Ran.NO, MAX_HANDSHAKES, idempotent=True) is None
     assert pause_before_retry(Draining("x"), Ran.NO, 100, idempotent=False) is not None
 
 

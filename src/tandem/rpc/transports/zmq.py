@@ -15,7 +15,7 @@ from collections import deque
 import zmq
 
 from tandem.core.errors import ConfigError, PermissionDenied, TandemError, Unreachable
-from tandem.rpc.channel import Acceptor, Gate, Receiver
+from tandem.rpc.channel import Acceptor, Gate, KeysDiffer, Receiver
 from tandem.rpc.interfaces import Endpoint
 from tandem.rpc.transports.zap import DOMAIN, Allow, Denied, Gatekeeper
 from tandem.rpc.transports.zmq_socket import LoopSocket, Monitor, RawSocket, configure
@@ -314,7 +314,7 @@ class DealerChannel:
                 self.connected.set_result(None)
         elif event & _FAILED_HANDSHAKE:
             self._lose(
-                Unreachable("the encrypted connection was refused: unknown key, or not the peer's key")
+                KeysDiffer("the encrypted connection was refused: unknown key, or not the peer's key")
             )
         elif event & _NOT_CONNECTED:
             self._lose(Unreachable("connection refused"))
