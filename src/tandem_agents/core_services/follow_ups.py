@@ -50,6 +50,11 @@ def _filled(wanted: Slots, said: Analysis) -> Slots | None:
         return structs.replace(wanted, missing="", at=given.at, duration_s=given.duration_s)
     if wanted.missing == "choice" and said.intent in _OPEN_INTENTS:
         return _chosen(wanted, said)
+    if wanted.missing == "consent":
+        # Whatever else is said, nothing is done without a clear yes.
+        if _YES.match(said.text):
+            return structs.replace(wanted, missing="", kind="yes")
+        return structs.replace(wanted, missing="", kind="no") if _NO.match(said.text) else None
     if wanted.missing == "text" and said.intent in _OPEN_INTENTS:
         known = wanted.at is not None or wanted.duration_s is not None
         return structs.replace(wanted, label=said.text, missing="" if known else "moment")
@@ -57,6 +62,8 @@ def _filled(wanted: Slots, said: Analysis) -> Slots | None:
 
 
 _ALL = re.compile(r"^(?:all|both|everything|every one|each|lahat)\b(?: of (?:them|these|those))?$", re.IGNORECASE)
+_YES = re.compile(r"^(?:yes|yeah|yep|sure|do it|i am sure|i'm sure|go ahead|oo|opo|sige)\b", re.IGNORECASE)
+_NO = re.compile(r"^(?:no|nope|don't|do not|better not|hindi|huwag|wag)\b", re.IGNORECASE)
 _IN_LINE = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1, "una": 1, "huli": -1}
 _ONE = re.compile(r"^(?:the|ang|that|my)\s+|\s+(?:one|timer|alarm|reminder|please)$", re.IGNORECASE)
 MAX_CHOICE_WORDS = 5

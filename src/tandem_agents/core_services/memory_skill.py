@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import structs
+
 from tandem.core.errors import DeadlineExceeded, Unreachable
 from tandem.core.ids import new_id
 from tandem_agents.core_services.persons import yours
@@ -17,6 +19,8 @@ from tandem_agents.memory_system.contracts import Conversations
 FACT_IMPORTANCE = 0.9
 NOTE_IMPORTANCE = 0.8
 MAX_TOLD = 5
+MOST_FORGOTTEN = 500
+"""Facts, and as many notes, that go at one word; who has more says it again."""
 REPEATED_TOKENS = 4_000
 """Budget of turns looked back on; the last one always has room in it."""
 
@@ -119,7 +123,7 @@ class MemorySkill:
     async def forget(self, turn: Turn) -> Reply:
         slots = turn.analysis.slots
         if slots.everything:
-            return turn.say("forget_all")
+            return await self._forget_all(turn)
         found = await self._memory.recall(slots.subject, "about", MAX_TOLD)
         if not found.hits:
             return turn.say("not_remembered", subject=_named(turn))
@@ -130,6 +134,23 @@ class MemorySkill:
         # A language model would otherwise read it back from the conversation in which it was told.
         await self._conversations.forget_mentions(slots.subject)
         return turn.say("forgotten", *parts)
+
+    async def _forget_all(self, turn: Turn) -> Reply:
+        """Only after the person has said so twice; ``kind`` is what they said the second time."""
+        slots = turn.analysis.slots
+        if slots.kind == "no":
+            return turn.say("kept_all")
+        told = await self._memory.list_memories(kind="fact", limit=MOST_FORGOTTEN)
+        told += await self._memory.list_memories(kind="note", limit=MOST_FORGOTTEN)
+        if not told:
+            return turn.say("nothing_remembered")
+        if slots.kind != "yes":
+            turn.analysis = structs.replace(turn.analysis, slots=structs.replace(slots, missing="consent"))
+            return turn.say("forget_sure", count=len(told))
+        for memory in told:
+            await self._memory.delete_memory(memory.id)
+            await self._conversations.forget_mentions(memory.subject or memory.content)
+        return turn.say("forgotten_all", count=len(told))
 
 
 def _told(turn: Turn, hits: list[Hit]) -> Reply:

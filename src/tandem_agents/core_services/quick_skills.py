@@ -48,6 +48,8 @@ async def tell_date(turn: Turn) -> Reply:
     if slots.at is None:
         return turn.say("date", now_date=clock.wall())
     past = local(slots.at).date() < local(clock.wall()).date()
+    if any(char.isdigit() for char in slots.label):
+        return turn.say("that_was" if past else "that_is", day_date=slots.at)
     return turn.say("date_was" if past else "date_of", name=slots.label, day_date=slots.at)
 
 
@@ -99,7 +101,8 @@ async def tell_sum(turn: Turn) -> Reply:
         done = work_out(turn.analysis.slots.expression)
     except InvalidArguments as error:
         return turn.say("refused", reason=error.message)
-    return turn.say("sum_rounded" if done.rounded else "sum", expression=done.expression, value=done.value)
+    shown = done.expression if turn.language == "en" else done.expression.replace("% of ", "% ng ")
+    return turn.say("sum_rounded" if done.rounded else "sum", expression=shown, value=done.value)
 
 
 async def cannot(turn: Turn) -> Reply:

@@ -32,6 +32,8 @@ class TimerSkill:
         slots = turn.analysis.slots
         if slots.missing:
             return turn.say(f"ask_{slots.missing}")
+        if slots.others:
+            return await self._set_several(turn, [slots, *slots.others])
         now = clock.wall()
         due = now + slots.duration_s if slots.duration_s is not None else slots.at
         if due is None:
@@ -43,10 +45,7 @@ class TimerSkill:
         count = len(await self._desk.pending())
         if count >= MAX_ALARMS:
             return turn.say("too_many_alarms", count=count)
-        alarm = Alarm(
-            id=new_id(), kind=_KINDS[slots.kind], due=due, created=now, label=slots.label,
-            duration_s=slots.duration_s or 0.0, session=turn.session, user=turn.user, language=turn.language,
-        )  # fmt: skip
+        alarm = _alarm(turn, slots, now, due)
         await self._desk.add(alarm)
         done = _confirmation(turn, alarm)
         if not slots.repeat:
@@ -54,6 +53,16 @@ class TimerSkill:
         return turn.say(
             "set_once", done, kind=_KINDS_FIL[slots.kind] if turn.language == "fil" else slots.kind
         )
+
+    async def _set_several(self, turn: Turn, wanted: list[Slots]) -> Reply:
+        count = len(await self._desk.pending())
+        if count + len(wanted) > MAX_ALARMS:
+            return turn.say("too_many_alarms", count=count)
+        now = clock.wall()
+        alarms = [_alarm(turn, one, now, now + (one.duration_s or 0.0)) for one in wanted]
+        for alarm in alarms:
+            await self._desk.add(alarm)
+        return turn.say("timers_set", *(_item(turn, alarm) for alarm in alarms), count=len(alarms))
 
     async def list(self, turn: Turn) -> Reply:
         slots = turn.analysis.slots
@@ -122,6 +131,13 @@ def ring_words(alarm: Alarm, late_s: float) -> Reply:
     if late_s < LATE_FROM_S:
         return said
     return Reply(phrase="rang_late", facts={"late_s": late_s}, parts=[said], language=language)
+
+
+def _alarm(turn: Turn, slots: Slots, now: float, due: float) -> Alarm:
+    return Alarm(
+        id=new_id(), kind=_KINDS[slots.kind], due=due, created=now, label=slots.label,
+        duration_s=slots.duration_s or 0.0, session=turn.session, user=turn.user, language=turn.language,
+    )  # fmt: skip
 
 
 def _confirmation(turn: Turn, alarm: Alarm) -> Reply:

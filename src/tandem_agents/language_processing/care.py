@@ -77,3 +77,11 @@ CARE: tuple[Rule, ...] = (
         "(sing|hum|whistle) [me|us] [a|the|something|for] [{rest}]", "can you sing [{rest}]", "kantahan mo ako [{rest}]",
     ),
 )  # fmt: skip
+ABOUT_ME: tuple[Rule, ...] = (
+    *rules(
+        "unsupported", 0.8, slots.request("about_me"),
+        "(are|were) you (better|smarter|faster|older|younger|married|single|rich|hungry|afraid|jealous|conscious|sentient|religious|good|bad|evil|dangerous|a {what}|an {which}) [than {more}]",
+        "have you (ever|been|seen|read|eaten|got|met|slept|learned|studied) {rest}",
+        "did you (sleep|eat|enjoy|miss|dream|go|have|grow) {rest}", "(do|did) you have (a|any) {rest}",
+    ),
+)  # fmt: skip

@@ -17,7 +17,7 @@ Intent = Literal[
     "stop", "repeat", "greeting", "thanks", "goodbye", "small_talk", "help",
     "device", "unsupported", "statement", "detail", "question", "unclear", "empty",
 ]  # fmt: skip
-Missing = Literal["", "duration", "moment", "text", "choice"]
+Missing = Literal["", "duration", "moment", "text", "choice", "consent"]
 
 
 class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +25,7 @@ class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``at`` is Unix seconds, ``duration_s`` seconds, ``repeat`` how often it was meant to recur. ``missing`` names what
     must be asked back; a ``choice`` between several may be answered by a ``place_in_line`` (1 the first, -1 the last).
+    ``others`` are more timers set in the same breath.
     """
 
     expression: str = ""
@@ -38,6 +39,7 @@ class Slots(Struct, frozen=True, kw_only=True, omit_defaults=True):
     everything: str = ""
     repeat: str = ""
     place_in_line: int = 0
+    others: tuple[Slots, ...] = ()
     missing: Missing = ""
 
 

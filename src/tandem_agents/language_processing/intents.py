@@ -39,7 +39,7 @@ def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
     if not meant:
         return Analysis(intent="empty", confidence=1.0, text="", language=language)
     short = len(meant) <= MAX_COMMAND_CHARS
-    asked = "?" in text
+    asked = text.rstrip().endswith("?")
     for rule in RULES:
         if (not short and rule.intent != "remember") or (rule.intent == "statement" and asked):
             continue

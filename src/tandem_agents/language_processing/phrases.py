@@ -13,6 +13,8 @@ SKILLS: dict[str, dict[str, str]] = {
     "date": {"en": "Today is {now_date}.", "fil": "Ngayon ay {now_date}."},
     "date_of": {"en": "{name} is {day_date}.", "fil": "Ang {name} ay {day_date}."},
     "date_was": {"en": "{name} was {day_date}.", "fil": "Ang {name} ay {day_date}."},
+    "that_is": {"en": "That is {day_date}.", "fil": "Iyon ay {day_date}."},
+    "that_was": {"en": "That was {day_date}.", "fil": "Iyon ay {day_date}."},
     "days_until": {
         "en": "{count} days until {name}, {day_date}.",
         "fil": "{count} araw pa bago ang {name}, {day_date}.",
@@ -185,8 +187,11 @@ SKILLS: dict[str, dict[str, str]] = {
         "en": "Several things are about {subject}: {parts}. Please say which one to forget.",
         "fil": "Marami ang tungkol sa {subject}: {parts}. Alin ang kakalimutan?",
     },
-    "forget_all": {
-        "en": "I do not forget everything at a word. Name one thing, or use: tandem memory forget --all.",
-        "fil": "Hindi ko basta kinakalimutan ang lahat. Sabihin kung alin.",
+    "forget_sure": {
+        "en": "That is everything I was asked to remember, {count} in all, and cannot be undone. Do you really want that?",
+        "fil": "Iyon ang lahat ng ipinatandaan sa akin, {count} lahat, at hindi na maibabalik. Sigurado ka ba?",
     },
+    "forgotten_all": {"en": "All {count} are forgotten.", "fil": "Nakalimutan na ang lahat ng {count}."},
+    "kept_all": {"en": "All right, I keep everything.", "fil": "Sige, itatago ko ang lahat."},
+    "timers_set": {"en": "{count} timers set: {parts}.", "fil": "{count} timer ang naka-set: {parts}."},
 }

@@ -70,6 +70,10 @@ TALK: dict[str, dict[str, str]] = {
         "en": "I could be wrong about that, and being wrong could hurt somebody. Please ask a doctor, a pharmacist or a poison centre.",
         "fil": "Maaari akong magkamali riyan, at may masasaktan kung mali ako. Magtanong po sa doktor o parmasyutiko.",
     },
+    "about_me": {
+        "en": "I am a program, and there is little to tell of me. Ask what I can do, and I tell you that.",
+        "fil": "Programa lang ako, at kaunti lang ang masasabi tungkol sa akin. Itanong kung ano ang kaya ko.",
+    },
     "privacy": {
         "en": "What I hear, say and remember stays on your own computers, and I work without the internet. Only if somebody set up a "
         "language model elsewhere do open questions go there.",

@@ -5,8 +5,8 @@ A rule's reader fills the slots from the match, or declines, in which case the n
 
 from __future__ import annotations
 
-from tandem_agents.language_processing import everyday, slots
-from tandem_agents.language_processing.care import CARE
+from tandem_agents.language_processing import everyday, several, slots
+from tandem_agents.language_processing.care import ABOUT_ME, CARE
 from tandem_agents.language_processing.rule import Rule, rules
 from tandem_agents.language_processing.statements import CORRECTIONS, STATEMENTS
 
@@ -100,6 +100,7 @@ RULES: tuple[Rule, ...] = (
         "(pause|hold|resume|unpause|restart) [the|my|our|all] [{label}] <timer>",
     ),
     *CORRECTIONS,
+    *rules("set_timer", 0.97, several.timers, "<set> {many}"),
     *rules(
         "set_timer", 0.97, slots.timer,
         "[{verb=set}] [<a>] [countdown] timer [{after}]",
@@ -324,6 +325,7 @@ RULES: tuple[Rule, ...] = (
         "my {subject} (is|are) {value}", "our {subject} (is|are) {value}", "i (parked|put|left|hid|stored|keep|locked) {what} (in|on|at|under|behind|inside|near|next to) {where}", "i am allergic to {what}", "i'm allergic to {what}", "i (live|work|study) (in|at|on) {where}",
         "i was born {when}",
     ),
+    *ABOUT_ME,
     *rules("detail", 0.6, slots.detail, "{detail}"),
     *STATEMENTS,
     *rules(

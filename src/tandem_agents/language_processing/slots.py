@@ -88,7 +88,7 @@ def sum_asked(match: re.Match[str], now: datetime) -> Slots | None:
 def listed(match: re.Match[str], now: datetime) -> Slots | None:
     """What to list; ``at`` is the day it is about. Declines words after it that name no day."""
     said = match.groupdict()
-    kind, label = _kind(said.get("kind") or "timer"), _label(said.get("label") or "")
+    kind, label = _kind(said.get("kind") or "timer"), label_of(said.get("label") or "")
     if not said.get("day"):
         return Slots(kind=kind, label=label)
     tokens = tokenize(said["day"] or "")
@@ -112,7 +112,7 @@ def cancelled(match: re.Match[str], now: datetime) -> Slots | None:
     found = find_moment(tokenize(f"at {clean(wanted)}"), now) if wanted else None
     if found:
         return Slots(kind=kind, at=found.at.timestamp())
-    return Slots(kind=kind, label=_label(wanted), everything=everything)
+    return Slots(kind=kind, label=label_of(wanted), everything=everything)
 
 
 def timer(match: re.Match[str], now: datetime) -> Slots | None:
@@ -124,14 +124,14 @@ def timer(match: re.Match[str], now: datetime) -> Slots | None:
     text = f"{before} ; {after}"
     length = find_duration(tokenize(text))
     if length and 0 < length.seconds <= MAX_TIMER_S:
-        named, _, other = _without(text, length).partition(";")
-        return Slots(kind="timer", duration_s=length.seconds, label=_label(other) or _label(named))
+        named, _, other = without(text, length).partition(";")
+        return Slots(kind="timer", duration_s=length.seconds, label=label_of(other) or label_of(named))
     moment = find_moment(tokenize(after), now)
     if moment and moment.at > now:
-        return Slots(kind="timer", at=moment.at.timestamp(), label=_label(_without(after, moment)))
+        return Slots(kind="timer", at=moment.at.timestamp(), label=label_of(without(after, moment)))
     if said.get("countdown") or not _only_labels(after):
         return None
-    return Slots(kind="timer", label="" if length else _label(after) or _label(before), missing="duration")
+    return Slots(kind="timer", label="" if length else label_of(after) or label_of(before), missing="duration")
 
 
 def alarm(match: re.Match[str], now: datetime) -> Slots | None:
@@ -146,17 +146,17 @@ def alarm(match: re.Match[str], now: datetime) -> Slots | None:
     found = find_moment(tokenize(after), now, habit="wake" if said.get("wake") else "alarm")
     if found:
         return Slots(
-            kind="alarm", at=found.at.timestamp(), label=_label(_without(after, found)), repeat=repeat
+            kind="alarm", at=found.at.timestamp(), label=label_of(without(after, found)), repeat=repeat
         )
     found = find_moment(tokenize(f"at {before}"), now, habit="alarm")
     if found:
-        return Slots(kind="alarm", at=found.at.timestamp(), label=_label(after), repeat=repeat)
+        return Slots(kind="alarm", at=found.at.timestamp(), label=label_of(after), repeat=repeat)
     length = find_duration(tokenize(after))
     if length and 0 < length.seconds <= MAX_TIMER_S:
-        return Slots(kind="alarm", at=now.timestamp() + length.seconds, label=_label(_without(after, length)))
+        return Slots(kind="alarm", at=now.timestamp() + length.seconds, label=label_of(without(after, length)))
     if said.get("wake") or not _only_labels(after):
         return None
-    return Slots(kind="alarm", label=_label(after), repeat=repeat, missing="moment")
+    return Slots(kind="alarm", label=label_of(after), repeat=repeat, missing="moment")
 
 
 def reminder(match: re.Match[str], now: datetime) -> Slots | None:
@@ -169,8 +169,8 @@ def reminder(match: re.Match[str], now: datetime) -> Slots | None:
         return None
     if found is None:
         found = _last_moment(what, now)
-        what = _without(what, found) if found else what
-    label = _label(what)
+        what = without(what, found) if found else what
+    label = label_of(what)
     if not label:
         return Slots(
             kind="reminder", at=found.at.timestamp() if found else None, repeat=repeat, missing="text"
@@ -282,12 +282,14 @@ def _last_moment(text: str, now: datetime) -> Moment | None:
     return found
 
 
-def _without(text: str, span: Duration | Moment) -> str:
+def without(text: str, span: Duration | Moment) -> str:
+    """``text`` without the words of ``span``."""
     tokens = tokenize(text)
     return cut(text, tokens[span.start].start, tokens[span.end - 1].end)
 
 
-def _label(text: str) -> str:
+def label_of(text: str) -> str:
+    """What remains as a name once articles and small words are taken from its edges."""
     label = clean(text.replace(";", " "))
     previous = ""
     while previous != label:

@@ -26,7 +26,8 @@ from tandem_agents.language_processing.tokens import Token, clean, text_at, toke
 MAX_TOKENS = 120
 MAX_EXPONENT = 1000
 _PRECISE = Context(prec=50, Emax=3000, Emin=-3000, traps=[DivisionByZero, InvalidOperation, Overflow])
-_SHOWN_DIGITS = 15
+_FEWEST_DIGITS, _MOST_DIGITS, _DECIMALS = 6, 15, 4
+"""Of a result that is not exact: enough to be useful, few enough to be heard."""
 _EXACT_DIGITS = 30
 """An exact result is shown whole up to here."""
 
@@ -61,12 +62,16 @@ _PAIRS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^(?:the )?difference (?:between|of) (.+) and (.+)$", r"\1 - \2"),
         (r"^(?:the )?product of (.+) and (.+)$", r"\1 * \2"),
         (r"^(?:the )?quotient of (.+) and (.+)$", r"\1 / \2"),
+        (r"^(.+?)\s*(?:%|percent|per cent) off (?:of )?(.+)$", r"\2 - \1 percent"),
+        (r"^(?:a |the )?(.+?)\s*(?:%|percent|per cent) tip (?:on|of|for) (.+)$", r"\1 percent of \2"),
         (r"^add (.+) (?:and|to) (.+)$", r"\1 + \2"),
         (r"^subtract (.+) from (.+)$", r"\2 - \1"),
         (r"^multiply (.+) (?:by|and|with) (.+)$", r"\1 * \2"),
         (r"^divide (.+) by (.+)$", r"\1 / \2"),
     )
 )
+_LIST = re.compile(r"^(?:add(?: up| together)?|(?:the )?(?:sum|total) of)\s+(.+,\s.+)$", re.IGNORECASE)
+_BETWEEN = re.compile(r",\s+(?:and\s+)?|\s+and\s+", re.IGNORECASE)
 _BINARY: dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -90,6 +95,8 @@ def read_sum(text: str) -> str | None:
     ``what is 42`` and ``what is one of them`` are not sums.
     """
     asked = _TAIL.sub("", _LEAD.sub("", clean(text)))
+    if listed := _LIST.match(asked):
+        asked = " + ".join(_BETWEEN.split(listed[1]))
     for pattern, shape in _PAIRS:
         if pattern.match(asked):
             asked = pattern.sub(shape, asked)
@@ -128,7 +135,8 @@ def work_out(expression: str) -> Sum:
 
 
 def _shown(expression: str, value: Decimal, *, inexact: bool) -> Sum:
-    rounded = _SHOWN_DIGITS if inexact or len(value.as_tuple().digits) > _EXACT_DIGITS else 0
+    kept = max(_FEWEST_DIGITS, min(_MOST_DIGITS, value.adjusted() + 1 + _DECIMALS))
+    rounded = kept if inexact or len(value.as_tuple().digits) > _EXACT_DIGITS else 0
     short = Context(prec=rounded or _EXACT_DIGITS).plus(value)
     if abs(short.adjusted()) >= _EXACT_DIGITS:
         return Sum(readable(expression), f"{short.normalize():e}", rounded)
@@ -140,7 +148,8 @@ def _shown(expression: str, value: Decimal, *, inexact: bool) -> Sum:
 
 def readable(expression: str) -> str:
     """The expression with the signs people write."""
-    shown = re.sub(r"percent\(([\d.]+)\)", r"\1%", expression)
+    shown = re.sub(r"percent\(([\d.]+)\) \* (?=[\d(])", r"\1% of ", expression)
+    shown = re.sub(r"percent\(([\d.]+)\)", r"\1%", shown)
     shown = re.sub(r"sqrt\(([\d.]+)\)", r"√\1", shown)
     shown = shown.replace(" ** ", "^").replace("*", "×").replace("/", "÷")
     return re.sub(r"(?<=\() | (?=\))|(?<=^-) ", "", shown)
