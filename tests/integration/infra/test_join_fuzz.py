@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from tandem.core.errors import TandemError
 from tandem.core.paths import Home
-from tandem.infra import JoinDesk, join
+from tandem.infra import JoinDesk, join, joining
 from tandem.infra.joining import GUESTS_AT_ONCE, GUESTS_PER_ADDRESS, QUESTION_MAX
 from tandem.security import Authority, Guest, Host
 from tandem.security.invitation import Channel, Sealed
@@ -152,3 +154,53 @@ async def test_a_huge_length_is_believed_by_nobody(door: Door) -> None:
     """A message that claims to be larger than any question is refused before its first byte is read."""
     assert await door.throw(struct.pack(">I", QUESTION_MAX + 1) + b"x" * 100) == b""
     assert door.refused and "bytes" in door.refused[0]
+
+
+async def test_drop_by_drop_is_no_way_to_stay(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually
+) -> None:
+    """Callers that send a question one byte at a time are hung up on when the exchange's time is over, however busy they
+    are; their descriptors are given back, and the invited comes through meanwhile from the same address."""
+    monkeypatch.setattr(joining, "EXCHANGE_S", 3.0)
+    before = len(os.listdir("/proc/self/fd"))
+    crowd = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(GUESTS_PER_ADDRESS - 1)]
+    for _, writer in crowd:
+        writer.write(struct.pack(">I", QUESTION_MAX))
+    ends = asyncio.gather(*(_end(reader) for reader, _ in crowd))
+    await door.let_in(tmp_path / "second")
+    async with asyncio.timeout(BOUND_S):
+        while not ends.done():
+            for _, writer in crowd:
+                writer.write(b"x")
+            await asyncio.sleep(0.05)
+    assert all(await ends)
+    for _, writer in crowd:
+        writer.close()
+    await eventually(lambda: not door.desk._guests.total() and len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_whoever_has_the_code_cannot_hold_the_door_either(
+    door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, eventually
+) -> None:
+    """A guest that asks, and then neither reads the code it is given nor gives its verdict, is hung up on in bounded time
+    and memory, and the invitation still serves it."""
+    for limit in ("PIECE_S", "INSTALL_S"):
+        monkeypatch.setattr(joining, limit, 1.0)
+    await door.desk.close()
+    door.desk = JoinDesk(door.host, refused=lambda where, why: door.refused.append(why), parcel=bytes(32 * 2**20))
+    await door.desk.open("127.0.0.1", door.port)
+    code = door.host.invite("pc2")
+    question = Guest(Home(tmp_path / "second"), "pc2", code).question()
+    tracemalloc.start()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port, limit=1024)
+        writer.write(struct.pack(">I", len(question)) + question)
+        await eventually(lambda: door.desk._guests.total())
+        tracemalloc.reset_peak()
+        await eventually(lambda: not door.desk._guests.total())
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+        writer.close()
+    finally:
+        tracemalloc.stop()
+    async with asyncio.timeout(BOUND_S):
+        await join(Guest(Home(tmp_path / "second"), "pc2", code), "127.0.0.1", door.port)

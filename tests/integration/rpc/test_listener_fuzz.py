@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -95,6 +96,10 @@ class Open:
         return bool(await self.friend.call("Echo", "who", timeout=BOUND_S) == "Friend")
 
 
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     opened = Open(tmp_path / "e.sock")
@@ -117,8 +122,9 @@ async def test_nonsense_harms_nobody(opened: Open) -> None:
 
         attempt()
 
+    before = descriptors()
     await asyncio.to_thread(run)
-    await until(lambda: opened.server.connections == 1 and opened.server.in_flight == 0)
+    await until(lambda: opened.server.connections == 1 and opened.server.in_flight == 0 and descriptors() <= before)
     assert await opened.serves()
 
 
@@ -145,6 +151,7 @@ async def test_a_huge_length_costs_no_memory(opened: Open) -> None:
 
 async def test_a_silent_crowd_is_shown_out(opened: Open) -> None:
     """Callers that say HELLO byte by byte, or nothing, are hung up on when their time is over, and others served meanwhile."""
+    before = descriptors()
     crowd = [await asyncio.open_unix_connection(str(opened.path)) for _ in range(100)]
     for index, (_, writer) in enumerate(crowd):
         writer.write(framed(HELLO)[: index % 20])
@@ -155,3 +162,4 @@ async def test_a_silent_crowd_is_shown_out(opened: Open) -> None:
     assert await opened.serves()
     for _, writer in crowd:
         writer.close()
+    await until(lambda: descriptors() <= before)

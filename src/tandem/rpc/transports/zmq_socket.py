@@ -30,6 +30,9 @@ HIGH_WATER = 512
 LINGER_MS = 200
 """Time for a last BYE to leave."""
 
+HANDSHAKE_MS = 5000
+"""For greeting and CURVE handshake. Strangers hold no descriptor for longer; libzmq's own 30 s would let them hold many."""
+
 RawSocket = zmq.Socket[bytes]
 MonitorEvent = Callable[[int, int], None]
 
@@ -45,6 +48,7 @@ def configure(socket: RawSocket) -> None:
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
 
 
 class LoopSocket:
