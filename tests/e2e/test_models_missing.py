@@ -71,8 +71,11 @@ def test_no_voice(make_household: MakeHousehold, default_models: None, tmp_path:
 
 @pytest.mark.models
 def test_damaged_models(make_household: MakeHousehold, default_models: None, tmp_path: Path) -> None:
-    """Files of the right size with wrong bytes: their agents are unhealthy with the mend; mended, they recover."""
-    damaged = {"qwen2.5-0.5b": "model.gguf", "kokoro-82m": "model.onnx"}
+    """Files of the right size with wrong bytes: their agents say so with the mend; mended, they recover.
+
+    The agent that remembers works on with one flipped bit in its embedding model, searching by words.
+    """
+    damaged = {"qwen2.5-0.5b": "model.gguf", "kokoro-82m": "model.onnx", "minilm": "model.safetensors"}
     good, store = Store.from_environment(), Store(tmp_path / "models")
     copy(good, store, damaged)
     household = make_household(REAL_FLEET, TANDEM_MODELS=str(store.root))
@@ -81,6 +84,12 @@ def test_damaged_models(make_household: MakeHousehold, default_models: None, tmp
     for agent, model in (("ModelManagerSuite", "qwen2.5-0.5b"), ("TTSService", "kokoro-82m")):
         assert household.agent(agent)["state"] == "unhealthy"
         assert f"tandem models verify {model}, then tandem models fetch {model}" in issues(household, agent)
+    assert household.agent("MemoryOrchestratorService")["state"] == "degraded"
+    searching = issues(household, "MemoryOrchestratorService")
+    assert "searching by words only: the model minilm does not load: model.safetensors is not what was fetched" in searching
+    assert "tandem models verify minilm, then tandem models fetch minilm" in searching
+    household.ask("remember that the boiler code is 4711")
+    assert "4711" in household.ask("what is the boiler code?")
     assert household.agent("STTService")["state"] == "healthy"
     assert "42" in household.ask(SUM)
     assert "tandem models" in household.ask(OPEN_QUESTION)
@@ -105,14 +114,21 @@ async def spoken(text: str) -> bytes:
 
 
 def copy(good: Store, store: Store, damaged: dict[str, str]) -> None:
-    """Links to all default models' files; those of ``damaged`` (model to file) are zeros of the same size instead."""
+    """Links to all default models' files; those of ``damaged`` (model to file) are zeros of the same size instead.
+
+    Of the embedding model's, which has no sum of its own, one bit in the middle differs.
+    """
     for model in builtin_catalogue().defaults():
         for file in model.files if model.bundled is None else ():
             path = store.blob(file)
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 continue
-            if damaged.get(model.id) == file.name:
+            if damaged.get(model.id) == file.name == "model.safetensors":
+                whole = bytearray(good.blob(file).read_bytes())
+                whole[len(whole) // 2] ^= 1
+                path.write_bytes(whole)
+            elif damaged.get(model.id) == file.name:
                 with path.open("wb") as zeros:
                     os.truncate(zeros.fileno(), file.bytes)
             else:

@@ -6,6 +6,7 @@ model, or ``Unavailable`` whose hint installs the library, so that an agent can 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,7 @@ async def open_text_to_speech(
     voices = {Path(name).stem: path for name, path in paths.items() if name.startswith("voices/")}
     options = KokoroOptions(threads=settings.threads, voice=settings.voice)
     with _mendable(model):
+        await asyncio.to_thread(_store(store).require_intact, model)
         return await Kokoro.load(paths["model.onnx"], voices, options)
 
 
@@ -144,6 +146,7 @@ async def open_embedder(settings: EmbedderSettings | None = None, store: Store |
     model = _model("embeddings", settings.model if settings else "")
     paths = _store(store).paths(model)
     with _mendable(model):
+        await asyncio.to_thread(_store(store).require_intact, model)
         return await MiniLm.load(paths["model.safetensors"], paths["tokenizer.json"])
 
 

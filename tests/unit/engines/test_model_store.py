@@ -65,6 +65,18 @@ def test_other_bytes_are_refused_and_thrown_away(store: Store) -> None:
     assert not store.partial(FILE).exists()
 
 
+def test_a_flipped_bit_is_noticed(store: Store) -> None:
+    """A stored file whose size is right and one bit is not counts as damaged, not as the model."""
+    arrive(store, CONTENT)
+    path = store.commit(FILE)
+    store.require_intact(MODEL)
+    path.chmod(0o644)
+    path.write_bytes(bytes([CONTENT[0] ^ 1]) + CONTENT[1:])
+    assert store.has(MODEL)
+    with pytest.raises(ModelDamaged, match=r"a\.bin"):
+        store.require_intact(MODEL)
+
+
 def test_a_missing_model_says_how_to_get_it(store: Store) -> None:
     """The hint is the exact command, for fetched and for bundled models."""
     with pytest.raises(ModelMissing) as caught:

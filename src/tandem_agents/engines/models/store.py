@@ -83,6 +83,15 @@ class Store(Struct, frozen=True):
         """Every file's path by name. Raises :class:`ModelMissing`."""
         return {file.name: self.path(model, file.name) for file in model.files}
 
+    def require_intact(self, model: Model) -> None:
+        """Read every fetched file again. Raises :class:`ModelDamaged` for one that no longer holds what it held.
+
+        Formats without sums of their own load with flipped bits, and then compute nonsense.
+        """
+        for file in model.files if model.bundled is None else ():
+            if sha256(self.path(model, file.name)) != file.sha256:
+                raise ModelDamaged(f"{file.name} is not what was fetched: some of its bytes have changed")
+
     @contextmanager
     def lock(self, file: ModelFile, waiting: Callable[[], None]) -> Iterator[None]:
         """One fetcher per file, over all processes; ``waiting`` is called when another one is at it.
