@@ -31,11 +31,13 @@ class AudioCapture(Agent):
         self._sessions = Sessions(self.settings.max_sessions, self.settings.buffer_s)
         self._microphone: Microphone | None = None
         self._no_microphone = "switched off by `audio: none`"
+        self._instead = "tandem talk FILE.wav works without one"
         if self.settings.audio != "none":
             try:
                 self._microphone = await asyncio.to_thread(Microphone.find)
             except TandemError as error:
-                self._no_microphone = str(error)
+                self._no_microphone = error.message
+                self._instead = f"{self._instead}; with a sound card: {error.hint}" if error.hint else self._instead
         self._recordings: dict[str, Recording] = {}
 
     async def stop(self) -> None:
@@ -61,7 +63,7 @@ class AudioCapture(Agent):
     @action
     async def open(self, kind: SourceKind) -> str:
         if kind == "microphone" and self._microphone is None:
-            raise Unavailable(f"no microphone: {self._no_microphone}", hint="hand in a file instead")
+            raise Unavailable(f"there is no microphone: {self._no_microphone}", hint=self._instead)
         session = self._sessions.open(kind)
         if kind == "microphone" and self._microphone is not None:
             loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from typing import Any
 
 from tandem.core.errors import Unavailable
 from tandem_agents.engines.kinds import Pcm
-from tandem_agents.engines.optional import load_module
+from tandem_agents.engines.optional import load_sounddevice
 
 BLOCK_S = 0.05
 """Seconds of sound per callback of the sound card."""
@@ -35,7 +35,7 @@ class Microphone:
     @classmethod
     def find(cls) -> Microphone:
         """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around."""
-        sounddevice = load_module("sounddevice", extra="voice")
+        sounddevice = load_sounddevice()
         try:
             device = sounddevice.query_devices(kind="input")
         except (sounddevice.PortAudioError, ValueError) as error:

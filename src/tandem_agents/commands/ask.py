@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tandem.api import connect
 from tandem.core.errors import InvalidArguments
+from tandem_agents.commands.terminal import waiting
 from tandem_agents.core_services.contracts import Answer, FrontDoor
 
 app = typer.Typer(add_completion=False, help="Ask the assistant something in writing.")
@@ -85,4 +86,5 @@ def _read_stdin() -> str:
 async def _ask(question: str, session: str, timeout: float, fleet: str | None) -> Answer:
     async with connect(fleet, budget_s=timeout) as fleet_connection:
         door = fleet_connection.peer(FrontDoor, fleet_connection.front_door)
-        return await door.ask(question, session=session, user=getpass.getuser())
+        async with waiting():
+            return await door.ask(question, session=session, user=getpass.getuser())

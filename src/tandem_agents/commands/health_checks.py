@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from tandem.core.checkup import Finding, fine, judge_requirements, note, problem
 from tandem.core.errors import TandemError
 from tandem_agents.engines.models import Model, Store, builtin_catalogue
-from tandem_agents.engines.optional import load_module
+from tandem_agents.engines.optional import load_sounddevice
 
 EXTRAS = ("llm", "voice")
-PORTAUDIO = "sudo apt install libportaudio2, if there is a sound card; tandem talk FILE.wav works without"
 
 
 def check() -> Iterable[Finding]:
@@ -51,9 +50,9 @@ def _is_damaged(store: Store, model: Model) -> bool:
 def _judge_sound() -> Finding:
     """A sound card is optional: files and network sources work without one."""
     try:
-        devices = load_module("sounddevice", extra="voice").query_devices()
+        devices = load_sounddevice().query_devices()
     except TandemError as error:
-        return note("sound", error.message, error.hint or PORTAUDIO)
+        return note("sound", error.message, f"{error.hint}, if there is a sound card; tandem talk FILE.wav works without")
     except Exception as error:
         # PortAudioError cannot be named before the library is there, and derives from Exception itself.
         return note("sound", f"no sound: {error}", "tandem talk FILE.wav works without a sound card")

@@ -12,6 +12,7 @@ from tandem.api import Connection, connect
 from tandem.core.errors import InvalidArguments, NotFound, TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Capture
 from tandem_agents.commands.talk import TalkResult
+from tandem_agents.commands.terminal import CLEAR_LINE, faint
 from tandem_agents.core_services.contracts import Answer, FrontDoor
 from tandem_agents.engines.audio import (
     SPEECH_RATE,
@@ -23,7 +24,7 @@ from tandem_agents.engines.audio import (
     to_wav,
 )
 from tandem_agents.engines.kinds import Audio, Pcm
-from tandem_agents.engines.optional import load_module
+from tandem_agents.engines.optional import load_sounddevice
 
 PUSH_S = 1.0
 """Seconds of sound handed in per call."""
@@ -68,9 +69,9 @@ class Conversation:
         async for piece in door.converse(source, session=self._session, wake=self._wake, whole=whole):
             if piece.heard is not None:
                 transcript, language = piece.heard.text, piece.heard.language
-                self._tell(f"you:    {transcript}", again=not piece.heard.final)
+                self._tell("you:   ", transcript, again=not piece.heard.final)
             if piece.said is not None:
-                self._tell(f"answer: {piece.said}")
+                self._tell("answer:", piece.said)
             if piece.answer is not None:
                 answer = piece.answer
             if piece.sound is not None:
@@ -78,18 +79,22 @@ class Conversation:
             if piece.timings is not None:
                 timings = piece.timings
         if answer is None:
+            if self._wake:
+                raise NotFound("no wake phrase was heard", hint='say "hey Jarvis" first, or leave out --wake')
             raise NotFound("no speech was heard", hint="check the microphone, or the recording")
         return _result(answer, timings or answer.timings, transcript, language), concat(
             spoken
         ) if spoken else None
 
-    def _tell(self, line: str, *, again: bool = False) -> None:
-        if not self._narrate:
+    def _tell(self, who: str, words: str, *, again: bool = False) -> None:
+        """A line; ``again`` says that it is not final, and is shown only where it can be written over."""
+        if not self._narrate or not words:
             return
-        if sys.stdout.isatty():
-            print(f"\r\033[K{line}", end="" if again else "\n", flush=True)
+        on_terminal = sys.stdout.isatty()
+        if on_terminal:
+            print(f"{CLEAR_LINE}{faint(who, True)} {words}", end="" if again else "\n", flush=True)
         elif not again:
-            print(line, flush=True)
+            print(f"{who} {words}", flush=True)
 
 
 def write(path: Path, speech: Audio | None) -> None:
@@ -107,9 +112,11 @@ def play(speech: Audio | None) -> str:
     if speech is None:
         return "the answer was not spoken"
     try:
-        sounddevice = load_module("sounddevice", extra="voice")
+        sounddevice = load_sounddevice()
         sounddevice.play(speech.samples, speech.rate, blocking=True)
-    except (TandemError, ValueError) as error:
+    except TandemError as error:
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    except ValueError as error:
         return str(error)
     except Exception as error:
         # PortAudioError cannot be named before the library is there, and derives from Exception itself.

@@ -87,7 +87,7 @@ def _opened(data: bytes) -> soundfile.SoundFile:
     except soundfile.LibsndfileError as error:
         if _announced_end(data) > len(data):
             raise TruncatedAudio("the audio file is cut off") from error
-        raise NotAudio(f"not an audio file we can read: {error.error_string}") from error
+        raise NotAudio("not an audio file we can read", hint="WAV, FLAC, MP3 and Ogg are understood") from error
 
 
 def _read(file: soundfile.SoundFile, data: bytes) -> NDArray[np.float32]:

@@ -38,3 +38,15 @@ def load_module(module: str, *, extra: str) -> Any:
         ) from error
     except (ImportError, OSError) as error:
         raise Unavailable(f"the Python module {module} does not load: {error}") from error
+
+
+def load_sounddevice() -> Any:
+    """The library for sound cards; raises :class:`Unavailable` also where PortAudio, which it stands on, is missing."""
+    try:
+        return load_module("sounddevice", extra="voice")
+    except Unavailable as error:
+        if error.hint:
+            raise
+        raise Unavailable(
+            "PortAudio, which talks to sound cards, is not installed", hint="sudo apt install libportaudio2"
+        ) from error

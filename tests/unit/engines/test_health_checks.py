@@ -20,7 +20,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("TANDEM_MODELS", str(tmp_path / "models"))
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.setattr(
-        health_checks, "load_module", lambda *_args, **_more: SimpleNamespace(query_devices=list)
+        health_checks, "load_sounddevice", lambda: SimpleNamespace(query_devices=list)
     )
     return Store.from_environment()
 
@@ -86,7 +86,7 @@ def test_sound_devices(
     """What of microphone and loudspeaker there is; a lack is no problem."""
     found = [{"max_input_channels": inputs, "max_output_channels": outputs} for inputs, outputs in devices]
     library = SimpleNamespace(query_devices=lambda: found)
-    monkeypatch.setattr(health_checks, "load_module", lambda *_args, **_more: library)
+    monkeypatch.setattr(health_checks, "load_sounddevice", lambda: library)
     (sound,) = about("sound")
     assert (sound.verdict, sound.message) == (verdict, words)
 
@@ -100,6 +100,6 @@ def test_broken_sound(store: Store, monkeypatch: pytest.MonkeyPatch, fault: Exce
     def fail(*_args: object, **_more: object) -> None:
         raise fault
 
-    monkeypatch.setattr(health_checks, "load_module", fail)
+    monkeypatch.setattr(health_checks, "load_sounddevice", fail)
     (sound,) = about("sound")
     assert (sound.verdict, "tandem talk FILE.wav" in sound.fix) == ("note", True)
