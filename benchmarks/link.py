@@ -1,14 +1,21 @@
-"""Two computers: round trips over the cable beside a bare CURVE echo, the price of identity, and catching up after a cut.
+"""Two computers: round trips over the cable beside a bare CURVE echo, the price of identity, joining, noticing a cut, catching up.
 
     sudo python benchmarks/link.py [--rounds 3] [--messages 10000] [--json]
 
 Needs root, `ip` and `nsenter`. Two network namespaces play two computers. Round trips are measured over a veth pair, so that
-nothing but the kernel is between the two processes. Catching up is measured with two whole fleets on the cable of tests/link,
-a userspace process that can be cut: events are told on one side while the cable is out, and the clock runs from its being
-plugged in until the agent on the other side has handled the last of them.
+nothing but the kernel is between the two processes. Everything else is measured with two whole fleets on the cable of
+tests/link, a userspace process that can be cut:
 
-What must be reached (design 9): a round trip at most 1.6 times that of bare pyzmq with CURVE (a ratio of 0.62 or more), and
-everything caught up within 5 s of the cable's return, 15 s at most.
+- `join_s`: `tandem machine join` on the second computer, while the first one invites;
+- `cut_noticed_s`, `blackhole_noticed_s`: until the slower of the two computers counts the other as cut off, after the cable
+  was pulled, and after packets of one side began to vanish; the slowest round;
+- `call_fails_s`: until a call that was under way at that moment has failed; the slowest round;
+- `calls_again_s`: from the cable's return until a call passes again; the slowest round;
+- `resync_s`: events are told on one side while the cable is out, and the clock runs from its return until the agent on the
+  other side has handled the last of them.
+
+What must be reached (design 9): a round trip at most 1.6 times that of bare pyzmq with CURVE (a ratio of 0.62 or more), a cut
+noticed within 5 s, and everything caught up within 5 s of the cable's return, 15 s at most.
 """
 
 from __future__ import annotations
@@ -18,6 +25,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +36,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from _rows import Row, compare, run, say
 from _rpc_subjects import HOST_VARIABLE, READY, Measured, Plan
@@ -35,12 +44,14 @@ from _rpc_subjects import HOST_VARIABLE, READY, Measured, Plan
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "link"), str(TESTS / "e2e")]
 
-from rig import Operator, TwoComputers, eventually_async, refusal, two_computers  # noqa: E402
+from household import eventually  # noqa: E402
+from rig import Computer, Operator, TwoComputers, eventually_async, refusal, two_computers  # noqa: E402
 
 OURS, UNSIGNED, BARE = "tandem-zmq", "tandem-zmq-unsigned", "pyzmq-curve"
 ADDRESS_A, ADDRESS_B = "10.78.0.1", "10.78.0.2"  # tandem: ignore[hardcoded-address]
 STARTUP_S = 120.0
 TELLERS = 20
+INVITATION = re.compile(r"echo (?P<code>[A-Z2-7-]{27}) \| tandem machine join pc2 (?P<place>\S+)")
 
 
 @contextlib.contextmanager
@@ -117,6 +128,78 @@ def round_trips(rounds: int, plan: Plan) -> list[Row]:
     return rows
 
 
+def joining(rig: TwoComputers) -> float:
+    """Seconds the second computer takes to join, as its owner sees it."""
+    waiting = rig.mainpc.begin("machine", "invite", "pc2")
+    found = eventually(lambda: INVITATION.search(waiting.out) or waiting.process.poll(), "an invitation")
+    if not isinstance(found, re.Match):
+        raise RuntimeError(waiting.end().text)
+    started = time.perf_counter()
+    said = rig.pc2.tandem("machine", "join", "pc2", found["place"], stdin=found["code"].encode())
+    seconds = time.perf_counter() - started
+    if said.status or waiting.end().status:
+        raise RuntimeError(said.text)
+    return seconds
+
+
+class Outage(Struct):
+    """Seconds; see the head of this file."""
+
+    noticed: float
+    call_fails: float
+    calls_again: float
+
+
+async def outage(rig: TwoComputers, here: Operator, fault: str) -> Outage:
+    """One fault of the cable, from its beginning until calls pass again."""
+    await _reached(here)
+    rig.wire.tell(fault)
+    began = time.perf_counter()
+    lost = await here.twin("into the void")
+    if lost["error"] != "unreachable":
+        raise RuntimeError(f"a call over the broken cable ended so: {lost}")
+    noticed = [await asyncio.to_thread(_cut_since, computer) - began for computer in rig]
+    rig.wire.tell("heal")
+    healed = time.perf_counter()
+    await _reached(here)
+    again = time.perf_counter() - healed
+    await asyncio.to_thread(rig.await_link, "up")
+    return Outage(max(noticed), lost["seconds"], again)
+
+
+def _cut_since(computer: Computer) -> float:
+    """When ``computer`` began to count the other as cut off."""
+    link = computer.await_link("cut")
+    return time.perf_counter() - float(link["since_s"])
+
+
+async def _reached(operator: Operator) -> None:
+    async def passes() -> bool:
+        return not (await operator.twin("hello"))["error"]
+
+    await eventually_async(passes, "a call across")
+
+
+async def outages(rig: TwoComputers, rounds: int) -> list[Row]:
+    found: dict[str, list[Outage]] = defaultdict(list)
+    async with rig.mainpc.operator() as here:
+        for number, fault in itertools.product(range(rounds), ("cut", "blackhole b")):
+            one = await outage(rig, here, fault)
+            found[fault].append(one)
+            say(
+                f"round {number + 1}/{rounds} {fault:<12} noticed after {one.noticed:.1f} s, call failed after "
+                f"{one.call_fails:.1f} s, calls passed {one.calls_again:.1f} s after its end"
+            )
+    everything = [*found["cut"], *found["blackhole b"]]
+    slowest = {
+        "link.cut_noticed_s": max(one.noticed for one in found["cut"]),
+        "link.blackhole_noticed_s": max(one.noticed for one in found["blackhole b"]),
+        "link.call_fails_s": max(one.call_fails for one in everything),
+        "link.calls_again_s": max(one.calls_again for one in everything),
+    }
+    return [Row(id=metric, ours=seconds, unit="s") for metric, seconds in slowest.items()]
+
+
 async def catching_up(rig: TwoComputers, messages: int) -> float:
     """Seconds from the cable's return until the other side has handled what was told while it was out."""
     async with rig.mainpc.operator() as here, rig.pc2.operator() as there:
@@ -154,14 +237,17 @@ def measure() -> list[Row]:
     rows = round_trips(options.rounds, Plan(calls=2000, load_s=1.0))
     with (
         tempfile.TemporaryDirectory(prefix="link-") as directory,
-        two_computers(Path(directory)) as rig,
+        two_computers(Path(directory), join=False) as rig,
     ):
+        rows.append(Row(id="link.join_s", ours=joining(rig), unit="s"))
+        say(f"pc2 joined within {rows[-1].ours:.1f} s")
         started = time.perf_counter()
         rig.up()
         rig.await_link("up")
         say(f"both computers up and linked after {time.perf_counter() - started:.1f} s")
-        seconds = asyncio.run(catching_up(rig, options.messages))
-    return [*rows, Row(id="link.resync_s", ours=seconds, unit="s")]
+        rows += asyncio.run(outages(rig, options.rounds))
+        rows.append(Row(id="link.resync_s", ours=asyncio.run(catching_up(rig, options.messages)), unit="s"))
+    return rows
 
 
 if __name__ == "__main__":
