@@ -31,12 +31,12 @@ async def main(fleet: str, agents: list[str], *, anew: bool) -> None:
     failed: collections.Counter[str] = collections.Counter()
     over = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, over.set)
-    async with connect(fleet) as lasting:
+    async with connect(fleet, budget_s=600.0) as lasting:
 
         async def ask(agent: str) -> str:
             if not anew:
                 return await lasting.peer(MoverContract, agent).say()
-            async with connect(fleet) as fresh:
+            async with connect(fleet, budget_s=600.0) as fresh:
                 return await fresh.peer(MoverContract, agent).say()
 
         async def call(agent: str) -> None:

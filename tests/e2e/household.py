@@ -249,6 +249,11 @@ class Running:
         """What it has said so far."""
         return _content(self._out)
 
+    @property
+    def err(self) -> str:
+        """What it has said on standard error so far."""
+        return _content(self._err)
+
     def interrupt(self) -> None:
         """What Ctrl-C does: SIGINT to the command's whole process group, as a terminal sends it."""
         os.killpg(self.process.pid, signal.SIGINT)

@@ -61,9 +61,11 @@ class Moving:
         self.module.write_text(MODULE)
         household.up()
 
-    def await_copy(self) -> None:
-        """Wait until the code that came up is kept."""
-        eventually(lambda: list(self.household.home.releases.glob("*.base")), "the copy of what came up")
+    def await_copy(self, *machines: str) -> None:
+        """Wait until the code that came up on these machines (by default on the only one) is kept."""
+        kept = self.household.home.releases
+        for machine in machines or ("local",):
+            eventually((kept / f"{machine}.base").exists, f"the copy of what came up on {machine}")
 
     def edit(self, old: str, new: str) -> None:
         """Change the code."""

@@ -21,9 +21,7 @@ if not sys.modules["__main__"].__spec__.name.endswith("rehearsal"):
 
 @pytest.fixture
 def moving(make_household: MakeHousehold) -> Moving:
-    moving = Moving(make_household(FLEET))
-    moving.await_copy()
-    return moving
+    return Moving(make_household(FLEET))
 
 
 def assert_as_before(moving: Moving) -> None:
@@ -39,6 +37,7 @@ def assert_as_before(moving: Moving) -> None:
 
 def test_what_fails_to_import_only_in_its_own_process_returns(moving: Moving) -> None:
     """A module that could be loaded aside but not by the agent: the new instance never comes, the old ones serve on."""
+    moving.await_copy()
     moving.edit("VERSION = 1\n", FAILS_OUTSIDE_OF_THE_REHEARSAL)
     before = moving.pids()
     with moving.called(*EVERYBODY) as end:
@@ -53,6 +52,7 @@ def test_what_fails_to_import_only_in_its_own_process_returns(moving: Moving) ->
 
 def test_who_dies_after_it_took_over_takes_everybody_back(moving: Moving) -> None:
     """A new instance that outlives its trial and dies while others are tried: those that were through return as well."""
+    moving.await_copy()
     moving.edit("pass  # START", "if VERSION == 2: asyncio.get_running_loop().call_later(3, os._exit, 7)")
     moving.edit("VERSION = 1", "VERSION = 2")
     with moving.called(*EVERYBODY) as end:
@@ -99,6 +99,7 @@ def test_a_canary_is_not_blamed_for_what_troubles_everybody(moving: Moving) -> N
 def test_a_killed_node_goes_on_wherever_it_was(moving: Moving, course: str) -> None:
     """kill -9 of the node while a canary serves beside the old instance, or while everything returns: the next one
     finishes what was meant, and no half-made instance is left."""
+    moving.await_copy()
     moving.edit("VERSION = 1", "VERSION = 2")
     with moving.called(*EVERYBODY) as end:
         if course == "canary":
@@ -126,6 +127,7 @@ def test_a_killed_node_goes_on_wherever_it_was(moving: Moving, course: str) -> N
 def test_back_to_what_came_up(moving: Moving) -> None:
     """The first rollout of new code can be taken back exactly, for programs that read their code anew as well, and a
     restart of whoever returned does not bring the working tree in."""
+    moving.await_copy()
     moving.edit("VERSION = 1", "VERSION = 2")
     with moving.called(*EVERYBODY) as end:
         said = moving.household.tandem("apply", "--min-healthy", "0.5")

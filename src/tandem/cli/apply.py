@@ -72,7 +72,7 @@ def apply(
         chosen = msgspec.convert(told, type=Strategy)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"--strategy: {error}") from None
-    statuses = release_statuses(home)
+    statuses = release_statuses(home, all_or_none=True)
     found = [toward(home, wanted, s, chosen, batch, _on(canary, s.machine), keep=True) for s in statuses]
     if not json:
         show_plan(found)
@@ -104,24 +104,33 @@ def _rehearse(home: Home, fleet: Fleet, work: list[Prepared]) -> None:
 
 
 def _roll(home: Home, work: list[Prepared], *, quiet: bool) -> list[ReleaseStatus]:
-    """One machine after the other. When one returns, those before it are taken back as well."""
+    """One machine after the other. When one returns, or is not heard of again, those before it are taken back as well."""
     from tandem.cli.release_views import LiveRollout
     from tandem.cli.releasing import carry_out, is_paused, is_through
+    from tandem.core.errors import TandemError
     from tandem.release.prepare import reverse
     from tandem.supervise.rollout_api import Roll
 
     through: list[Prepared] = []
     finals: list[ReleaseStatus] = []
+
+    def take_back() -> list[ReleaseStatus]:
+        ways = [reverse(done) for done in reversed(through)]
+        return [carry_out(home, way.machine, Roll(plan=way.plan), live.news) for way in ways]
+
     with LiveRollout(quiet=quiet) as live:
         for one in work:
-            final = carry_out(home, one.machine, Roll(plan=one.plan), live.news)
+            try:
+                final = carry_out(home, one.machine, Roll(plan=one.plan), live.news)
+            except TandemError:
+                take_back()
+                raise
             finals.append(final)
             if is_through(final, one):
                 through.append(one)
                 continue
             if not is_paused(final):
-                ways = [reverse(done) for done in reversed(through)]
-                finals += [carry_out(home, way.machine, Roll(plan=way.plan), live.news) for way in ways]
+                finals += take_back()
             break
     return finals
 

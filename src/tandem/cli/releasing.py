@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tandem.cli.local import open_all, require_running
 from tandem.core.errors import DeadlineExceeded, TandemError, Unreachable
 from tandem.core.paths import Home
-from tandem.supervise.node_client import Conversation, follow, known_machines, silent
+from tandem.supervise.node_client import Conversation, NotRunning, ask, follow, known_machines, silent
 from tandem.supervise.rollout import Course
 from tandem.supervise.rollout_api import AskRelease, Follow, ReleaseStatus, RolloutView
 
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tandem.supervise.api import AnyAnswer, AnyQuestion
 
 ANSWER_S = 15.0
+QUIET_S = 10.0
+ALIVE_S = 5.0
+"""Seconds without news after which a node is asked whether it lives, and has to answer."""
+
 NODE_BACK_S = 60.0
 """How long a node that went away in the middle of a rollout gets to come back; it goes on by itself."""
 
@@ -29,8 +33,12 @@ _PAUSE_S = 0.2
 OnNews = Callable[[RolloutView], None]
 
 
-def release_statuses(home: Home) -> list[ReleaseStatus]:
-    """What each running machine of this home runs. Raises the clearest reason when none can be asked."""
+def release_statuses(home: Home, *, all_or_none: bool = False) -> list[ReleaseStatus]:
+    """What each running machine of this home runs; those that are left out are named on standard error.
+
+    Raises the clearest reason when none can be asked, and with ``all_or_none`` when one does not answer that should: what
+    is changed on some machines only is hard to take back.
+    """
     conversations, failures = open_all(home, known_machines(home), lambda _machine: AskRelease())
     finals = follow(conversations, lambda _machine, _answer: None, ANSWER_S)
     found = []
@@ -45,7 +53,22 @@ def release_statuses(home: Home) -> list[ReleaseStatus]:
             failures[conversation.machine] = silent(dirs, conversation.machine, ANSWER_S)
     if not found:
         require_running([], failures)
+    _tell_left_out(found, failures, all_or_none=all_or_none)
     return found
+
+
+def _tell_left_out(found: list[ReleaseStatus], failures: dict[str, TandemError], *, all_or_none: bool) -> None:
+    import typer
+
+    here = {m.name for status in found for m in status.current.fleet.machines.values() if m.is_here}
+    for machine, error in failures.items():
+        if isinstance(error, NotRunning):
+            if machine in here:
+                typer.echo(f"{machine} does not run and is left out", err=True)
+        elif all_or_none:
+            raise TandemError(f"{machine} cannot be asked, so nothing was touched: {error}", hint=error.hint)
+        else:
+            typer.echo(f"{machine} cannot be asked: {error}", err=True)
 
 
 def readable_fleet(path: Path | None) -> Fleet:
@@ -68,19 +91,28 @@ def readable_fleet(path: Path | None) -> Fleet:
 def carry_out(home: Home, machine: str, question: AnyQuestion, on_news: OnNews) -> ReleaseStatus:
     """Ask for a rollout (or for news of one) and follow it to its end or pause, also across the death of the node.
 
-    Raises :class:`TandemError` when the node refuses, or does not come back.
+    A node that hangs is named on standard error. Raises :class:`TandemError` when the node refuses, or does not come back.
     """
+    import typer
+
     from tandem.supervise.api import Refused
 
+    dirs, lost_at = home.machine(machine), None
+
     def hear(_machine: str, answer: AnyAnswer) -> None:
+        nonlocal lost_at
+        lost_at = None
         if isinstance(answer, RolloutView):
             on_news(answer)
 
-    lost_at: float | None = None
     while True:
         try:
-            conversation = Conversation(home.machine(machine), machine, question)
-            final = follow([conversation], hear, None)[machine]
+            final = follow([Conversation(dirs, machine, question)], hear, QUIET_S).get(machine)
+            if final is None:
+                # No news may be no change; a node that lives answers this at once.
+                ask(dirs, machine, AskRelease(), ALIVE_S)
+                question = Follow()
+                continue
         except Unreachable as error:
             final = error
         if isinstance(final, ReleaseStatus):
@@ -89,7 +121,9 @@ def carry_out(home: Home, machine: str, question: AnyQuestion, on_news: OnNews) 
             raise TandemError(final.message, hint=final.hint or None)
         if not isinstance(final, Unreachable):
             raise final if isinstance(final, TandemError) else TandemError("the node gave a strange answer")
-        lost_at = lost_at or time.monotonic()
+        if lost_at is None:
+            typer.echo(f"{final}; waiting for {NODE_BACK_S:g} s, another one goes on where it was", err=True)
+            lost_at = time.monotonic()
         if time.monotonic() - lost_at > NODE_BACK_S:
             raise DeadlineExceeded(
                 f"the node of {machine} did not come back: {final}", hint="tandem logs node"

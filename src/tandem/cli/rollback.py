@@ -32,7 +32,7 @@ def rollback(
     from tandem.supervise.rollout_api import Roll
 
     home = Home.from_environment()
-    work = [back(home, status, release or "") for status in release_statuses(home)]
+    work = [back(home, status, release or "") for status in release_statuses(home, all_or_none=True)]
     if not json:
         show_plan(work)
     with LiveRollout(quiet=json) as live:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tandem.cli.top_data import FleetSource, Picture
+    from tandem.cli.top_data import FleetSource
+    from tandem.cli.top_model import Picture
 
 app = typer.Typer(add_completion=False, help="The fleet on one screen, live.")
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, TypeVar
 
-from msgspec import Struct
-
+from tandem.cli import top_elsewhere
 from tandem.cli.asking import _Neighbours
 from tandem.cli.local import all_agents, open_all, statuses
+from tandem.cli.top_model import AgentRow, LogTail, MachineRow, Picture
 from tandem.core import clock
-from tandem.core.errors import TandemError
+from tandem.core.errors import DeadlineExceeded, Draining, TandemError, Unreachable
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.errors.desk import IncidentView
 from tandem.hub.contract import HUB
+from tandem.hub.picture import AgentPicture, FleetPicture, MachinePicture
 from tandem.rpc import Peers
 from tandem.security import Authority, Identity
 from tandem.supervise.api import AgentView, Done, MachineStatus, Order, Refused, Verb
 from tandem.supervise.log_reader import Line, LogReader
 from tandem.supervise.node_client import follow
+
+T = TypeVar("T")
 
 ASK_S = 1.0
 """Budget of one look at an agent's counters; one that is too busy to answer shows no rate."""
@@ -33,75 +35,18 @@ OWN_QUESTIONS = ("metrics", "health_check", "ping", "list_incidents")
 _COUNT = re.compile(r'^agent_requests_total\{[^}]*method="([^"]*)"[^}]*\} ([0-9.e+]+)', re.MULTILINE)
 
 
-class AgentRow(Struct, frozen=True, kw_only=True):
-    """One agent. ``cpu_fraction``: of one core; ``rate_hz``: requests answered a second; None: not known (yet)."""
-
-    id: str
-    name: str
-    machine: str
-    group: str
-    state: str
-    verdict: str
-    restarts: int
-    cpu_fraction: float | None = None
-    memory_bytes: int | None = None
-    rate_hz: float | None = None
-    remark: str = ""
-
-
-class MachineRow(Struct, frozen=True, kw_only=True):
-    """One machine: its age in seconds, its servers' states, and what all of it uses."""
-
-    name: str
-    up_s: float
-    servers: dict[str, str]
-    cpu_fraction: float
-    memory_bytes: int
-
-
-class Picture(Struct, frozen=True):
-    """One look. ``trouble``: what could not be seen, and why."""
-
-    machines: list[MachineRow] = []
-    agents: list[AgentRow] = []
-    incidents: list[IncidentView] = []
-    trouble: list[str] = []
-
-
-class Source(Protocol):
-    """Where the screen gets everything from."""
-
-    async def look(self) -> Picture:
-        """The fleet as it is now."""
-        ...
-
-    async def order(self, verb: Verb, agent: str) -> str:
-        """Do ``verb`` to an agent and say in a sentence what came of it."""
-        ...
-
-    def logs(self, agent: str, count: int) -> LogTail:
-        """The agent's last lines, and then what it writes."""
-        ...
-
-
-class LogTail(Protocol):
-    """First the last lines, then what is new each time."""
-
-    def read(self) -> list[Line]:
-        """Lines not returned before, oldest first."""
-        ...
-
-
 class FleetSource:
-    """The fleet of this computer."""
+    """The machines of this computer by their nodes, and others by the word of a hub here."""
 
     def __init__(self, home: Home):
         self._home = home
         self._peers: Peers | None = None
         self._counts: dict[str, tuple[float, float]] = {}
+        self._here: set[str] = set()
+        self._hubs: list[AgentId] = []
 
     async def look(self) -> Picture:
-        """See :class:`Source`."""
+        """See :class:`~tandem.cli.top_model.Source`."""
         found, failures = await asyncio.to_thread(statuses, self._home)
         trouble = [f"{machine}: {error}" for machine, error in failures.items()] if not found else []
         views = all_agents(found)
@@ -110,21 +55,42 @@ class FleetSource:
         peers = self._connected(found[0].machine)
         serving = [view for view in views if view.pid is not None and view.verdict == "up"]
         rates = dict(zip(map(_id, serving), await asyncio.gather(*(self._rate(peers, view) for view in serving)), strict=True))
-        incidents = await self._incidents(peers, [view for view in serving if view.name == HUB])
+        self._here = {status.machine for status in found}
+        self._hubs = [AgentId(_id(view)) for view in serving if view.name == HUB]
+        incidents = await self._incidents(peers)
+        far = await self._elsewhere(peers)
+        others = {link.machine for status in found for link in status.links} - self._here - {m.machine for m in far}
+        trouble = [f"{name}: another computer; no hub here tells of it" for name in sorted(others)]
+        trouble += [f"{m.machine}: {m.fault or 'not heard of'}" for m in far if m.reach == "lost"]
         return Picture(
-            machines=[_machine_row(status) for status in found],
-            agents=[_agent_row(view, rates.get(_id(view))) for view in views],
+            machines=[*(_machine_row(status) for status in found), *map(top_elsewhere.machine_row, far)],
+            agents=[
+                *(_agent_row(view, rates.get(_id(view))) for view in views),
+                *(row for machine in far for row in top_elsewhere.agent_rows(machine)),
+            ],
             incidents=incidents,
             trouble=trouble,
         )
 
     async def order(self, verb: Verb, agent: str) -> str:
-        """See :class:`Source`."""
-        return await asyncio.to_thread(self._order, verb, AgentId(agent))
+        """See :class:`~tandem.cli.top_model.Source`."""
+        chosen = AgentId(agent)
+        if chosen.machine in self._here or self._peers is None:
+            return await asyncio.to_thread(self._order, verb, chosen)
+        try:
+            answer = await self._ask_hubs(
+                self._peers, "order_agent", {"verb": verb, "agent": agent}, result=list[AgentPicture], timeout_s=ORDER_S
+            )
+        except TandemError as error:
+            return f"{agent}: {error}"
+        return ", ".join(f"{done.id}: {done.state}" for done in answer)
 
     def logs(self, agent: str, count: int) -> LogTail:
-        """See :class:`Source`."""
-        return _Tail(self._home, agent, count)
+        """See :class:`~tandem.cli.top_model.Source`."""
+        machine = AgentId(agent).machine
+        if machine in self._here:
+            return _Tail(self._home, agent, count)
+        return top_elsewhere.FarTail(agent, machine, count)
 
     async def close(self) -> None:
         if self._peers is not None:
@@ -163,16 +129,34 @@ class FleetSource:
             return None
         return (total - before[1]) / max(now - before[0], 0.001)
 
-    async def _incidents(self, peers: Peers, hubs: Iterable[AgentView]) -> list[IncidentView]:
-        for hub in hubs:
+    async def _incidents(self, peers: Peers) -> list[IncidentView]:
+        wanted = {"limit": INCIDENTS}
+        try:
+            return await self._ask_hubs(peers, "list_incidents", wanted, result=list[IncidentView], timeout_s=ASK_S)
+        except TandemError:
+            return []
+
+    async def _elsewhere(self, peers: Peers) -> list[MachinePicture]:
+        """The machines that are no nodes of this computer's, as a hub here knows them."""
+        try:
+            found = await self._ask_hubs(peers, "picture", {}, result=FleetPicture, timeout_s=ASK_S)
+        except TandemError:
+            return []
+        return [machine for machine in found.machines if machine.machine not in self._here]
+
+    async def _ask_hubs(
+        self, peers: Peers, action: str, args: dict[str, Any], *, result: type[T], timeout_s: float
+    ) -> T:
+        """What the first hub here answers that can be reached. Raises its refusal, or why none can."""
+        problem: TandemError = Unreachable("it is another computer's, and no hub here speaks to that")
+        for hub in self._hubs:
             try:
-                found: list[IncidentView] = await peers.call(
-                    _id(hub), "list_incidents", {"limit": INCIDENTS}, result=list[IncidentView], timeout=ASK_S
-                )
-            except TandemError:
+                answer: T = await peers.call(hub, action, args, result=result, timeout=timeout_s)
+            except (Unreachable, Draining, DeadlineExceeded) as error:
+                problem = error
                 continue
-            return found
-        return []
+            return answer
+        raise problem
 
 
 class _Tail:
@@ -180,12 +164,15 @@ class _Tail:
         self._reader = LogReader(home, {agent})
         self._count: int | None = count
 
-    def read(self) -> list[Line]:
-        """See :class:`LogTail`."""
+    async def read(self) -> list[Line]:
+        """See :class:`~tandem.cli.top_model.LogTail`."""
         if self._count is None:
             return self._reader.read_new()
         count, self._count = self._count, None
         return list(self._reader.read())[-count:]
+
+    async def close(self) -> None:
+        """See :class:`~tandem.cli.top_model.LogTail`."""
 
 
 def requests(text: str) -> float:

@@ -1,7 +1,8 @@
-"""The screen of `tandem top`. It shows what a :class:`~tandem.cli.top_data.Source` says, and passes orders to it."""
+"""The screen of `tandem top`. It shows what a :class:`~tandem.cli.top_model.Source` says, and passes orders to it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen, Screen
 from textual.widgets import DataTable, Footer, Input, Label, RichLog, Static
 
-from tandem.cli.top_data import AgentRow, LogTail, MachineRow, Picture, Source
+from tandem.cli.top_model import AgentRow, LogTail, MachineRow, Picture, Source
 from tandem.errors.desk import IncidentView
 from tandem.supervise.api import Verb
 from tandem.telemetry.logs import render_plain
@@ -73,13 +74,18 @@ class Logs(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        self._read()
-        self.set_interval(LOG_POLL_S, self._read)
+        self._follow()
 
-    def _read(self) -> None:
+    @work
+    async def _follow(self) -> None:
         log = self.query_one(RichLog)
-        for line in self._tail.read():
-            log.write(Text.from_ansi(render_plain(line.text, color=True)))
+        try:
+            while True:
+                for line in await self._tail.read():
+                    log.write(Text.from_ansi(render_plain(line.text, color=True)))
+                await asyncio.sleep(LOG_POLL_S)
+        finally:
+            await self._tail.close()
 
 
 class Top(App[None]):

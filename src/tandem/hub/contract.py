@@ -8,8 +8,9 @@ from tandem.agent import action, contract
 from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
 from tandem.errors.legacy import Phase
 from tandem.hub.objectives import Standing
-from tandem.hub.picture import FleetPicture
+from tandem.hub.picture import AgentPicture, FleetPicture
 from tandem.hub.predict import Forecast
+from tandem.hub.siblings import Verb
 
 HUB = "ObservabilityHub"
 
@@ -76,6 +77,19 @@ class Doors(Protocol):
     @action(idempotent=True)
     async def end_sessions(self) -> int:
         """Sign every browser of the operator out of this hub; how many there were."""
+        ...
+
+
+@contract(HUB)
+class Orders(Protocol):
+    """Steering agents of any machine; only the operator may."""
+
+    @action
+    async def order_agent(self, verb: Verb, agent: str) -> list[AgentPicture]:
+        """Start, stop or restart ``Name@machine`` and wait until it is there (at most 90 s); how it is then.
+
+        Raises :class:`NotFound`, and :class:`Unreachable` when the other machine's hub is away.
+        """
         ...
 
 

@@ -31,7 +31,7 @@ from tandem.hub.incidents import IncidentHub, require_operator
 from tandem.hub.judging import Judging
 from tandem.hub.lease import AlertLease
 from tandem.hub.objectives import Standing
-from tandem.hub.picture import FleetPicture, MachinePicture
+from tandem.hub.picture import AgentPicture, FleetPicture, MachinePicture
 from tandem.hub.predict import Forecast
 from tandem.hub.records import Measured, Record
 from tandem.hub.recovery import Attempt, Tier
@@ -39,7 +39,7 @@ from tandem.hub.routes import OtlpTarget, headers_of
 from tandem.hub.series import History
 from tandem.hub.servers import Servers
 from tandem.hub.sessions import Sessions
-from tandem.hub.siblings import Beat, Siblings
+from tandem.hub.siblings import Beat, Siblings, Verb
 from tandem.hub.turns import KEPT_S, TurnStore
 from tandem.hub.view import HubView
 from tandem.hub.watch import FleetWatch
@@ -217,6 +217,15 @@ class Hub(IncidentHub):
         if self._caretaker is None:
             raise Unavailable("this hub looks after nobody", hint="`care:` in its settings, or the machine's health monitor")
         return await self._caretaker.recover(agent, tier)
+
+    @action
+    async def order_agent(self, verb: Verb, agent: str) -> list[AgentPicture]:
+        """Start, stop or restart ``Name@machine`` and wait until it is there (at most 90 s); how it is then.
+
+        Raises :class:`NotFound`, and :class:`Unreachable` when the other machine's hub is away.
+        """
+        operator = require_operator()
+        return await self.view.control(verb, agent, operator)
 
     @action
     async def invite_browser(self) -> str:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 from textual.widgets import DataTable, Input, RichLog, Static
 
-from tandem.cli.top_data import AgentRow, MachineRow, Picture, requests
+from tandem.cli import top_data
+from tandem.cli.top_data import FleetSource, requests
+from tandem.cli.top_elsewhere import FarTail, agent_rows, machine_row
+from tandem.cli.top_model import AgentRow, MachineRow, Picture
 from tandem.cli.top_screen import Logs, Question, Top, age, rows
+from tandem.core.errors import Unavailable, Unreachable
+from tandem.core.paths import Home
 from tandem.errors.desk import IncidentView
 from tandem.errors.incident import State
 from tandem.errors.severity import Severity
-from tandem.supervise.api import Verb
+from tandem.hub.contract import HUB
+from tandem.hub.picture import AgentPicture, Figures, FleetPicture, MachinePicture, ServicePicture
+from tandem.supervise.api import AgentView, LinkView, MachineStatus, Usage, Verb
 from tandem.supervise.log_reader import Line
 
 PATIENCE_S = 60.0
@@ -27,9 +38,14 @@ def agent(name: str, group: str = "g", **more: object) -> AgentRow:
 class Tail(Struct):
     lines: list[str]
 
-    def read(self) -> list[Line]:
+    closed: bool = False
+
+    async def read(self) -> list[Line]:
         found, self.lines = self.lines, []
         return [Line("", "INFO", text) for text in found]
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 class FakeSource:
@@ -120,6 +136,7 @@ async def test_logs_open_follow_and_close() -> None:
         await until(lambda: len(app.screen.query_one(RichLog).lines) == 2)
         await pilot.press("escape")
         await until(lambda: not isinstance(app.screen, Logs))
+        await until(lambda: source.tail.closed)
 
 
 async def test_the_cursor_stays_on_its_agent_when_rows_move() -> None:
@@ -178,3 +195,86 @@ def test_requests_of_onlookers_are_no_work() -> None:
 def test_ages_are_short() -> None:
     """The two largest units are enough."""
     assert [age(5), age(65), age(3700), age(90_000)] == ["0 min 5 s", "1 min 5 s", "1 h 1 min", "1 d 1 h"]
+
+
+FAR = MachinePicture(
+    machine="far", at=0.0, reach="linked", up_s=9.0,
+    services=[ServicePicture(name="nats", machine="far", state="healthy", usage=Usage(cpu_fraction=0.25, rss_bytes=100))],
+    agents=[
+        AgentPicture(
+            name="B", machine="far", group="g", state="healthy", verdict="up", restarts=2,
+            figures=Figures(cpu=0.5, rss_bytes=50, requests_hz=3.0),
+        ),
+    ],
+)  # fmt: skip
+
+
+def test_another_computers_agents_are_rows_like_ours() -> None:
+    """What its hub told is shown; when nothing is heard of it any more that is said of each agent, in red."""
+    row = machine_row(FAR)
+    assert (row.name, row.up_s, row.servers, row.cpu_fraction, row.memory_bytes) == ("far", 9.0, {"nats": "healthy"}, 0.25, 100)
+    (one,) = agent_rows(FAR)
+    assert (one.id, one.cpu_fraction, one.memory_bytes, one.rate_hz, one.restarts) == ("B@far", 0.5, 50, 3.0, 2)
+    (lost,) = agent_rows(replace(FAR, reach="lost"))
+    assert lost.verdict == "trouble" and "not heard of for" in lost.remark and lost.rate_hz is None
+
+
+class FakePeers:
+    """Stands where agents answer: the hub's picture, and orders for other computers."""
+
+    def __init__(self, hub_answers: bool = True):
+        self.hub_answers = hub_answers
+        self.orders: list[dict[str, Any]] = []
+
+    async def call(self, peer: str, action: str, args: dict[str, Any], *, result: Any, timeout: float) -> Any:
+        if action == "metrics":
+            return ""
+        if not self.hub_answers:
+            raise Unreachable("the hub is away")
+        if action == "picture":
+            here = MachinePicture(machine="m", at=0.0)
+            return FleetPicture(
+                fleet="f", seen_by=peer, at=0.0, alerting=True, front_door=None, machines=[here, FAR], groups=[], needs={}
+            )
+        if action == "order_agent":
+            self.orders.append(args)
+            if args["verb"] == "stop":
+                raise Unavailable("it is needed")
+            return [replace(FAR.agents[0], state="starting")]
+        return []
+
+
+def source_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peers: FakePeers) -> FleetSource:
+    """A source on a computer that runs machine ``m`` with a hub, linked to ``far``."""
+    hub = AgentView(name=HUB, machine="m", group="g", state="healthy", pid=1, verdict="up")
+    status = MachineStatus(
+        machine="m", host=None, pid=1, keeper_pid=2, fleet="f", fleet_file="", services=[], agents=[hub],
+        links=[LinkView(machine="far", state="up", since_s=1.0)],
+    )  # fmt: skip
+    monkeypatch.setattr(top_data, "statuses", lambda _home: ([status], {}))
+    source = FleetSource(Home(tmp_path))
+    source._peers = peers  # type: ignore[assignment]
+    return source
+
+
+async def test_the_source_asks_a_hub_for_other_computers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Their agents stand beside ours, orders for them go through the hub, a refusal is told, and logs come from there."""
+    peers = FakePeers()
+    source = source_with(monkeypatch, tmp_path, peers)
+    picture = await source.look()
+    assert [row.id for row in picture.agents] == [f"{HUB}@m", "B@far"]
+    assert [machine.name for machine in picture.machines] == ["m", "far"] and picture.trouble == []
+    assert await source.order("restart", "B@far") == "B@far: starting"
+    assert "it is needed" in await source.order("stop", "B@far")
+    assert peers.orders == [{"verb": "restart", "agent": "B@far"}, {"verb": "stop", "agent": "B@far"}]
+    assert isinstance(source.logs("B@far", 10), FarTail)
+    assert not isinstance(source.logs(f"{HUB}@m", 10), FarTail)
+
+
+async def test_without_a_hub_other_computers_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody here can tell of them, and the screen says so, as does an order."""
+    source = source_with(monkeypatch, tmp_path, FakePeers(hub_answers=False))
+    picture = await source.look()
+    assert [row.id for row in picture.agents] == [f"{HUB}@m"]
+    assert picture.trouble == ["far: another computer; no hub here tells of it"]
+    assert await source.order("start", "B@far") == "B@far: the hub is away"
