@@ -40,6 +40,7 @@ from tandem.supervise.lifecycle import (
     Terminate,
     Withdraw,
 )  # fmt: skip
+from tandem.supervise.preloading import culprit, without
 from tandem.supervise.probes import prober_for
 from tandem.supervise.probing import Prober, Probing
 from tandem.supervise.regrouping import Regrouping
@@ -260,6 +261,9 @@ class Supervisor:
                     runner.feed(Emptied(instance))
 
     def _ended(self, runner: Runner, message: UnitEnded) -> None:
+        if runner.name in self._zygotes and (module := culprit(runner.status)):
+            log.warning("importing %s has ended %s; it is left to its agents", module, runner.name)
+            self._zygotes[runner.name] = without(self._zygotes[runner.name], module)
         runner.pid, runner.tail, runner.status = None, message.tail, ""
         if self._is_in_service(runner):
             self._probing.end(runner.name)

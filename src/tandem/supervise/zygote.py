@@ -23,7 +23,8 @@ import msgspec
 import setproctitle
 
 from tandem.supervise.descriptors import arrange, limit_open_files, receive_fds
-from tandem.supervise.wire import GATE_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
+from tandem.supervise.preloading import import_guarded
+from tandem.supervise.wire import GATE_FD, NOTIFY_FD, SPEC_FD, UNIX_FD, Forked, ForkOrder, Hello, Preload
 
 _PACKET = 1 << 20
 
@@ -184,13 +185,21 @@ def main() -> None:
         if not zygote.serve_once():
             return
     failed = import_all(preload.modules)
-    import_all(preload.optional)
+    import_guarded(preload.optional, _tell, threads)
     if preload.warm_up:
         _entry(preload.warm_up)()
     _freeze()
     if failed or not preload.first:
         zygote.greet(failed, time.perf_counter() - begun)
     zygote.serve()
+
+
+def _tell(status: str) -> None:
+    """Let the keeper know what this process is at."""
+    try:
+        os.write(NOTIFY_FD, f"STATUS={status}\n".encode())
+    except OSError:
+        return  # nobody listens: a keeper that is gone ends this process soon
 
 
 def _freeze() -> None:

@@ -79,12 +79,12 @@ class FleetRig:
     def pid(self, name: str) -> int:
         return int(self.agent(name)["pid"])
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
         """What ``condition`` gives once it is true."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + within_s
         while not (value := condition()):
             assert time.monotonic() < deadline, (
-                f"waited {PATIENCE_S:g} s for {what}: {self.tandem('status', code=None)}"
+                f"waited {within_s:g} s for {what}: {self.tandem('status', code=None)}"
             )
         return value
 
