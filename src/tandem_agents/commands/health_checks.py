@@ -35,7 +35,7 @@ def _judge_models() -> Iterable[Finding]:
             state = "is damaged" if _is_damaged(store, model) else "is missing"
             yield problem("models", f"{model.id} ({model.title}) {state}", model.mend)
     if not absent:
-        yield fine("models", f"the default models are in {store.root}")
+        yield fine("models", f"the default models are in {store.root}; tandem models verify reads every byte")
 
 
 def _is_damaged(store: Store, model: Model) -> bool:

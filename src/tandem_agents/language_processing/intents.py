@@ -15,6 +15,10 @@ OPEN_QUESTION_CONFIDENCE = 0.3
 MAX_COMMAND_CHARS = 600
 """Longer utterances are texts, not commands; only a note to remember may be this long."""
 
+SHORT_SENTENCE = 4
+"""Words; what follows a question and is shorter is a courtesy."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+
 _LEAD = compile_template(
     "([hey|hi|ok|okay|hello] <name>|please|kindly|can you|could you|would you|will you|i would like you to"
     "|i'd like you to|i want you to|i need you to|go ahead and|just|um|uh|so|well|paki|pwede mo bang|pwede mo ba"
@@ -39,7 +43,7 @@ def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
     if not meant:
         return Analysis(intent="empty", confidence=1.0, text="", language=language)
     short = len(meant) <= MAX_COMMAND_CHARS
-    asked = text.rstrip().endswith("?")
+    asked = _asks(text)
     for rule in RULES:
         if (not short and rule.intent != "remember") or (rule.intent == "statement" and asked):
             continue
@@ -63,6 +67,12 @@ def regular(text: str) -> str:
     for pattern, replacement in _EXPAND:
         meant = pattern.sub(replacement, meant)
     return _without_tail(_without_lead(meant))
+
+
+def _asks(text: str) -> bool:
+    """Whether there is a question mark, other than in the middle of a speech that goes on after it."""
+    last = _SENTENCE_END.split(text.strip())[-1]
+    return "?" in text and ("?" in last or len(last.split()) < SHORT_SENTENCE)
 
 
 def _without_lead(text: str) -> str:

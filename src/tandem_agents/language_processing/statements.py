@@ -29,7 +29,7 @@ _VERB = re.compile(
 _WANTS = re.compile(
     r"\b(?:i|we)(?:'d|'m| am| would| do| just| really)*\s+(?:want|need|wonder|wondering|like to|love to|wish|have (?:a|one|another) question"
     r"|(?:don't|do not|can't|cannot) (?:know|understand|remember|find|figure)|am looking|looking for|forgot|require)\b"
-    r"|\byou\s+(?:should|must|can|could|need|have to|are supposed)\b|\b(?:tell|explain|describe|write|give|show) (?:me|us)\b",
+    r"|\byou\s+(?:should|must|need|have to|are supposed)\b|\b(?:tell|explain|describe|write|give|show) (?:me|us)\b",
     re.IGNORECASE,
 )
 """Said as a statement, meant as a request."""

@@ -86,17 +86,19 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
         "the play was great", "my day is going well", "my keys are gone", "the alarm rang this morning", "I had a rough day at work.",
         "I just got back from a walk.", "The weather is nice today.", "Anna is coming tomorrow", "my dog died yesterday", "I'll be late",
         "no, the boiler code is 5000", "actually the boiler code is 4812", "no, it's 5000", "change the boiler code to 12",
-        "wait, the meeting is at 5", "the boiler code is now 12", "you are wrong about that", "they said it will rain",
+        "wait, the meeting is at 5", "the boiler code is now 12", "you are wrong about that",
+        "and so my fellow Americans ask not what your country can do for you ask what you can do for your country",
+        "And so my fellow Americans. As not. What your country can do for you? Ask what you can do for your country.", "they said it will rain",
     ),
     # Near misses: a command's words without the command.
     "question": (
         "what time does the train leave", "time flies like an arrow", "can I take a nap", "is my password safe", "the capital of France",
-        "I want to know why the sky is blue", "I need a recipe for pancakes", "is my boss coming?", "what is the time zone of Manila",
+        "I want to know why the sky is blue", "I need a recipe for pancakes", "is my boss coming?", "I have a headache. What should I do? Thanks.", "what is the time zone of Manila",
         "stop by the store on the way", "cancel my subscription", "what does 'stop' mean", "how do timers work", "what is a timer",
         "explain what an alarm clock is", "close my account",
         "what is the capital of France", "why is the sky blue", "write a poem about the sea",
         "remember when we went to Paris", "do you remember me", "what is the boiler", "when is Anna's birthday", "what is the area code of Manila", "what is the dress code", "what is a pin",
-        "and so my fellow Americans ask not what your country can do for you ask what you can do for your country",
+        
         "what is one of them", "what is a mile", "how do I spell out my feelings",
         "I put up with it", "how many people are in the room", "when is the meeting",
     ),
