@@ -98,7 +98,7 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
         "explain what an alarm clock is", "close my account",
         "what is the capital of France", "why is the sky blue", "write a poem about the sea",
         "remember when we went to Paris", "do you remember me", "what is the boiler", "when is Anna's birthday", "what is the area code of Manila", "what is the dress code", "what is a pin",
-        
+
         "what is one of them", "what is a mile", "how do I spell out my feelings",
         "I put up with it", "how many people are in the room", "when is the meeting",
     ),
