@@ -69,6 +69,7 @@ def examine(fleet_file: Path | None) -> Iterator[Finding]:
         yield from _guarded("ports", lambda: fleets.judge_fleet_ports(fleet, home))
         yield from _guarded("gpu", lambda: computer.judge_gpu(fleet, here))
     yield from _guarded("machines", lambda: running.judge_machines(home))
+    yield from _guarded("security", lambda: running.judge_security(home))
     for name, check in _extensions():
         yield from _guarded(name, check)
 

@@ -5,6 +5,7 @@ from tandem.infra.joining import Arrival, JoinDesk, join
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
+from tandem.infra.refusals import Refusal, Refusals
 from tandem.infra.reload import needs_restart, reload
 from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install, prepare
 
@@ -19,6 +20,8 @@ __all__ = [
     "Link",
     "NatsProbe",
     "Probe",
+    "Refusal",
+    "Refusals",
     "ServerSpec",
     "ValkeyProbe",
     "check",

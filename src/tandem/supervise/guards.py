@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from tandem.core.errors import TandemError
 from tandem.core.paths import MachineDirs
 from tandem.core.tasks import end
 from tandem.events import Connection
-from tandem.infra import CredentialDesk
+from tandem.infra import CredentialDesk, Refusals
 from tandem.security import Authority, Machine, Throttle, Trail
 
 log = logging.getLogger("tandem.node")
+
+
+LOOK_EVERY_S = 3.0
+"""How often the nats-server is asked whom it turned away."""
 
 
 class Guards:
@@ -26,6 +31,7 @@ class Guards:
         machine: Machine,
         dirs: MachineDirs,
         replan: Callable[[set[str]], Awaitable[None]],
+        refusals: Refusals,
     ):
         self._trail = Trail(dirs.trail)
         self._throttle = Throttle()
@@ -34,15 +40,18 @@ class Guards:
         self._changed = asyncio.Event()
         self._subjects: set[str] = set()
         self._desk = CredentialDesk(connection, authority, machine, self._revoked, self._denied)
-        self._task: asyncio.Task[None] | None = None
+        self._refusals = refusals
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         await self._desk.start()
-        self._task = asyncio.create_task(self._take_over(), name="guards")
+        work = (("guards", self._take_over()), ("refusals", self._watch_doors()))
+        self._tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work]
 
     async def close(self) -> None:
         await self._desk.close()
-        await end(self._task)
+        tasks, self._tasks = self._tasks, []
+        await end(*tasks)
 
     def _revoked(self, subjects: list[str]) -> None:
         for subject in subjects:
@@ -54,6 +63,20 @@ class Guards:
         times = self._throttle.due(agent)
         if times:
             self._trail.record("renewal denied", by=agent, subject=self._node, detail=why, times=times)
+
+    async def _watch_doors(self) -> None:
+        """Put on record whom the nats-server turned away; agents do so themselves for their own doors."""
+        while True:
+            try:
+                counted = Counter(await self._refusals.fresh())
+            except (TandemError, OSError, EOFError, ValueError):
+                counted = Counter()  # the server is away, which its own supervision tells
+            for refusal, times in counted.items():
+                log.warning("%s refused a connection from %s: %s", refusal.door, refusal.where, refusal.why)
+                self._trail.record(
+                    "denied", by=refusal.where, subject=refusal.door, detail=refusal.why, times=times
+                )
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _take_over(self) -> None:
         while True:

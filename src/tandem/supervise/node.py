@@ -20,7 +20,16 @@ from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.core.tasks import end
 from tandem.fleet.model import Fleet
-from tandem.infra import ServerSpec, link_of, nats_access, needs_restart, plan_servers, reload, valkey_access
+from tandem.infra import (
+    Refusals,
+    ServerSpec,
+    link_of,
+    nats_access,
+    needs_restart,
+    plan_servers,
+    reload,
+    valkey_access,
+)
 from tandem.registry import Registry
 from tandem.security import Authority
 from tandem.supervise.api import Done, MachineStatus, Verb
@@ -86,7 +95,12 @@ class Node:
             self.supervisor.order.look,
         )
         self._guards = Guards(
-            self._links.connection, self._authority, self._identity, self._dirs, self._shut_out
+            self._links.connection,
+            self._authority,
+            self._identity,
+            self._dirs,
+            self._shut_out,
+            Refusals(own.infra.monitor, self._dirs.logs / "nats.log"),
         )
         self.supervisor.order.elsewhere = self._links.elsewhere
         self._remote_logs = LogService(self._links.connection, home, boot.machine)

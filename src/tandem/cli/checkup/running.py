@@ -75,3 +75,19 @@ def _runs_elsewhere(home: Home, machine: str) -> Path | None:
     if recorded is None or recorded == dirs.run or not is_kept(MachineDirs(dirs.root, recorded)):
         return None
     return recorded
+
+
+def judge_security(home: Home) -> Iterable[Finding]:
+    """Whether somebody was turned away lately, and whether keys are in the middle of a change."""
+    from tandem.cli.security_trail import refused_lately
+    from tandem.supervise.node_client import known_machines
+
+    for machine in known_machines(home):
+        if home.is_rotating(machine):
+            yield note(
+                "security", f"a rotation of {machine}'s keys is not finished", f"tandem machine rotate {machine}"
+            )
+    if refused := refused_lately(home):
+        yield note("security", f"{refused} refused within the last hour", "tandem machine trail --denied")
+    else:
+        yield fine("security", "nobody was refused within the last hour")

@@ -1,0 +1,96 @@
+"""Whom a nats-server turned away: without a certificate, with a strange or expired one, or with an unknown key.
+
+The server keeps its last 10,000 closed connections with the reason in its monitoring
+(https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#connection-information); what exactly was wrong with a
+certificate is in its log.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tandem.core.errors import Unavailable
+from tandem.infra.probe import http_get
+
+REASONS = frozenset({
+    "Authentication Failure", "Authentication Timeout", "Authentication Expired", "Credentials Revoked", "TLS Handshake Failure",
+})  # fmt: skip
+LOOKED_AT = 100
+"""Closed connections of one look, the latest first; of a larger flood only these are told."""
+_LOG_TAIL = 256 * 1024
+
+
+class Refusal(Struct, frozen=True):
+    """``where`` the connection came from (an address without port), which ``door`` it tried, and ``why`` it was ended."""
+
+    where: str
+    door: str
+    why: str
+
+
+class _Closed(Struct, frozen=True):
+    cid: int
+    kind: str = ""
+    ip: str = ""
+    stop: str = ""
+    reason: str = ""
+
+
+class _Connections(Struct, frozen=True):
+    now: str
+    connections: list[_Closed] = []
+
+
+class Refusals:
+    """Looks at one nats-server, by its ``monitor`` port and its ``log``."""
+
+    def __init__(self, monitor: int, log: Path) -> None:
+        self._monitor = monitor
+        self._log = log
+        self._since: tuple[int, ...] | None = None
+
+    async def fresh(self) -> list[Refusal]:
+        """Refusals since the last look, oldest first; the first look only begins.
+
+        Raises ``OSError`` or ``EOFError`` when the server is away, :class:`~tandem.core.errors.Unavailable` for nonsense.
+        """
+        status, body = await http_get(self._monitor, f"/connz?state=closed&sort=stop&limit={LOOKED_AT}")
+        if status != 200:
+            raise Unavailable(f"/connz answered {status}")
+        try:
+            answer = msgspec.json.decode(body, type=_Connections)
+        except msgspec.MsgspecError as error:
+            raise Unavailable(f"/connz is not understood: {error}") from error
+        since, stops = self._since, {one.cid: _moment(one.stop) for one in answer.connections}
+        self._since = max([since or _moment(answer.now), *stops.values()])
+        if since is None:
+            return []
+        refused = [one for one in answer.connections if stops[one.cid] > since and one.reason in REASONS]
+        log = self._tail() if refused else ""
+        return [_told(one, log) for one in sorted(refused, key=lambda one: stops[one.cid])]
+
+    def _tail(self) -> str:
+        try:
+            with self._log.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""  # then only the server's one-word reason is told
+
+
+def _told(closed: _Closed, log: str) -> Refusal:
+    leaf = closed.kind == "Leafnode"
+    found = re.search(rf"[cl]id:{closed.cid} - (?:TLS|Leafnode TLS|TLS leafnode)[^\n]*?error: ([^\n]+)", log)
+    why = f"{closed.reason}: {found[1].strip()}" if found else closed.reason
+    return Refusal(closed.ip, "NATS link" if leaf else "NATS", why)
+
+
+def _moment(text: str) -> tuple[int, ...]:
+    """An RFC 3339 time in UTC, as Go writes it with up to nine decimals, so that moments compare."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return (*(int(part) for part in re.findall(r"\d+", whole)), int(fraction.ljust(9, "0")) if fraction else 0)
