@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from tandem.agent.neighbours import endpoint_of
 from tandem.agent.peers import PeerProxies
 from tandem.core.deadline import Deadline, deadline_scope
 from tandem.core.errors import ConfigError, Unreachable
@@ -15,7 +16,6 @@ from tandem.core.paths import Home
 from tandem.fleet import Fleet, find_fleet_file, load
 from tandem.hub import HealthMonitor, Hub, IncidentHub, Incidents
 from tandem.rpc import Endpoint, Peers
-from tandem.security import Authority, Identity
 from tandem.supervise.api import AgentView as AgentState
 from tandem.supervise.steering import Steering
 from tandem.telemetry.tracing import start_turn
@@ -48,10 +48,7 @@ class LocalResolver:
         machine = self._fleet.machines[identity.machine]
         if not machine.is_here:
             raise Unreachable(f"{identity} runs on another computer", hint=f"run this on {machine.name}")
-        socket = self._home.machine(machine.name).agent_socket(identity.name)
-        if not socket.exists():
-            raise Unreachable(f"{identity} is not running", hint="tandem status shows why; tandem up starts the fleet")
-        return Endpoint("unix", str(socket), service=identity)
+        return endpoint_of(self._home, identity)
 
 
 class Connection:
@@ -82,18 +79,16 @@ class Connection:
 
 @asynccontextmanager
 async def connect(fleet_file: str | None = None, *, budget_s: float = 60.0) -> AsyncIterator[Connection]:
-    """Connect to the fleet of this computer as its operator, which takes the right to read its keys.
+    """Connect to the fleet of this computer as its operator, whom its agents know by the kernel's word for the user id.
 
     ``fleet_file`` as for ``--fleet``; without any, the file of the fleet that runs. Calls made within the block share a time budget of ``budget_s`` seconds.
     Raises :class:`~tandem.fleet.FleetInvalid` for a wrong fleet file; an agent that does not run shows at the first call.
     """
     home = Home.from_environment()
     fleet = load(_fleet_file(fleet_file, home)).require()
-    local = next((machine.name for machine in fleet.machines.values() if machine.is_here), None)
-    if local is None:
+    if not any(machine.is_here for machine in fleet.machines.values()):
         raise ConfigError("no machine of this fleet runs on this computer", hint="tandem machine join")
-    identity = Identity(Authority.open(home).machine(local).issue("operator", "operator"))
-    peers = Peers(LocalResolver(fleet, home), token=identity.token)
+    peers = Peers(LocalResolver(fleet, home))
     try:
         with deadline_scope(Deadline.after(budget_s)):
             yield Connection(fleet, peers)

@@ -266,6 +266,7 @@ class AgentProcess:
             self._id,
             runtime.handlers,
             authenticate=trust.authenticate,
+            local=trust.operator,
             permit=trust.permit,
             observer=observer,
         )

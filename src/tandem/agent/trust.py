@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from functools import lru_cache
 from pathlib import Path
 
 from tandem.agent.spec import AgentSpec
 from tandem.core import clock
-from tandem.core.errors import TandemError
+from tandem.core.errors import PermissionDenied, TandemError
 from tandem.core.ids import AgentId
 from tandem.infra.credentials import CredentialKeeper
 from tandem.registry import Registry
@@ -25,6 +26,7 @@ from tandem.security import (
     Verifier,
     concerns,
 )
+from tandem.security.guard import OPERATOR
 from tandem.telemetry.metrics import Metrics
 
 KEY_PATIENCE_S = 2.0
@@ -99,6 +101,8 @@ class Trust:
     def __init__(self, spec: AgentSpec, material: IdentityMaterial, registry: Registry | None):
         self._service = str(AgentId.of(spec.name, spec.machine))
         self._verifier = Verifier(material.ca_public, material.epochs)
+        # Whoever made the folder of our sockets started the fleet.
+        self._owner = Path(spec.run_dir).stat().st_uid if spec.run_dir else os.getuid()
         # Most agents call nobody for a long while, so the keys are loaded with the first call.
         self._identity = lru_cache(lambda: Identity(material))
         self._server: Server | None = None
@@ -121,6 +125,18 @@ class Trust:
     def authenticate(self, token: str) -> Principal:
         """Raises :class:`~tandem.core.errors.PermissionDenied`; see :meth:`Verifier.verify`."""
         return self._verifier.verify(token, self._service)
+
+    def operator(self, uid: int) -> Principal:
+        """Who a caller on our unix socket without a token is, by the user id the kernel tells.
+
+        Raises :class:`~tandem.core.errors.PermissionDenied` for anybody but the fleet's own user and root.
+        """
+        if uid not in (self._owner, 0):
+            raise PermissionDenied(
+                f"user {uid} of this computer is not the operator of this fleet, which is user {self._owner}",
+                hint="run this as the user who started the fleet",
+            )
+        return Principal(OPERATOR, OPERATOR)
 
     def epoch(self, name: str) -> int:
         """Rises when the identity of ``name`` is revoked; see :meth:`Verifier.epoch`."""

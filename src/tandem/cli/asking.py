@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from tandem.agent.neighbours import Neighbours
 from tandem.agent.peers import PeerProxies
 from tandem.cli.local import require_running, statuses
 from tandem.core.deadline import Deadline, deadline_scope
@@ -12,25 +13,10 @@ from tandem.core.errors import Draining, NotFound, Unreachable
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
 from tandem.hub.contract import HUB, Incidents
-from tandem.rpc import Endpoint, Peers
-from tandem.security import Authority, Identity
+from tandem.rpc import Peers
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-
-class _Neighbours:
-    """Agents of this computer by their sockets."""
-
-    def __init__(self, home: Home):
-        self._home = home
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        identity = AgentId(peer)
-        socket = self._home.machine(identity.machine).agent_socket(identity.name)
-        if not socket.exists():
-            raise Unreachable(f"{identity} is not running", hint="tandem status")
-        return Endpoint("unix", str(socket), service=identity)
 
 
 async def ask_hub(question: Callable[[Incidents], Awaitable[T]], budget_s: float) -> T:
@@ -54,8 +40,7 @@ async def ask_hubs(contract: type[C], question: Callable[[C], Awaitable[T]], bud
     ]
     if not hubs:
         raise NotFound(f"no {HUB} runs here", hint="add one with `observer: true` to the fleet file")
-    identity = Identity(Authority.open(home).machine(found[0].machine).issue("operator", "operator"))
-    peers = Peers(_Neighbours(home), token=identity.token)
+    peers = Peers(Neighbours(home))
     problem: Exception | None = None
     try:
         with deadline_scope(Deadline.after(budget_s)):

@@ -6,8 +6,8 @@ import asyncio
 import re
 from typing import Any, TypeVar
 
+from tandem.agent.neighbours import Neighbours
 from tandem.cli import top_elsewhere
-from tandem.cli.asking import _Neighbours
 from tandem.cli.local import all_agents, open_all, statuses
 from tandem.cli.top_model import AgentRow, LogTail, MachineRow, Picture
 from tandem.core import clock
@@ -18,7 +18,6 @@ from tandem.errors.desk import IncidentView
 from tandem.hub.contract import HUB
 from tandem.hub.picture import AgentPicture, FleetPicture, MachinePicture
 from tandem.rpc import Peers
-from tandem.security import Authority, Identity
 from tandem.supervise.api import AgentView, Done, MachineStatus, Order, Refused, Verb
 from tandem.supervise.log_reader import Line, LogReader
 from tandem.supervise.node_client import follow
@@ -52,7 +51,7 @@ class FleetSource:
         views = all_agents(found)
         if not found:
             return Picture(trouble=trouble or ["nothing runs here: tandem up"])
-        peers = self._connected(found[0].machine)
+        peers = self._connected()
         serving = [view for view in views if view.pid is not None and view.verdict == "up"]
         rates = dict(zip(map(_id, serving), await asyncio.gather(*(self._rate(peers, view) for view in serving)), strict=True))
         self._here = {status.machine for status in found}
@@ -109,10 +108,9 @@ class FleetSource:
                 return f"{agent}: {final}"
         return f"{agent}: not done after {ORDER_S:g} s"
 
-    def _connected(self, machine: str) -> Peers:
+    def _connected(self) -> Peers:
         if self._peers is None:
-            identity = Identity(Authority.open(self._home).machine(machine).issue("operator", "operator"))
-            self._peers = Peers(_Neighbours(self._home), token=identity.token)
+            self._peers = Peers(Neighbours(self._home))
         return self._peers
 
     async def _rate(self, peers: Peers, view: AgentView) -> float | None:

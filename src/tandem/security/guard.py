@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tandem.core.errors import PermissionDenied
 from tandem.security.model import Principal
@@ -10,7 +11,8 @@ from tandem.security.model import Principal
 OPEN_ACTIONS = frozenset({"health_check", "ping", "describe", "metrics"})
 """Every identity of the fleet may ask these of everybody: they tell how an agent is, not what it knows."""
 
-OPERATOR, USER = "operator", "user"
+OPERATOR: Final = "operator"
+USER: Final = "user"
 """Words of ``allow:`` that stand for a kind of principal instead of an agent."""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from struct import Struct as Layout
 from typing import Any, cast
 
-from tandem.core.errors import ConfigError, TooLarge, Unreachable
+from tandem.core.errors import ConfigError, PermissionDenied, TooLarge, Unreachable
 from tandem.core.paths import check_socket_path
 from tandem.rpc.channel import Acceptor, Gate, Receiver
 from tandem.rpc.envelope import FRAME_LIMIT
@@ -212,10 +212,15 @@ def bind(path: Path) -> socket.socket:
 
 
 async def connect(address: str, receiver: Receiver) -> UnixChannel:
-    """Raises :class:`~tandem.core.errors.Unreachable` when nobody listens at the path ``address``."""
+    """Raises :class:`~tandem.core.errors.Unreachable` when nobody listens at the path ``address``, and
+    :class:`~tandem.core.errors.PermissionDenied` when another user does."""
     loop = asyncio.get_running_loop()
     try:
         _, channel = await loop.create_unix_connection(lambda: UnixChannel(receiver=receiver), address)
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"{address} belongs to another user of this computer", hint="run this as the user who started the fleet"
+        ) from error
     except OSError as error:
         raise Unreachable(f"nobody answers at {address}: {error.strerror or error}") from error
     return channel
