@@ -153,6 +153,36 @@ class Asker(Agent):
         self.heard += 1
 
 
+class Slow(Agent):
+    """Takes longer to start than it is given, and says so."""
+
+    async def start(self) -> None:
+        self.starting("loading what it needs", seconds=60)
+        await asyncio.sleep(4)
+
+
+class Stuck(Agent):
+    """Never comes to the end of its start."""
+
+    async def start(self) -> None:
+        await asyncio.sleep(3600)
+
+
+class Lingerer(Agent):
+    """Takes its time to end."""
+
+    async def stop(self) -> None:
+        await asyncio.sleep(15)
+
+
+class Speaker(Agent):
+    """Says what its environment holds."""
+
+    @action(idempotent=True)
+    async def word(self, name: str) -> str:
+        return os.environ.get(name, "nothing")
+
+
 class Foreman(Agent):
     """Starts one long job in a session of its own, once in its life, and writes its pid down."""
 
