@@ -33,7 +33,13 @@ _WANTS = re.compile(
     re.IGNORECASE,
 )
 """Said as a statement, meant as a request."""
-_ASKS = re.compile(r"^(?:what|who|whom|whose|which|where|when|why|how|is|are|do|does|did|can|could|will)\b", re.IGNORECASE)
+_ASKS = re.compile(
+    r"^(?:(?:well|so|and|but|oh|ok|okay)[\s,]+)*(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|do|does|did|can|could|will"
+    r"|would|should|has|have|had|may|must|ano|anong|sino|saan|nasaan|kailan|bakit|paano|ilan|ilang|alin|tell|explain|describe|define|write"
+    r"|give|show|name|list|compare|translate|summari[sz]e|help|let|imagine|suppose|if)\b",
+    re.IGNORECASE,
+)
+"""How questions and orders begin, also those written without a question mark."""
 _POINTS = re.compile(r"^(?:it|that|this|he|she|they|there|these|those|i|we|you)\b", re.IGNORECASE)
 
 
@@ -58,7 +64,7 @@ def changed(match: re.Match[str], now: datetime) -> Slots | None:
 def told(match: re.Match[str], now: datetime) -> Slots | None:
     """Any other statement; declines what asks for something or has no verb."""
     said = clean(match["said"])
-    if len(said.split()) > MAX_WORDS or not _TELLS.match(_lowered(said)) or not _VERB.search(said) or _WANTS.search(said):
+    if len(said.split()) > MAX_WORDS or _ASKS.match(said) or not _TELLS.match(_lowered(said)) or not _VERB.search(said) or _WANTS.search(said):
         return None
     found = _fact(said, now)
     if found is None or not found.subject or _POINTS.match(found.subject):

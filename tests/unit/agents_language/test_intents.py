@@ -93,7 +93,9 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
     # Near misses: a command's words without the command.
     "question": (
         "what time does the train leave", "time flies like an arrow", "can I take a nap", "is my password safe", "the capital of France",
-        "I want to know why the sky is blue", "I need a recipe for pancakes", "is my boss coming?", "I have a headache. What should I do? Thanks.", "what is the time zone of Manila",
+        "I want to know why the sky is blue", "I need a recipe for pancakes", "is my boss coming?", "I have a headache. What should I do? Thanks.",
+        "Why is the sky blue? Answer in one sentence.", "Why is the sky blue", "Where was Napoleon born", "So why was Rome built on hills", "If I had ten apples and ate two I would have how many",
+        "Name three rivers that are in Africa", "Who was Marie Curie", "Bakit is it so", "what is the time zone of Manila",
         "stop by the store on the way", "cancel my subscription", "what does 'stop' mean", "how do timers work", "what is a timer",
         "explain what an alarm clock is", "close my account",
         "what is the capital of France", "why is the sky blue", "write a poem about the sea",
