@@ -14,7 +14,7 @@ from tandem.core.ids import AgentId
 from tandem.core.paths import MachineDirs
 from tandem.registry.client import Registry
 from tandem.registry.lease import Lease
-from tandem.rpc import Endpoint
+from tandem.rpc import Endpoint, LinkCut
 
 LOOKUP_S = 1.0
 """How much of a call's budget a look into the registry may take before the last known endpoint is used."""
@@ -103,7 +103,7 @@ class RegistryResolver:
         except (TandemError, TimeoutError):
             return
         if since is not None:
-            raise Unreachable(
+            raise LinkCut(
                 f"{agent.machine} cannot be reached from {self._machine} since {max(0.0, clock.wall() - since):.0f} s",
                 hint="tandem status shows the link",
                 details={"machine": agent.machine},

@@ -11,7 +11,7 @@ transports   memory, unix, zmq: ways for frames to travel, behind the seam of `c
 from tandem.rpc.breaker import BreakerState, CircuitOpen
 from tandem.rpc.context import current_principal
 from tandem.rpc.handlers import Handler, handler_of, handlers_from
-from tandem.rpc.interfaces import Endpoint, Limits, Observer, Resolver, Silent
+from tandem.rpc.interfaces import Endpoint, Limits, LinkCut, Observer, Resolver, Silent
 from tandem.rpc.peers import Peers
 from tandem.rpc.server import Server
 from tandem.rpc.signatures import CallSignature, call_signature
@@ -24,6 +24,7 @@ __all__ = [
     "Endpoint",
     "Handler",
     "Limits",
+    "LinkCut",
     "MemoryNetwork",
     "Observer",
     "Peers",

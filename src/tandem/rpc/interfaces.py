@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct
 
 from tandem.core.deadline import Deadline
-from tandem.core.errors import TandemError
+from tandem.core.errors import TandemError, Unreachable
 
 if TYPE_CHECKING:
     from tandem.rpc.breaker import BreakerState
@@ -31,11 +31,15 @@ class Endpoint(Struct, frozen=True):
     service: str = ""
 
 
+class LinkCut(Unreachable):
+    """The peer's whole machine is known to be out of reach."""
+
+
 class Resolver(Protocol):
     """Finds peers by name (``Name`` or ``Name@machine``)."""
 
     async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        """Raises :class:`~tandem.core.errors.NotFound` or :class:`~tandem.core.errors.Unreachable`."""
+        """Raises :class:`~tandem.core.errors.NotFound` or :class:`~tandem.core.errors.Unreachable`, :class:`LinkCut` among them."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,12 @@ from tandem.core import clock
 from tandem.core.deadline import Deadline
 from tandem.core.errors import ConfigError, DeadlineExceeded, TandemError, Unreachable
 from tandem.core.ids import new_id
+from tandem.core.tasks import end
 from tandem.rpc import breaker as circuit
 from tandem.rpc.breaker import Breaker, BreakerEvent, BreakerState, CircuitOpen
 from tandem.rpc.channel import Channel, KeysDiffer
 from tandem.rpc.envelope import OLDEST_VERSION, PROTOCOL_VERSION, Hello
-from tandem.rpc.interfaces import Endpoint, Observer, Resolver
+from tandem.rpc.interfaces import Endpoint, LinkCut, Observer, Resolver
 from tandem.rpc.link import Link
 from tandem.rpc.transports.memory import MemoryNetwork
 from tandem.security.model import CurveKeys
@@ -31,6 +32,9 @@ attempt itself goes on for those who come later."""
 LOOK_FOR_S = 1.0
 """Seconds between looks for a peer of another machine that is left alone: it is away because the link is, as a rule,
 and nobody should wait out the breaker's pause once the link is back."""
+
+LOOK_AGAIN_S = 0.5
+"""Seconds between looks whether the link to a peer that is being connected to is still up."""
 
 Token = Callable[[str], str]
 
@@ -213,9 +217,10 @@ class Pool:
             link.service = service = str(endpoint.service or peer.name)
             token = self._token(service) if self._token is not None else ""
             hello = Hello(OLDEST_VERSION, PROTOCOL_VERSION, service, self.client, token)
-            channel = await self._open(endpoint, link)
-            self._links.add(link)
-            await link.greet(channel, hello, deadline.remaining())
+            if peer.distant:
+                await self._unless_cut(peer, self._greet(endpoint, link, hello, deadline))
+            else:
+                await self._greet(endpoint, link, hello, deadline)
         except KeysDiffer:
             self._tell(peer, BreakerEvent.ABANDONED)
             raise
@@ -231,6 +236,26 @@ class Pool:
             peer.link = link
             self._probe(peer, link)
         return link
+
+    async def _greet(self, endpoint: Endpoint, link: Link, hello: Hello, deadline: Deadline) -> None:
+        channel = await self._open(endpoint, link)
+        self._links.add(link)
+        await link.greet(channel, hello, deadline.remaining())
+
+    async def _unless_cut(self, peer: PeerState, connecting: Coroutine[None, None, None]) -> None:
+        """Await ``connecting``, unless the link is cut as far as the resolver knows: into a cut one can only wait."""
+        task = asyncio.ensure_future(connecting)
+        try:
+            while not (await asyncio.wait((task,), timeout=LOOK_AGAIN_S))[0]:
+                try:
+                    await self._resolver.resolve(peer.name, Deadline.after(LOOK_AGAIN_S))
+                except LinkCut:
+                    raise
+                except TandemError:
+                    continue  # it may be restarting behind its open door
+            task.result()
+        finally:
+            await end(task)
 
     @staticmethod
     def _probe(peer: PeerState, link: Link) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
-from rpc_rig import METHODS, SERVICE, Echo, until
+from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, until
 
 from tandem.core.deadline import Deadline
 from tandem.core.errors import Unreachable
-from tandem.rpc import BreakerState, Endpoint, Peers, Server, handlers_from
+from tandem.rpc import BreakerState, Endpoint, LinkCut, Peers, Server, handlers_from
 from tandem.rpc.breaker import OPEN_S
 
 pytestmark = pytest.mark.integration
@@ -46,3 +49,17 @@ async def test_a_peer_is_looked_for_while_it_is_left_alone() -> None:
     assert await peers.call(SERVICE, "who") == "nobody"
     await peers.close()
     await again.close()
+
+
+async def test_connecting_ends_when_the_link_is_known_to_be_cut() -> None:
+    """Who waits for a connection that gets no answer is told of the cut as soon as it is known, not at the end of the wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        at = CutOff(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+        peers = Peers(at)
+        call = asyncio.create_task(peers.call(SERVICE, "who", timeout=BOUND_S))
+        silent.settimeout(BOUND_S)
+        taken, _ = await asyncio.to_thread(silent.accept)
+        at.error = LinkCut("the link is cut")
+        with taken, pytest.raises(Unreachable, match="the link is cut"):
+            await call
+        await peers.close()
