@@ -42,8 +42,8 @@ AROUND_S = 3600.0
 class Habits:
     """Not for several threads at once."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
 
     def close(self) -> None:
         self._database.close()

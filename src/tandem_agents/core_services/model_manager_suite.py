@@ -73,7 +73,7 @@ class ModelManagerSuite(Agent):
         self._shelf = ModelShelf(self.open_model, self.log)
         self._worker = Worker("metrics")
         self._metrics = await self._worker(ModelMetrics, self.state_dir / "metrics.db", self.epoch)
-        self._usage = await self._worker(ModelUsage.open, self.state_dir / "usage.db")
+        self._usage = await self._worker(ModelUsage.open, self.state_dir / "usage.db", self.epoch)
         self._unsaved: Counter[str] = Counter()
         self._missing: Unavailable | None = None
         self._requests = self._failures = self._prompt_tokens = self._completion_tokens = 0

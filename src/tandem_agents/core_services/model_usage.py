@@ -43,8 +43,8 @@ class ModelUsage(Struct, frozen=True):
     database: Database
 
     @classmethod
-    def open(cls, path: Path) -> ModelUsage:
-        return cls(Database(path, MIGRATIONS))
+    def open(cls, path: Path, epoch: int = 0) -> ModelUsage:
+        return cls(Database(path, MIGRATIONS, epoch))
 
     def close(self) -> None:
         self.database.close()

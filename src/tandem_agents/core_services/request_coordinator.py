@@ -82,7 +82,7 @@ class RequestCoordinator(Agent):
         self._desk = AlarmDesk(self.peer(Scheduling), self._announce, self.log)
         await self._desk.open(self.state_dir / "alarms.db", self.epoch)
         self._keeper = Worker("habits")
-        self._habits = await self._keeper(Habits, self.state_dir / "habits.db")
+        self._habits = await self._keeper(Habits, self.state_dir / "habits.db", self.epoch)
         self._router = Router(
             TimerSkill(self._desk),
             MemorySkill(self.peer(MemoryStore, "MemoryClient"), self.peer(Conversations)),

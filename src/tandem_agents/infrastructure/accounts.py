@@ -38,8 +38,8 @@ _MAX_MEMORY = 64 * 1024 * 1024
 class AccountBook:
     """Accounts and sessions. Not for several threads at once: hashing is meant to be slow, and runs one at a time."""
 
-    def __init__(self, path: Path):
-        self._database = Database(path, MIGRATIONS)
+    def __init__(self, path: Path, epoch: int = 0):
+        self._database = Database(path, MIGRATIONS, epoch)
         # Hashed for names nobody has, so that the time of an answer does not tell which exist.
         self._decoy = hash_password(secrets.token_hex())
 

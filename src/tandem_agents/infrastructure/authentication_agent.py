@@ -46,7 +46,7 @@ class AuthenticationAgent(Agent):
 
     async def start(self) -> None:
         self._worker = Worker("accounts")
-        self._book = await self._worker(AccountBook, self.state_dir / "accounts.db")
+        self._book = await self._worker(AccountBook, self.state_dir / "accounts.db", self.epoch)
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._waiting = 0
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tandem.core.errors import ConfigError, Unavailable
+from tandem_agents.core_services.habits import Habits
+from tandem_agents.core_services.model_usage import ModelUsage
+from tandem_agents.infrastructure.accounts import AccountBook
 from tandem_agents.storage import Database, Migration, Worker
 
 ONE = Migration(1, "CREATE TABLE a (x INTEGER) STRICT; CREATE TABLE b (y TEXT) STRICT;")
@@ -126,3 +131,25 @@ def test_a_replaced_instance_writes_no_more(tmp_path: Path) -> None:
     with newer.transaction() as connection:
         connection.execute("INSERT INTO a VALUES (3)")
     assert [row[0] for row in newer.rows("SELECT x FROM a ORDER BY x")] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("opened", "write"),
+    [
+        (Habits, lambda book: book.note("ada", "lights on", 1.0)),
+        (ModelUsage.open, lambda book: book.add({"tiny": 1}, 1.0)),
+        (AccountBook, lambda book: book.register("ada", "correct horse battery", 1.0)),
+    ],
+    ids=["habits", "model usage", "accounts"],
+)
+def test_stores_of_single_agents_refuse_whoever_was_replaced(
+    tmp_path: Path, opened: Callable[[Path, int], Any], write: Callable[[Any], None]
+) -> None:
+    """An instance that was handed over from, and does not know it yet, cannot write beside its successor."""
+    older = opened(tmp_path / "s.db", 1)
+    newer = opened(tmp_path / "s.db", 2)
+    with pytest.raises(Unavailable, match="later instance"):
+        write(older)
+    write(newer)
+    older.close()
+    newer.close()
