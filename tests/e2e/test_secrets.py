@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import os
+import re
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,9 +96,12 @@ def test_a_secret_is_nowhere_but_with_its_agent(household: Household) -> None:
     eventually(lambda: any("no luck" in line for line in household.logs("Executed")))
     eventually(lambda: "cannot log in" in household.tandem("status").out)
     eventually(lambda: "login" in household.tandem("trace", "last", "--json").text or household.logs("Holder"))
+    crash(household)
     said = [
         household.tandem(*words)
         for words in (
+            ["doctor"], ["doctor", "--json"], ["machine", "trail", "--json"], ["config", "explain", "Holder", "settings"],
+            ["ports", "--json"], ["analyze"], ["plan"],
             ["status", "--json"], ["status"], ["logs", "--lines", "0"], ["config", "show"], ["config", "show", "--json"],
             ["config", "explain", "Holder"], ["trace"], ["trace", "last", "--json"], ["node"], ["secrets", "list"],
             ["secrets", "list", "--json"], ["graph", "--json"],
@@ -110,6 +115,17 @@ def test_a_secret_is_nowhere_but_with_its_agent(household: Household) -> None:
     # The keeper was started by the shell that exported the variable; nobody but root reads its environment.
     keepers = {place for place, seen in found.items() if seen == [EXPORTED] and _is_keeper(place)}
     assert {place: seen for place, seen in found.items() if place not in keepers} == {}
+
+
+def crash(household: Household) -> None:
+    """End both agents as a fault in native code does. The kernel may not write their memory anywhere."""
+    for name, fault in (("Holder", signal.SIGSEGV), ("Executed", signal.SIGABRT)):
+        before = household.agent(name)
+        limits = Path(f"/proc/{before['pid']}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        os.kill(before["pid"], fault)
+        eventually(lambda name=name, before=before: (row := household.agent(name))["restarts"] > before["restarts"] and row["pid"], f"{name} to be back")
+    assert [path for path in household.directory.rglob("core*") if path.is_file() and "code" not in str(path)] == []
 
 
 def _is_keeper(place: str) -> bool:
