@@ -10,7 +10,9 @@ from tandem.agent import action, contract
 
 
 class ManagedAgent(Struct, frozen=True, kw_only=True):
-    """An agent as its supervisor sees it. ``note`` says why it is where it is and what comes next."""
+    """An agent as its supervisor sees it. ``note`` says why it is where it is and what comes next. ``state`` is ``unknown``
+    when the computer it runs on does not answer.
+    """
 
     name: str
     machine: str
@@ -62,9 +64,9 @@ class SystemControl(Protocol):
 
     async def stop_service(self, name: str) -> ManagedAgent: ...
     async def restart_service(self, name: str) -> ManagedAgent: ...
-    async def cleanup_system(self, older_than_s: float = 604_800.0) -> list[Leftover]:
-        """Delete compressed logs older than that; which they were."""
+    async def cleanup_system(self, older_than_s: float = 604_800.0, machine: str = "") -> list[Leftover]:
+        """Delete compressed logs older than that on the asked computer, or that of ``machine``; which they were."""
         ...
 
     @action(idempotent=True)
-    async def get_system_info(self) -> SystemInfo: ...
+    async def get_system_info(self, machine: str = "") -> SystemInfo: ...

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tandem.agent import Agent
 from tandem.agent.testing import Member, fleet_of, virtual_time
-from tandem.core.errors import InvalidArguments, NotFound, PermissionDenied
+from tandem.core.errors import InvalidArguments, NotFound, PermissionDenied, TandemError, Unreachable
 from tandem.core.paths import Home
 from tandem.supervise.api import AgentView, LinkView, MachineStatus, ServiceView
 from tandem.supervise.steering import Steering
-from tandem_agents.core_services.system_contracts import SystemControl
+from tandem_agents.core_services.system_contracts import Leftover, ManagedAgent, SystemControl
 from tandem_agents.core_services.unified_system_agent import UnifiedSystemAgent
 
 STATUS = MachineStatus(
@@ -49,7 +50,8 @@ async def test_everybody_may_look(ordered: list[tuple[str, str]]) -> None:
     async with fleet_of(UnifiedSystemAgent) as fleet:
         control = fleet.peer(SystemControl)
         assert [agent.name for agent in await control.list_services()] == ["Clock", "UnifiedSystemAgent"]
-        assert await control.list_services("pc2") == []
+        with pytest.raises(TandemError):
+            await control.list_services("pc2")
         assert (await control.get_service_status("Clock")).pid == 7
         with pytest.raises(NotFound):
             await control.get_service_status("Clcok")
@@ -87,6 +89,68 @@ async def test_who_is_named_may_order(
         with pytest.raises(InvalidArguments, match="negative"):
             await control.cleanup_system(older_than_s=-1)
     assert ordered == [("restart", "Clock"), ("start", "Clock"), ("stop", "Clock@mainpc")]
+
+
+class Radio(Agent):
+    """Somebody on the other computer."""
+
+
+class ThereAgent:
+    """What the UnifiedSystemAgent of pc2 does when it is asked; ``away``: it does not answer."""
+
+    def __init__(self, away: bool = False) -> None:
+        self.orders: list[tuple[str, str]] = []
+        self._away = away
+
+    async def list_services(self, machine: str) -> list[ManagedAgent]:
+        if self._away:
+            raise Unreachable("the link is cut")
+        return [ManagedAgent(name="Radio", machine=machine, group="g", state="healthy")]
+
+    async def restart_service(self, name: str) -> ManagedAgent:
+        self.orders.append(("restart", name))
+        return ManagedAgent(name="Radio", machine="pc2", group="g", state="healthy")
+
+    async def cleanup_system(self, older_than_s: float, machine: str) -> list[Leftover]:
+        self.orders.append(("clean up", machine))
+        return []
+
+
+@virtual_time
+async def test_what_concerns_the_other_computer_is_asked_there(
+    ordered: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents of both computers are listed; an order for one over there is passed on after the caller was checked here, and
+    is not carried out here."""
+    there = ThereAgent()
+    monkeypatch.setattr(UnifiedSystemAgent, "_twin", lambda _self, machine: there)
+    async with fleet_of(UnifiedSystemAgent, Member(Radio, machine="pc2")) as fleet:
+        control = fleet.peer(SystemControl)
+        listed = [f"{agent.name}@{agent.machine}" for agent in await control.list_services()]
+        assert listed == ["Clock@mainpc", "UnifiedSystemAgent@mainpc", "Radio@pc2"]
+        with pytest.raises(PermissionDenied):
+            await control.restart_service("Radio@pc2")
+        assert there.orders == []
+        monkeypatch.setattr(UnifiedSystemAgent, "_must_be_operator", lambda _self, _what: None)
+        for name in ("Radio@pc2", "Radio"):
+            assert (await control.restart_service(name)).machine == "pc2"
+        await control.cleanup_system(machine="pc2")
+    assert there.orders == [("restart", "Radio@pc2"), ("restart", "Radio"), ("clean up", "pc2")]
+    assert ordered == []
+
+
+@virtual_time
+async def test_a_computer_that_does_not_answer_is_told_of(
+    ordered: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its agents are listed as unknown with the reason; asked for alone, the error comes."""
+    monkeypatch.setattr(UnifiedSystemAgent, "_twin", lambda _self, machine: ThereAgent(away=True))
+    async with fleet_of(UnifiedSystemAgent, Member(Radio, machine="pc2")) as fleet:
+        control = fleet.peer(SystemControl)
+        [radio] = [agent for agent in await control.list_services() if agent.machine == "pc2"]
+        assert (radio.name, radio.state, radio.note) == ("Radio", "unknown", "pc2 did not tell: the link is cut")
+        with pytest.raises(Unreachable):
+            await control.list_services("pc2")
 
 
 async def test_only_old_compressed_logs_are_removed(tmp_path: Path) -> None:
