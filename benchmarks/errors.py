@@ -50,10 +50,14 @@ class Burst(Struct):
     before and after.
 
     With more busy processes than cores the clock also counts others' turns on the processor; processor time does not.
+    ``own_s``: by the clock, of the calls during which the kernel gave the processor to nobody else. ``waited``: calls that
+    gave it up themselves, as a call does that waits for a lock or a disk (getrusage(2), RUSAGE_THREAD, ru_nvcsw).
     """
 
     wall_s: list[float]
     cpu_s: list[float]
+    own_s: list[float]
+    waited: int
     refused: int
     rss_before: int
     rss_after: int
@@ -110,18 +114,23 @@ def agent(number: int, agents: int, reports: int, access: NatsAccess, root: Path
         pipe.send("ready")
         await asyncio.to_thread(pipe.recv)
         before = _rss()
-        wall, cpu, refused = [], [], 0
+        wall, cpu, own, waited, refused = [], [], [], 0, 0
         for row in range(reports):
+            before_call = resource.getrusage(resource.RUSAGE_THREAD)
             began, ran = time.perf_counter(), time.thread_time()
             accepted = complain(client, number, agents, row)
             cpu.append(time.thread_time() - ran)
             wall.append(time.perf_counter() - began)
+            after_call = resource.getrusage(resource.RUSAGE_THREAD)
+            waited += after_call.ru_nvcsw > before_call.ru_nvcsw
+            if after_call.ru_nivcsw == before_call.ru_nivcsw:
+                own.append(wall[-1])
             refused += not accepted
             if row % 20 == 19:
                 await asyncio.sleep(0)
         while client._own is not None and client._own.waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        pipe.send(Burst(wall, cpu, refused, before, _rss()))
+        pipe.send(Burst(wall, cpu, own, waited, refused, before, _rss()))
         await asyncio.to_thread(pipe.recv)
         await client.close()
         await connection.close()
@@ -199,11 +208,14 @@ async def burst(access: NatsAccess, folder: Path, agents: int, reports: int) -> 
     say(f"bare nats-py stores {bare:,.0f} messages/s")
     await connection.close()
     wall = statistics.quantiles((second for part in parts for second in part.wall_s), n=100)
+    own = statistics.quantiles((second for part in parts for second in part.own_s), n=100)
     cpu = statistics.quantiles((second for part in parts for second in part.cpu_s), n=100)
     return [
         Row(id="errors.call_p50_s", ours=wall[49], unit="s"),
         Row(id="errors.call_p99_s", ours=wall[98], unit="s"),
         Row(id="errors.call_cpu_p99_s", ours=cpu[98], unit="s"),
+        Row(id="errors.call_undisturbed_p99_s", ours=own[98], unit="s"),
+        Row(id="errors.calls_that_waited", ours=float(sum(part.waited for part in parts)), unit="1"),
         Row(id="errors.lost", ours=float(reports - counted), unit="1"),
         Row(id="errors.refused", ours=float(sum(part.refused for part in parts)), unit="1"),
         compare("errors.incidents", "1", float(len(incidents)), "causes", float(causes(agents))),

@@ -15,6 +15,9 @@ _POLL_FIRST_S = 0.005
 _POLL_MOST_S = 0.1
 _BODY_MAX = 4 * 1024 * 1024
 
+SHUT = ("write error", "JetStream not enabled")
+"""nats-server's words for what a full disk leaves behind: a stream that stores nothing more, or all of them."""
+
 
 class JetStreamConfig(msgspec.Struct, frozen=True):
     store_dir: str = ""
@@ -90,7 +93,14 @@ async def http_get(port: int, path: str) -> tuple[int, bytes]:
 
 
 async def _check_nats(probe: NatsProbe) -> None:
-    status, body = await http_get(probe.monitor, "/healthz?js-server-only=true")
+    status, body = await http_get(probe.monitor, "/healthz")
+    if status != 200:
+        # Nothing but a restart makes the server store again. What else the whole check finds (a stream or consumer that
+        # is still being recovered) passes by itself, so the narrow one decides.
+        reason = _reason(body)
+        if any(words in reason for words in SHUT):
+            raise Unavailable(f"it stores nothing: {reason}", hint="make room on the disk; it is then started anew")
+        status, body = await http_get(probe.monitor, "/healthz?js-server-only=true")
     if status != 200:
         raise Unavailable(f"/healthz answered {status}: {_reason(body)}")
     owner = (await nats_state(probe)).jetstream.config.store_dir

@@ -125,6 +125,11 @@ class Fleet:
         views = json.loads(self.tandem("status", "--json"))["agents"]
         return next(int(v["pid"]) for v in views if f"{v['name']}@{v['machine']}" == identity)
 
+    def node(self, machine: str) -> int:
+        """The process of that machine's node."""
+        machines = json.loads(self.tandem("status", "--json"))["machines"]
+        return next(int(found["pid"]) for found in machines if found["name"] == machine)
+
     def close(self) -> None:
         self.tandem("down", code=None)
         self.receiver.shutdown()
@@ -317,6 +322,32 @@ def test_one_hub_sends_and_the_other_takes_over(fleet: Fleet) -> None:
     threading.Event().wait(5)
     assert len(_opened(fleet, "Fire")) == 1, "what is known was told again"
     assert len(_opened(fleet, "Flood")) == 1, "what the other hub had sent was sent again"
+
+
+@pytest.mark.parametrize(("frozen", "other"), [("west", "east"), ("east", "west")])
+def test_the_alert_of_a_hub_that_hangs_is_sent_by_the_other(fleet: Fleet, frozen: str, other: str) -> None:
+    """A hub stops in mid-work, and with it the node that would restart it: what happens then is told by the other hub, once;
+    when both go on, the lease is where it belongs and nothing is told again."""
+    both = {"west": True, "east": False}
+    until(lambda: {m: fleet.get(m, "/api/v1/fleet")["alerting"] for m in both}, lambda found: found == both)
+    what = f"FrozenAt{frozen.title()}"
+    held = [fleet.pid(f"ObservabilityHub@{frozen}"), fleet.node(frozen)]
+    for pid in reversed(held):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        _worry(fleet, "Helper@east" if frozen == "west" else "Worker@west", what)
+        [alert] = until(lambda: _opened(fleet, what))
+        assert alert["sender"] == f"ObservabilityHub@{other}"
+        if frozen == "west":
+            # Whose turn it was; the other one sends at once, before it can have noticed the silence.
+            assert alert["apart"] == [frozen]
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+    until(lambda: {m: fleet.get(m, "/api/v1/fleet")["alerting"] for m in both}, lambda found: found == both)
+    until(lambda: fleet.machine(other, frozen)["reach"], lambda reach: reach == "linked")
+    threading.Event().wait(5)
+    assert len(_opened(fleet, what)) == 1, "told again after the return"
 
 
 @pytest.mark.parametrize(("machine", "other"), [("west", "east"), ("east", "west")])
