@@ -56,6 +56,8 @@ def _batches(one: Prepared) -> str:
     sizes = [len(batch) for batch in one.plan.batches]
     strategy = one.plan.strategy
     held = f", each new instance held for {strategy.min_healthy_s:g} s" if strategy.min_healthy_s else ""
+    if strategy.kind == "canary":
+        held += f", those of the first serve beside the old ones for {strategy.canary_s:g} s and are compared with them"
     return f"{strategy.kind}, {len(sizes)} {'batch' if len(sizes) == 1 else 'batches'} of {'+'.join(map(str, sizes))}{held}"
 
 

@@ -27,8 +27,8 @@ ROLLBACK = Strategy(min_healthy_s=0.0, max_failures=1_000_000)
 ROLLBACK_BATCH = 20
 
 NO_COPY = (
-    "there is no copy of the code that came up, since it was changed within seconds; until this is through, "
-    "whoever has to return runs what is in memory of it"
+    "there is no copy of the code that came up, since it changed before one was made: who has to return is forked "
+    "from what is in memory of it, and runs the files as they are now where nothing is forked (launch: exec)"
 )
 NEW_VENV = "what is to be taken back needs a virtual environment of its own, whose tandem is called"
 _SHOWN_PACKAGES = 4
