@@ -161,7 +161,8 @@ def files_of(tops: Mapping[str, Path]) -> dict[str, str]:
 
 def _walk(folder: Path) -> list[Path]:
     found = []
-    for place, folders, files in os.walk(folder):
+    # Links to folders are followed, as a copy does.
+    for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if name not in _SKIPPED]
         found += [Path(place, name) for name in files if not name.endswith(".pyc")]
     return found

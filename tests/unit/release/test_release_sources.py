@@ -146,3 +146,17 @@ def test_people_are_told_what_no_release_can_take_back(tmp_path: Path) -> None:
     assert ground(old, other, {}) == [
         f"runs with another interpreter and its packages: {sys.executable} -> /elsewhere/python"
     ]
+
+
+def test_a_linked_folder_within_a_package_is_part_of_it(tmp_path: Path) -> None:
+    """What a link leads to is listed and copied alike, so the copy has the contents it is named by."""
+    package, shared = tmp_path / "pack", tmp_path / "shared"
+    package.mkdir()
+    shared.mkdir()
+    (package / "__init__.py").write_text("")
+    (shared / "prompt.txt").write_text("hello")
+    (package / "data").symlink_to(shared)
+    files, store = files_of({"pack": package}), Store(Home(tmp_path / "home"))
+    assert files.keys() == {"pack/__init__.py", "pack/data/prompt.txt"}
+    kept = store.keep(manifest_of(code_of(files, {}, store), files, {}, Fleet(name="f")), {"pack": package})
+    assert Path(kept.code.paths[0], "pack", "data", "prompt.txt").read_text() == "hello"
