@@ -186,7 +186,7 @@ def test_interrupted_question(household: Household, tmp_path: Path, verb: str) -
     """Ctrl-C while the assistant thinks or listens ends the command at once; the assistant is free for the next question."""
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(60 * RATE) + 0.01 * tone(60.0), RATE)
-    words = ["write a very long story about the sea"] if verb == "ask" else [str(path)]
+    words = ["explain step by step and at length how a refrigerator works"] if verb == "ask" else [str(path)]
     running = household.begin(verb, *words)
     eventually(
         lambda: running.process.poll() is not None or sockets_of(running.process.pid), "the connection"
