@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tandem_agents.language_processing.code_check import python_error
 from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted
@@ -89,6 +92,15 @@ def test_doubt_is_said(sure: float | None, phrase: str | None) -> None:
     if phrase == "unsure":
         assert doubt is not None
         assert doubt.facts == {"guess": "France won."}
+
+
+def test_the_facts_the_limits_come_from() -> None:
+    """Every question with which the limits of doubt are chosen is of the kind that is measured, and has a readable answer."""
+    facts = yaml.safe_load((Path(__file__).parents[3] / "benchmarks" / "facts.yaml").read_text())
+    questions = [*facts["answered"], *facts["invented"]]
+    assert [question for question in questions if classify(question) != "fact"] == []
+    assert len(set(questions)) == len(questions)
+    assert [pattern for pattern in facts["answered"].values() if re.search(pattern, "") is not None] == []
 
 
 def test_a_yes_is_not_believed() -> None:
