@@ -97,7 +97,8 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
     await eventually_async(lambda: _is(talks(pc2, "pc2", "mainpc"), ""), "its new identity to be good")
 
     assert mainpc.tandem("machine", "remove", "pc2").status == 0
-    eventually(lambda: "was expelled" in pc2.tandem("ask", "Are you there?").err, "pc2 to learn that it is out")
+    eventually(lambda: "pc2 was expelled" in pc2.tandem("doctor").out, "pc2 to learn that it is out")
+    assert "revoked" in pc2.tandem("machine", "list").out
     events = {record.event for record in Trail(mainpc.home.machine("mainpc").trail).read()}
     assert {"invited", "join refused", "joined", "identity revoked", "machine removed", "denied"} <= events
     assert "refused within the last hour" in mainpc.tandem("status").out

@@ -82,6 +82,10 @@ def judge_security(home: Home) -> Iterable[Finding]:
     from tandem.cli.security_trail import refused_lately
     from tandem.supervise.node_client import known_machines
 
+    for machine in _expelled(home):
+        yield problem(
+            "security", f"{machine} was expelled from its fleet", f"tandem machine invite {machine}, over there, and join again"
+        )
     for machine in known_machines(home):
         if home.is_rotating(machine):
             yield note(
@@ -91,3 +95,18 @@ def judge_security(home: Home) -> Iterable[Finding]:
         yield note("security", f"{refused} refused within the last hour", "tandem machine trail --denied")
     else:
         yield fine("security", "nobody was refused within the last hour")
+
+
+def _expelled(home: Home) -> Iterable[str]:
+    """Machines of this computer whose identity the fleet does not accept any more."""
+    from tandem.core.errors import PermissionDenied
+    from tandem.security import Authority
+
+    if not (home.ca / "root").exists():
+        return
+    authority = Authority.open(home)
+    for machine in authority.local_machines():
+        try:
+            authority.ends_at(machine)
+        except PermissionDenied:
+            yield machine
