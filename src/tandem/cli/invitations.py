@@ -18,6 +18,7 @@ from tandem.fleet.load import received_fleet_file
 from tandem.fleet.model import Fleet
 from tandem.fleet.places import Whereabouts, known_places, write_places
 from tandem.infra.joining import Arrival, JoinDesk, join
+from tandem.infra.offers import Offer, announced
 from tandem.release.parcel import missing, pack, unpack
 from tandem.security import Authority, Bundle, Guest, Host, Throttle, Trail
 from tandem.supervise.keeper_start import is_kept
@@ -68,7 +69,7 @@ class Invitation:
             self._host.withdraw(self.code)
             raise Unavailable(f"cannot listen on port {self.port}: {error.strerror}", hint="is another invitation waiting?") from error
         try:
-            async with asyncio.timeout(self._life_s):
+            async with announced(self._offer()), asyncio.timeout(self._life_s):
                 arrival = await arrived
         except TimeoutError:
             return None
@@ -77,6 +78,14 @@ class Invitation:
             await desk.close()
         self._settle(arrival)
         return arrival
+
+    def _offer(self) -> Offer:
+        """Who waits where, for :mod:`tandem.infra.offers`; names are of no use there."""
+        try:
+            address = str(ipaddress.IPv4Address(self.address))
+        except ValueError:
+            address = own_address()
+        return Offer(self._machine, self._fleet.name, address, self.port)
 
     def _settle(self, arrival: Arrival) -> None:
         places = known_places(self._home)

@@ -62,13 +62,18 @@ def invite(
 @app.command()
 def join(
     machine: MachineArgument,
-    place: Annotated[str, typer.Argument(help="ADDRESS or ADDRESS:PORT of the inviting computer.", metavar="PLACE")],
+    place: Annotated[
+        str | None, typer.Argument(help="ADDRESS or ADDRESS:PORT of the inviting computer.", metavar="[PLACE]")
+    ] = None,
 ) -> None:
     """Make this computer MACHINE of the fleet that invited it. The code is asked for, or read from standard input.
 
     Both computers prove to each other that they know the code, which never crosses the network. This one makes its own
     keys and receives certificates, the fleet file with the code beside it, and the other machines' addresses. Both need
     the same version of Tandem; what else that code imports has to be installed here.
+
+    Without PLACE the inviting computer is looked for on the local network. That it is found there proves nothing: the
+    code does.
 
     Example: tandem machine join pc2 mainpc.local
     """
@@ -77,7 +82,7 @@ def join(
     from tandem.cli.invitations import accept
 
     home = _home()
-    address, port = _split(place)
+    address, port = _split(place) if place else _found(machine)
     bundle, notes = asyncio.run(accept(home, machine, address, port, _read_code(), _show_progress))
     if bundle.digests:
         typer.echo(f"Received {_amount(bundle.digests)} of code.")
@@ -219,6 +224,22 @@ def _split(place: str) -> tuple[str, int]:
         return parts.hostname, parts.port or DEFAULT_PORT
     except ValueError:
         raise ConfigError(f"{place!r} is no address", hint="write mainpc.local or mainpc.local:7443") from None
+
+
+def _found(machine: str) -> tuple[str, int]:
+    """Where the only computer on the local network that invites ``machine`` waits."""
+    import asyncio
+
+    from tandem.core.errors import NotFound
+    from tandem.infra.offers import look
+
+    offers = asyncio.run(look(machine))
+    for offer in offers:
+        typer.echo(f"The fleet {offer.fleet!r} at {offer.address}:{offer.port} offers a place as {machine}.")
+    if len(offers) != 1:
+        what = "several computers offer" if offers else "no computer on this network offers"
+        raise NotFound(f"{what} a place as {machine}", hint=f"name the address: tandem machine join {machine} ADDRESS")
+    return offers[0].address, offers[0].port
 
 
 def _read_code() -> str:
