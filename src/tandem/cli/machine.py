@@ -46,7 +46,7 @@ def invite(
     typer.echo(f"On the computer that is to be {machine}, within {minutes} minutes:\n")
     typer.echo(f"  echo {invitation.code} | tandem machine join {machine} {_place(invitation)}\n")
     if own := invitation.parcel.digests:
-        typer.echo(f"The fleet file and {_amount(own)} beside it ({len(invitation.parcel.archive) / 1024:.0f} KiB) go along.")
+        typer.echo(f"The fleet file and {_amount(own)} beside it ({len(invitation.parcel.archive) // 1024 + 1} KiB) go along.")
     typer.echo("Waiting for it; Ctrl-C takes the invitation back.")
 
     def refused(where: str, why: str) -> None:
