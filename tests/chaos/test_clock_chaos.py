@@ -63,7 +63,7 @@ def clock_of_python(rig: FleetRig) -> Callable[[int], None]:
 def clock_of_valkey_too(rig: FleetRig) -> Callable[[int], None]:
     """Sets Valkey's clock as well, by which leases expire; intervals stay as they are."""
     if LIBRARY is None:
-        pytest.skip("libfaketime is not installed (Debian, Ubuntu: apt install faketime)")
+        pytest.skip("libfaketime is not installed (Debian, Ubuntu: apt install libfaketime)")
     shift_python = clock_of_python(rig)
     file = rig.root / "shift"
     file.write_text("+0")
