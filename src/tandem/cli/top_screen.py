@@ -147,9 +147,9 @@ class Top(App[None]):
     def _show(self) -> None:
         picture = self._picture
         # A worker may finish while another screen is in front; the widgets are those of the first one.
-        main = self.screen_stack[0]
-        if not main.query("#machines"):
-            return  # the screen is being taken down
+        main = self.screen_stack[0] if self.screen_stack else None
+        if main is None or not main.query("#machines"):
+            return  # the screen is being taken down, or gone
         lines = [machine_line(machine) for machine in picture.machines]
         main.query_one("#machines", Static).update(Text("\n").join([*lines, *map(Text, picture.trouble)]))
         main.query_one("#incidents", Static).update(incident_lines(picture.incidents))
