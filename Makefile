@@ -56,7 +56,7 @@ $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing Tandem and its development tools into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,tui,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,tui,discovery,dev]'
 	@touch $@ $(VENV)/.user
 
 $(VENV)/.bench: $(VENV)/.dev
