@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from tandem.core import clock
 from tandem.core.errors import Unavailable
 from tandem.infra.probe import http_get
 
@@ -42,7 +44,6 @@ class _Closed(Struct, frozen=True):
 
 
 class _Connections(Struct, frozen=True):
-    now: str
     connections: list[_Closed] = []
 
 
@@ -52,10 +53,11 @@ class Refusals:
     def __init__(self, monitor: int, log: Path) -> None:
         self._monitor = monitor
         self._log = log
-        self._since: tuple[int, ...] | None = None
+        # The server is on this computer, so its clock is ours.
+        self._since = _moment(datetime.fromtimestamp(clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
     async def fresh(self) -> list[Refusal]:
-        """Refusals since the last look, oldest first; the first look only begins.
+        """Refusals since the last look, or since this was made, oldest first.
 
         Raises ``OSError`` or ``EOFError`` when the server is away, :class:`~tandem.core.errors.Unavailable` for nonsense.
         """
@@ -67,9 +69,7 @@ class Refusals:
         except msgspec.MsgspecError as error:
             raise Unavailable(f"/connz is not understood: {error}") from error
         since, stops = self._since, {one.cid: _moment(one.stop) for one in answer.connections}
-        self._since = max([since or _moment(answer.now), *stops.values()])
-        if since is None:
-            return []
+        self._since = max([since, *stops.values()])
         refused = [one for one in answer.connections if stops[one.cid] > since and one.reason in REASONS]
         log = self._tail() if refused else ""
         return [_told(one, log) for one in sorted(refused, key=lambda one: stops[one.cid])]
