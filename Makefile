@@ -49,12 +49,12 @@ $(VENV)/bin/python:
 	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	echo "Python's venv module is missing. On Debian or Ubuntu: sudo apt install python$$version-venv; on Fedora it comes with python3." >&2; exit 1; }
 
-$(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.user: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	@echo "Installing Tandem with voice and language model support into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,alerts,tui]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml constraints.txt Makefile | $(VENV)/bin/python
 	@echo "Installing Tandem and its development tools into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[voice,llm,hub,otlp,alerts,vision,audit,tui,discovery,dev]'
 	@touch $@ $(VENV)/.user
