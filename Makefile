@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two workers: most tests wait for processes and servers. A file's tests share what they start, so they stay together.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 FIND_PYTHON := for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 	if command -v $$candidate >/dev/null && $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$candidate; exit 0; fi; done; exit 1
