@@ -26,4 +26,6 @@ def rig(namespaces: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Both computers, joined and up."""
     with two_computers(tmp_path_factory.mktemp("rig")) as computers:
         computers.up()
+        # Each has heard the other: what was never there cannot be cut off.
+        computers.await_link("up")
         yield computers

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from typing import Any, NamedTuple
 
 from tandem.cli.main import EXIT_INTERRUPTED, say_interrupted
@@ -161,6 +162,8 @@ def _interruptible() -> None:
 
 
 def _interrupted() -> int:
+    # What was about to be awaited never will be; that is no news to whoever interrupted it.
+    warnings.simplefilter("ignore", RuntimeWarning)
     say_interrupted()
     return EXIT_INTERRUPTED
 

@@ -170,8 +170,10 @@ async def test_events_and_names_cross_the_link(pair, eventually):
         await asyncio.wait_for(node.ready(), 30)
         await bus.subscribe(FactLearned, handler)
         await registry.put(Lease(agent="Alpha", machine=servers.name, instance="i", zmq="tcp://127.0.0.1:1"))
-        await bus.publish(FactLearned(number=1))
         closing.append((mirror, bus, node, registry))
+    # Only now: who subscribes hears what comes from then on.
+    for _, bus, _, _ in closing:
+        await bus.publish(FactLearned(number=1))
     await eventually(lambda: sorted(got["mainpc"]) == sorted(got["pc2"]) == ["mainpc", "pc2"], 100)
 
     async def everybody_known() -> bool:
