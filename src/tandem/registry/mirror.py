@@ -81,6 +81,11 @@ class Mirror:
             if machine in self._peers:
                 self._peers[machine].distrust()
 
+    def note_links(self) -> None:
+        """The state of a link has changed. To be called at once: a copy under way may take longer than a link is down."""
+        for bucket in self._peers.values():
+            bucket.note_link()
+
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
         await end(*tasks)
@@ -213,13 +218,17 @@ class _PeerBucket:
     def distrust(self) -> None:
         self._trust = _Trust.SHUT_OUT
 
-    async def step(self, client: Client) -> None:
-        stream = bucket_stream(self._peer)
+    def note_link(self) -> None:
+        """Trust a peer again whose link has been down and is up."""
         is_linked = self._is_linked(self._peer)
         if self._trust is _Trust.SHUT_OUT and not is_linked:
             self._trust = _Trust.GONE
         elif self._trust is _Trust.GONE and is_linked:
             self._trust = _Trust.TRUSTED
+
+    async def step(self, client: Client) -> None:
+        stream = bucket_stream(self._peer)
+        self.note_link()
         if self._trust is not _Trust.TRUSTED:
             await self._expel(client)
             return

@@ -31,7 +31,8 @@ class Links:
         self.connection = Connection(access, f"node@{machine}")
         self.publisher = Publisher(self.connection)
         self._registry = Registry(control)
-        self.watch = LinkWatch(self.connection, self._registry, machine, peers, changed)
+        self._tell = changed
+        self.watch = LinkWatch(self.connection, self._registry, machine, peers, self._link_changed)
         self._mirror = Mirror(
             self._registry,
             self.connection,
@@ -55,6 +56,10 @@ class Links:
     def distrust(self, machines: Iterable[str]) -> None:
         """Take the names of ``machines``, whose identity was revoked, for gone; see :meth:`Mirror.distrust`."""
         self._mirror.distrust(machines)
+
+    def _link_changed(self) -> None:
+        self._mirror.note_links()
+        self._tell()
 
     async def close(self) -> None:
         await end(self._streams)

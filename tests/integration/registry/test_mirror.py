@@ -201,3 +201,16 @@ async def test_a_revoked_machine_is_forgotten_until_it_comes_back_anew(nats_pair
     await nats_pair.linked()
     mainpc.linked = True
     await eventually(lambda: mainpc.knows("B@pc2", "C@pc2"))
+
+
+@pytest.mark.timeout(200)
+async def test_a_link_that_comes_back_at_once_counts_as_new(sides, eventually):
+    """However short its link was down, a machine that was shut out is heard again: nobody has to look at the right moment."""
+    mainpc, pc2 = sides
+    await pc2.put("B")
+    await eventually(lambda: mainpc.knows("B@pc2"))
+    mainpc.mirror.distrust(["pc2"])
+    await eventually(lambda: mainpc.knows())
+    for mainpc.linked in (False, True):
+        mainpc.mirror.note_links()
+    await eventually(lambda: mainpc.knows("B@pc2"))
