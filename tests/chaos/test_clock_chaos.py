@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Make
 from fleet_rig import FleetRig
+from operator_line import call
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -83,18 +80,6 @@ def clock_of_valkey_too(rig: FleetRig) -> Callable[[int], None]:
         shift_python(seconds)
 
     return shift
-
-
-def call(rig: FleetRig, agent: str, action: str, **arguments: str) -> Any:
-    """What the agent answers the operator, over a connection of its own."""
-    script = Path(__file__).with_name("operator_calls.py")
-    given = [f"{name}={value}" for name, value in arguments.items()]
-    done = subprocess.run(
-        [sys.executable, str(script), agent, action, *given],
-        cwd=rig.root, env=rig.env, text=True, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr + rig.diagnosis()
-    return json.loads(done.stdout)
 
 
 def last_words_of_valkey(rig: FleetRig) -> datetime:

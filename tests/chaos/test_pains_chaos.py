@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Make
-from fleet_rig import FleetRig
+from operator_line import call
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
-
-
-def call(rig: FleetRig, agent: str, action: str, **arguments: str) -> Any:
-    """What the agent answers the operator."""
-    script = Path(__file__).with_name("operator_calls.py")
-    given = [f"{name}={value}" for name, value in arguments.items()]
-    done = subprocess.run(
-        [sys.executable, str(script), agent, action, *given],
-        cwd=rig.root, env=rig.env, text=True, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_a_slow_start_that_says_so_is_not_taken_for_a_hang(fleet: Make) -> None:
