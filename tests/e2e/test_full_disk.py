@@ -58,6 +58,12 @@ def full(place: Path) -> Iterator[None]:
         ballast.unlink()
 
 
+@pytest.fixture(scope="module")
+def answered() -> dict[str, bool]:
+    """Codes told while the disk was full, and whether they were acknowledged."""
+    return {}
+
+
 class _DiskFull(Exception):
     """There is no room."""
 
@@ -71,29 +77,39 @@ def _write(fd: int, data: bytes) -> None:
         raise _DiskFull from error
 
 
-def test_full_disk(household: Household, small_disk: Path) -> None:
+def told_until_refused(household: Household) -> dict[str, bool]:
+    """Facts told one after another; a store may have room for a few in what its file already has."""
+    answered: dict[str, bool] = {}
+    for code in map(str, range(8266, 8366)):
+        said = household.tandem("ask", f"remember that the locker {code[1:]} code is {code}")
+        answered[code] = "I will remember" in said.out
+        if not answered[code]:
+            assert re.search(r"disk|space|full", said.text), said.text
+            return answered
+    raise AssertionError(f"nothing was refused: {answered}")
+
+
+def test_full_disk(household: Household, small_disk: Path, answered: dict[str, bool]) -> None:
     """Told facts and set timers are acknowledged only when they were kept; old ones are known all the time."""
     household.ask("remember that the boiler code is 4711")
     household.ask("set a soup timer for 3 hours")
     with full(small_disk):
         assert "42" in household.ask(SUM)
         assert "4711" in household.ask("what is the boiler code?")
-        refused = household.tandem("ask", "remember that the garage code is 8266")
-        assert "I will remember" not in refused.out, refused.text
-        assert re.search(r"disk|space|full", refused.text), refused.text
+        answered.update(told_until_refused(household))
         timer = household.tandem("ask", "set a tea timer for 4 hours")
         assert re.search(r"disk|space|full", timer.text), timer.text
         doctor = household.tandem("doctor", "--json").json
         assert [check["verdict"] for check in doctor["checks"] if check["check"] == "disk"] == ["problem"]
         assert household.tandem("status").status in (0, 1)
     eventually(lambda: household.tandem("status").status == 0, "a whole fleet")
-    household.ask("remember that the attic code is 2517")
+    household.ask("remember that the locker 100 code is 9100")
     timers = household.ask("which timers are running?")
     assert "soup" in timers
     assert "tea" not in timers
 
 
-def test_restart_after_a_full_disk(household: Household, small_disk: Path) -> None:
+def test_restart_after_a_full_disk(household: Household, small_disk: Path, answered: dict[str, bool]) -> None:
     """With a full disk ``down`` works; ``up`` then says why it cannot; with room again everything acknowledged is there."""
     with full(small_disk):
         household.down()
@@ -103,8 +119,10 @@ def test_restart_after_a_full_disk(household: Household, small_disk: Path) -> No
         household.tandem("down")
     household.up()
     assert "4711" in household.ask("what is the boiler code?")
-    assert "2517" in household.ask("what is the attic code?")
-    assert "8266" not in household.ask("do you remember the garage code?")
+    assert "9100" in household.ask("what is the locker 100 code?")
+    for code, kept in answered.items():
+        said = household.ask(f"what is the locker {code[1:]} code?")
+        assert (code in said) is kept, f"{code} was {'kept' if kept else 'refused'}, then: {said}"
     assert "soup" in household.ask("which timers are running?")
 
 

@@ -62,6 +62,7 @@ class MemoryClient(Agent):
         self._outbox = await self._worker(held.Outbox, self.state_dir / "outbox.db", self.epoch)
         self._waiting, self._refused = await self._worker(self._outbox.counts)
         self._away: TandemError | None = None
+        self._behind: Unavailable | None = None
         self._handing_over = asyncio.Lock()
         self._waker = Waker()
         self._store = self.peer(MemoryStore)
@@ -77,6 +78,9 @@ class MemoryClient(Agent):
         if self._away is not None:
             waiting = f"memory on pc2 is away, {self._waiting} changes wait here: {self._away.message}"
             issues.append(Issue(waiting, fix=self._away.hint or "tandem status"))
+        if self._behind is not None:
+            behind = f"what is copied here of pc2's memory may be out of date: {self._behind.message}"
+            issues.append(Issue(behind, fix=self._behind.hint or "tandem doctor"))
         if self._refused:
             issues.append(
                 Issue(
@@ -133,8 +137,10 @@ class MemoryClient(Agent):
         deleted = await self._change(
             held.DeleteMemory(memory_id), lambda: self._store.delete_memory(memory_id)
         )
-        here = await self._worker(self._delete_here, memory_id)
-        return here if deleted is None else deleted
+        if deleted is None:
+            return await self._worker(self._delete_here, memory_id)
+        await self._follow(self._delete_here, memory_id)
+        return deleted
 
     @action
     async def reinforce_memory(self, memory_id: str, amount: float = 0.1) -> Memory:
@@ -250,7 +256,8 @@ class MemoryClient(Agent):
         except TandemError as error:
             self._away = error if isinstance(error, AWAY) else self._away
             return
-        await self._worker(self._replace_copy, kept)
+        self._behind = None
+        await self._follow(self._replace_copy, kept)
 
     async def _change(self, change: held.Waiting, remote: Callable[[], Awaitable[T]]) -> T | None:
         """The store's answer, or None when the change waits here; later changes queue up behind earlier ones."""
@@ -354,7 +361,15 @@ class MemoryClient(Agent):
 
     async def _keep(self, memories: list[Memory]) -> None:
         if memories:
-            await self._worker(held.copy_into, self._copy, memories, clock.wall())
+            await self._follow(held.copy_into, self._copy, memories, clock.wall())
+
+    async def _follow(self, work: Callable[..., object], *values: object) -> None:
+        """Change the copy as the store was. Where that fails the store has the change all the same, so nobody is told otherwise."""
+        try:
+            await self._worker(work, *values)
+        except Unavailable as error:
+            self._behind = error
+            self.log.warning("the copy of the memory is behind until it is next taken over: %s", error)
 
     def _held_here(self, memory: Memory) -> Memory:
         return structs.replace(memory, held_by=self.machine)

@@ -237,6 +237,26 @@ async def test_the_copy_follows_the_store() -> None:
 
 
 @virtual_time
+async def test_a_full_disk_here_does_not_deny_what_the_store_has() -> None:
+    """What pc2 stored or deleted is acknowledged though the copy here cannot follow; health says so until it does."""
+    async with fleet_of(*GATEWAY) as fleet:
+        gateway, client = fleet.peer(MemoryStore, "MemoryClient"), fleet.agent(MemoryClient)
+        limited = client._copy.database.rows
+        pages = limited("PRAGMA page_count")[0][0]
+        limited(f"PRAGMA max_page_count={pages}")
+        story = NewMemory(content="word " * 10_000, kind="note")
+        stored = await gateway.add_memory(story)
+        assert stored.held_by == ""
+        assert (await fleet.peer(MemoryStore).get_memory(stored.id)).content == story.content
+        assert "out of date: the disk is full" in next(iter(await client.check())).message
+        limited("PRAGMA max_page_count=100000")
+        await asyncio.sleep(601)
+        assert not list(await client.check())
+        await fleet.stop(SERVICE)
+        assert (await gateway.get_memory(stored.id)).content == story.content
+
+
+@virtual_time
 async def test_what_only_pc2_knows_is_unreachable_not_unknown() -> None:
     """While PC2 is away, a memory that is not held here is not denied."""
     async with fleet_of(*GATEWAY) as fleet:
