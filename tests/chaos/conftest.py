@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "supervise"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fleet_rig import FleetRig
-
-Make = Callable[..., FleetRig]
+from fleet_rig import FleetRig, MakeFleet
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Make]:
+def fleet(tmp_path: Path) -> Iterator[MakeFleet]:
     """Makes fleets; whatever they leave running is ended afterwards."""
     made: list[FleetRig] = []
 

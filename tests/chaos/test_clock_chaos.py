@@ -11,8 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import Make
-from fleet_rig import FleetRig
+from fleet_rig import FleetRig, MakeFleet
 from operator_line import call
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
@@ -125,7 +124,7 @@ def sound(rig: FleetRig, untouched: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("means", [clock_of_python, clock_of_valkey_too], ids=["python", "valkey"])
-def test_a_clock_that_jumps(fleet: Make, means: Callable[[FleetRig], Callable[[int], None]]) -> None:
+def test_a_clock_that_jumps(fleet: MakeFleet, means: Callable[[FleetRig], Callable[[int], None]]) -> None:
     """An hour forward, then two back: the same processes serve, and everything that has to do with time goes on."""
     rig = fleet(FLEET)
     shift = means(rig)

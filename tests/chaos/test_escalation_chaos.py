@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Make
-from fleet_rig import FleetRig
+from fleet_rig import FleetRig, MakeFleet
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
@@ -29,7 +28,7 @@ def rows(rig: FleetRig) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rig.status()["agents"]}
 
 
-def test_one_that_keeps_dying_takes_its_group_along_once_and_then_needs_the_operator(fleet: Make) -> None:
+def test_one_that_keeps_dying_takes_its_group_along_once_and_then_needs_the_operator(fleet: MakeFleet) -> None:
     """Its group is restarted as a whole, once, as nobody's death; then an incident is critical, ``status`` names the mend."""
     rig = fleet(FLEET, extra=NEIGHBOURS)
     rig.tandem("up")
@@ -73,7 +72,7 @@ def test_one_that_keeps_dying_takes_its_group_along_once_and_then_needs_the_oper
     assert mended["Db"]["pid"] == after["Db"]["pid"]
 
 
-def test_a_stop_wins_over_a_group_that_is_being_restarted(fleet: Make) -> None:
+def test_a_stop_wins_over_a_group_that_is_being_restarted(fleet: MakeFleet) -> None:
     """Who is stopped while its group is restarted for another one stays stopped; nobody hangs."""
     rig = fleet(FLEET)
     rig.tandem("up")

@@ -6,12 +6,12 @@ import os
 import signal
 
 import pytest
-from conftest import Make
+from fleet_rig import MakeFleet
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 
-def test_one_bad_module_keeps_nobody_else_from_starting(fleet: Make) -> None:
+def test_one_bad_module_keeps_nobody_else_from_starting(fleet: MakeFleet) -> None:
     """One module hangs, one ends its process, one starts a thread: the others run, each bad one is told, ``down`` works."""
     rig = fleet(
         "A: {class: chaos_agents:Good}\n"
@@ -40,7 +40,7 @@ def test_one_bad_module_keeps_nobody_else_from_starting(fleet: Make) -> None:
     assert rig.remains() == []
 
 
-def test_a_frozen_zygote_is_found_out_when_somebody_is_to_be_born(fleet: Make) -> None:
+def test_a_frozen_zygote_is_found_out_when_somebody_is_to_be_born(fleet: MakeFleet) -> None:
     """SIGSTOP of the zygote, and nobody helps: a restart waits until it is replaced, and succeeds; nobody else notices."""
     rig = fleet("A: {class: chaos_agents:Good}\nB: {class: chaos_agents:Good}")
     rig.tandem("up")

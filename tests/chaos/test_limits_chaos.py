@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Make
-from fleet_rig import FleetRig
+from fleet_rig import FleetRig, MakeFleet
 
 from tandem.supervise import proc
 from tandem.supervise.usage import members_of
@@ -68,7 +67,7 @@ def group_file(pid: int, controller: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("keeper", ["measured", "kernel"])
-def test_a_memory_hog_is_killed_and_its_neighbour_is_not(fleet: Make, keeper: str) -> None:
+def test_a_memory_hog_is_killed_and_its_neighbour_is_not(fleet: MakeFleet, keeper: str) -> None:
     """Above ``memory_mb`` it is killed, the node's log says why, and it is replaced; nobody else restarts."""
     rig = fleet(
         "Hog: {class: chaos_agents:Hog, limits: {memory_mb: 200}}\nB: {class: chaos_agents:Good}"
@@ -84,7 +83,7 @@ def test_a_memory_hog_is_killed_and_its_neighbour_is_not(fleet: Make, keeper: st
     assert said in rig.tandem("logs", "node")
 
 
-def test_a_grown_agent_is_renewed_with_grace(fleet: Make) -> None:
+def test_a_grown_agent_is_renewed_with_grace(fleet: MakeFleet) -> None:
     """Above ``restart_above_mb`` it is asked to finish, ends with status 0, and a fresh one follows."""
     rig = fleet("Hog: {class: chaos_agents:Hog, limits: {restart_above_mb: 200}}")
     rig.tandem("up")
@@ -95,7 +94,7 @@ def test_a_grown_agent_is_renewed_with_grace(fleet: Make) -> None:
     assert "restarted above 200" in rig.tandem("logs", "node")
 
 
-def test_a_fork_bomb_meets_a_wall_of_the_kernel(fleet: Make) -> None:
+def test_a_fork_bomb_meets_a_wall_of_the_kernel(fleet: MakeFleet) -> None:
     """With control groups the eleventh process is refused: the agent lives on with those it has, and so do the others."""
     rig = fleet("Bomb: {class: chaos_agents:Bomb, limits: {processes: 10}}\nB: {class: chaos_agents:Good}")
     by_kernel(rig, "pids")
@@ -107,7 +106,7 @@ def test_a_fork_bomb_meets_a_wall_of_the_kernel(fleet: Make) -> None:
     assert (rig.pid("Bomb"), rig.pid("B")) == (bomb, neighbour)
 
 
-def test_cpu_is_bounded_by_the_kernel(fleet: Make) -> None:
+def test_cpu_is_bounded_by_the_kernel(fleet: MakeFleet) -> None:
     """With control groups the kernel has the bound before the agent runs: half a core is 50 ms of every 100."""
     rig = fleet("Burner: {class: chaos_agents:Burner, limits: {cpu_percent: 50}}")
     by_kernel(rig, "cpu")
@@ -118,7 +117,7 @@ def test_cpu_is_bounded_by_the_kernel(fleet: Make) -> None:
     assert quota == ("50000 100000" if second else "50000")
 
 
-def test_cpu_is_given_to_others_first_where_nothing_bounds_it(fleet: Make) -> None:
+def test_cpu_is_given_to_others_first_where_nothing_bounds_it(fleet: MakeFleet) -> None:
     """Measured above its limit it runs at the lowest priority and says so; calmed down it is healthy again."""
     rig = fleet(
         "Burner: {class: chaos_agents:Burner, limits: {cpu_percent: 20}}\nB: {class: chaos_agents:Good}"
@@ -138,7 +137,7 @@ def test_cpu_is_given_to_others_first_where_nothing_bounds_it(fleet: Make) -> No
     assert "priority lowest" in rig.tandem("logs", "node") and rig.pid("B") == pids["B"]
 
 
-def test_a_fork_bomb_ends_within_its_limit(fleet: Make) -> None:
+def test_a_fork_bomb_ends_within_its_limit(fleet: MakeFleet) -> None:
     """Above ``processes`` the whole group is killed: not one of its children is left, and it starts afresh."""
     rig = fleet("Bomb: {class: chaos_agents:Bomb, limits: {processes: 10}}\nB: {class: chaos_agents:Good}")
     rig.tandem("up")
@@ -149,7 +148,7 @@ def test_a_fork_bomb_ends_within_its_limit(fleet: Make) -> None:
     assert members_of(bomb) == []
 
 
-def test_open_files_and_niceness_hold_from_the_first_instruction(fleet: Make) -> None:
+def test_open_files_and_niceness_hold_from_the_first_instruction(fleet: MakeFleet) -> None:
     """The kernel has the agent's limits before the agent runs."""
     rig = fleet(
         "A: {class: chaos_agents:Good, limits: {open_files: 40, nice: 5}}\n"
@@ -162,7 +161,7 @@ def test_open_files_and_niceness_hold_from_the_first_instruction(fleet: Make) ->
         assert line.split()[3:5] == [count, count] and os.getpriority(os.PRIO_PROCESS, pid) == 5
 
 
-def test_a_blocked_event_loop_is_named(fleet: Make) -> None:
+def test_a_blocked_event_loop_is_named(fleet: MakeFleet) -> None:
     """An agent that blocks its loop is replaced; the node's log says why, its own log where it hung."""
     rig = fleet("Blocker: {class: chaos_agents:Blocker}")
     rig.tandem("up")
@@ -174,7 +173,7 @@ def test_a_blocked_event_loop_is_named(fleet: Make) -> None:
     assert "in endless_computation" in rig.tandem("logs", "Blocker")
 
 
-def test_what_an_agent_does_when_a_need_dies(fleet: Make) -> None:
+def test_what_an_agent_does_when_a_need_dies(fleet: MakeFleet) -> None:
     """``degrade`` serves on and says what is missing, ``wait`` ends until it is back, ``restart`` follows it."""
     rig = fleet(
         "Db: {class: chaos_agents:Good, restart: {first_delay_s: 2.0}}\n"
@@ -195,7 +194,7 @@ def test_what_an_agent_does_when_a_need_dies(fleet: Make) -> None:
     assert rig.until_state("D", "healthy")["pid"] == before["D"]
 
 
-def test_a_detached_job_outlives_its_agent_but_not_the_operators_stop(fleet: Make) -> None:
+def test_a_detached_job_outlives_its_agent_but_not_the_operators_stop(fleet: MakeFleet) -> None:
     """Crash, restart and another keeper leave a declared job alone; ``stop`` ends it, and means it."""
     rig = fleet("F: {class: chaos_agents:Foreman, detached: true, stop_grace_s: 3}")
     rig.tandem("up")

@@ -7,13 +7,13 @@ import signal
 import sys
 
 import pytest
-from conftest import Make
+from fleet_rig import MakeFleet
 from operator_line import call
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(180)]
 
 
-def test_a_slow_start_that_says_so_is_not_taken_for_a_hang(fleet: Make) -> None:
+def test_a_slow_start_that_says_so_is_not_taken_for_a_hang(fleet: MakeFleet) -> None:
     """An agent that asks for more time than its start deadline gets it: ready after twice the deadline, never killed."""
     rig = fleet("Slow: {class: chaos_agents:Slow, start_timeout_s: 2}")
     rig.tandem("up")
@@ -21,7 +21,7 @@ def test_a_slow_start_that_says_so_is_not_taken_for_a_hang(fleet: Make) -> None:
     assert (slow["state"], slow["restarts"]) == ("healthy", 0) and slow["ready_after_s"] > 2
 
 
-def test_whoever_is_slow_holds_nobody_else_up(fleet: Make) -> None:
+def test_whoever_is_slow_holds_nobody_else_up(fleet: MakeFleet) -> None:
     """While one agent lingers in its end and another is stuck in its start, orders for others and ``status`` are served."""
     rig = fleet(
         "A: {class: chaos_agents:Good}\nL: {class: chaos_agents:Lingerer, stop_grace_s: 60}\n"
@@ -44,7 +44,7 @@ def test_whoever_is_slow_holds_nobody_else_up(fleet: Make) -> None:
     up.communicate(timeout=60)
 
 
-def test_a_variable_that_was_removed_is_gone_from_the_next_process(fleet: Make) -> None:
+def test_a_variable_that_was_removed_is_gone_from_the_next_process(fleet: MakeFleet) -> None:
     """The environment is made anew at each birth: ``apply`` brings the new value, and what was removed does not survive."""
     rig = fleet("W: {class: chaos_agents:Speaker, env: {WORD: one, GONE: still-here}}")
     rig.tandem("up")
@@ -54,7 +54,7 @@ def test_a_variable_that_was_removed_is_gone_from_the_next_process(fleet: Make) 
     assert (call(rig, "W", "word", name="WORD"), call(rig, "W", "word", name="GONE")) == ("two", "nothing")
 
 
-def test_an_agent_ends_in_order_while_its_event_server_is_frozen(fleet: Make) -> None:
+def test_an_agent_ends_in_order_while_its_event_server_is_frozen(fleet: MakeFleet) -> None:
     """TERM with NATS stopped in the middle of publishing: it ends by itself within its grace, with status 0, not by KILL."""
     rig = fleet("Echo: {class: chaos_agents:Echo}\nAsker: {class: chaos_agents:Asker, needs: [Echo]}")
     rig.tandem("up")
@@ -67,7 +67,7 @@ def test_an_agent_ends_in_order_while_its_event_server_is_frozen(fleet: Make) ->
     assert (rig.agent("Asker")["state"], rig.agent("Asker")["exit"]) == ("stopped", "exit code 0")
 
 
-def test_a_program_called_python_gets_our_virtual_environment(fleet: Make) -> None:
+def test_a_program_called_python_gets_our_virtual_environment(fleet: MakeFleet) -> None:
     """``command: [python, …]`` runs the interpreter the fleet runs in, by the path it was called by, not what it links to."""
     out = "print(__import__('sys').prefix, flush=True); __import__('time').sleep(600)"
     rig = fleet(f'P: {{command: [python, -c, "{out}"]}}')

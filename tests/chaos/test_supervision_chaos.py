@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Make
-from fleet_rig import FleetRig
+from fleet_rig import FleetRig, MakeFleet
 
 from tandem.supervise import proc
 from tandem.supervise.keeper_client import ask_listing
@@ -37,7 +36,7 @@ def said(rig: FleetRig, name: str) -> list[int]:
     return [int(line.split("number ")[1].split()[0]) for line in lines if "number " in line]
 
 
-def test_agents_find_their_log_again_after_the_keeper_was_killed(fleet: Make) -> None:
+def test_agents_find_their_log_again_after_the_keeper_was_killed(fleet: MakeFleet) -> None:
     """kill -9 of the keeper: forked and executed agents keep their pids, and their logs go on within seconds."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -50,7 +49,7 @@ def test_agents_find_their_log_again_after_the_keeper_was_killed(fleet: Make) ->
     assert pids(rig) == before
 
 
-def test_signs_of_life_and_exit_causes_are_known_after_the_keeper_was_killed(fleet: Make) -> None:
+def test_signs_of_life_and_exit_causes_are_known_after_the_keeper_was_killed(fleet: MakeFleet) -> None:
     """An adopted agent that freezes is found out, and one that is killed is known to have been killed."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -67,7 +66,7 @@ def test_signs_of_life_and_exit_causes_are_known_after_the_keeper_was_killed(fle
         assert rig.agent("B")["exit"] == "killed by SIGKILL"
 
 
-def test_a_frozen_node_is_replaced_by_hand_and_agents_serve_on(fleet: Make) -> None:
+def test_a_frozen_node_is_replaced_by_hand_and_agents_serve_on(fleet: MakeFleet) -> None:
     """SIGSTOP of the node: agents do not notice; ``status`` names the node; killed, it is back with the same agents."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -79,7 +78,7 @@ def test_a_frozen_node_is_replaced_by_hand_and_agents_serve_on(fleet: Make) -> N
     assert pids(rig) == before
 
 
-def test_a_frozen_zygote_holds_up_nobody_who_runs(fleet: Make) -> None:
+def test_a_frozen_zygote_holds_up_nobody_who_runs(fleet: MakeFleet) -> None:
     """SIGSTOP of the zygote: agents serve on, an executed one can even restart; killed, forks work again."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -91,7 +90,7 @@ def test_a_frozen_zygote_holds_up_nobody_who_runs(fleet: Make) -> None:
     assert {row["state"] for row in rig.status()["agents"]} == {"healthy"}
 
 
-def test_node_upgrade_touches_no_agent(fleet: Make) -> None:
+def test_node_upgrade_touches_no_agent(fleet: MakeFleet) -> None:
     """Another node and another zygote, the same agents; and both work."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -105,7 +104,7 @@ def test_node_upgrade_touches_no_agent(fleet: Make) -> None:
     assert rig.remains() == []
 
 
-def test_a_corrupt_journal_and_memory_lose_no_process(fleet: Make) -> None:
+def test_a_corrupt_journal_and_memory_lose_no_process(fleet: MakeFleet) -> None:
     """Keeper and node killed, and the journal torn in the middle: ``down`` still leaves nothing behind."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -123,7 +122,7 @@ def test_a_corrupt_journal_and_memory_lose_no_process(fleet: Make) -> None:
     assert rig.remains() == []
 
 
-def test_a_port_stolen_between_restarts_stays_ours(fleet: Make) -> None:
+def test_a_port_stolen_between_restarts_stays_ours(fleet: MakeFleet) -> None:
     """A declared port is the keeper's: while its agent is dead nobody else can have it, and callers wait."""
     rig = fleet("P: {class: chaos_agents:Good, port: 7215, restart: {first_delay_s: 3}}")
     rig.tandem("up")
@@ -138,7 +137,7 @@ def test_a_port_stolen_between_restarts_stays_ours(fleet: Make) -> None:
         rig.until(lambda pid=pid: (p := rig.agent("P"))["state"] == "healthy" and p["pid"] != pid, "P to be back")
 
 
-def test_operators_who_race_each_other(fleet: Make) -> None:
+def test_operators_who_race_each_other(fleet: MakeFleet) -> None:
     """Ten contradictory orders at once from ten terminals: none hangs, and the last word said afterwards holds."""
     rig = fleet(TWO)
     rig.tandem("up")
@@ -153,7 +152,7 @@ def test_operators_who_race_each_other(fleet: Make) -> None:
     assert [unit.name for unit in units if unit.exit is None].count("A") == 1
 
 
-def test_a_deleted_home_is_not_the_end_of_order(fleet: Make) -> None:
+def test_a_deleted_home_is_not_the_end_of_order(fleet: MakeFleet) -> None:
     """The home vanishes under a running fleet: ``down`` still finds what runs and ends all of it."""
     rig = fleet(TWO)
     rig.tandem("up")

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from conftest import Make
+from fleet_rig import MakeFleet
 
 from tandem.supervise.keeper_client import ask_listing
 from tandem.supervise.liveness import SILENCE_S
@@ -15,7 +15,7 @@ from tandem.supervise.liveness import SILENCE_S
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 
-def test_a_suspended_computer_wakes_with_the_same_processes(fleet: Make) -> None:
+def test_a_suspended_computer_wakes_with_the_same_processes(fleet: MakeFleet) -> None:
     """Everything is stopped for longer than an agent may be silent: on waking, nobody is killed for the time that passed."""
     rig = fleet("A: {class: chaos_agents:Good}\nB: {class: chaos_agents:Good}")
     rig.tandem("up")

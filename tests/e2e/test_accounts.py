@@ -7,9 +7,8 @@ import os
 import signal
 
 import pytest
-from conftest import MakeHousehold
 from fleets import fleet_of
-from household import Household, eventually
+from household import Household, MakeHousehold, eventually
 
 from tandem.core.errors import PermissionDenied
 from tandem_agents.infrastructure.contracts import Accounts, LoggedIn

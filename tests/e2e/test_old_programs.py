@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 import zmq
-from conftest import MakeHousehold
-from household import Household, eventually
+from household import Household, MakeHousehold, eventually
 
 pytestmark = pytest.mark.e2e
 

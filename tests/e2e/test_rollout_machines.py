@@ -7,8 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from conftest import MakeHousehold
-from household import eventually
+from household import MakeHousehold, eventually
 from moving_house import QUICK, Moving, words
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]

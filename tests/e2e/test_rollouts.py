@@ -6,8 +6,7 @@ import os
 import signal
 
 import pytest
-from conftest import MakeHousehold
-from household import eventually
+from household import MakeHousehold, eventually
 from moving_house import EVERYBODY, FLEET, QUICK, Moving, words
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]

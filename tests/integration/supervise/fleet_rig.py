@@ -156,3 +156,6 @@ def _free_offset() -> int:
         if not any(_is_open(port + offset) for port in (4222, 7422, 8322, 7200, 7210)):
             return offset
     raise AssertionError("no free ports")
+
+
+MakeFleet = Callable[..., FleetRig]
