@@ -93,8 +93,12 @@ def test_what_cannot_be_imported_touches_nothing(moving: Moving) -> None:
             "            self.hoard.append(b'x' * (1 << 24)); await asyncio.sleep(0.02)",
             "MiB of memory",
         ),
+        (
+            "self.name in 'SED' and asyncio.get_running_loop().call_later(1, __import__('time').sleep, 3600)",
+            "hung: no sign of life",
+        ),
     ],
-    ids=["fails in its start", "dies after two seconds", "leaks memory"],
+    ids=["fails in its start", "dies after two seconds", "leaks memory", "hangs after a second"],
 )
 def test_a_bad_release_returns_by_itself(moving: Moving, fault: str, word: str) -> None:
     """A release that fails once it runs goes back everywhere, says why, and callers never meet it."""

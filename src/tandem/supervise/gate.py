@@ -23,6 +23,9 @@ LOOK_S = 0.25
 PATIENCE_S = 30.0
 """Beyond the start deadline: for what it needs, and for a health that comes and goes."""
 
+SILENT_S = 3.0
+"""Agents give a sign of life every second, and we look every second: one that was not heard of for so long may hang."""
+
 GROWTH = 2.0
 GROWTH_BYTES = 256 * 2**20
 """A new instance may take this many times the memory of the old one and so much more; beyond, it leaks or is not fit."""
@@ -103,23 +106,30 @@ async def stay_well(
 ) -> None:
     """Return when the instance has been well for ``seconds`` on end; raises :class:`NotWell` when it will not be.
 
-    ``judge`` says what else speaks against it, empty for nothing. With 0 seconds it only has to live and be well now: its memory tells nothing yet.
+    ``judge`` says what else speaks against it, empty for nothing. Who is silent at the end is waited for: it is heard of again, or found to hang.
+    With 0 seconds it only has to live and be well now: its memory and its silence tell nothing yet.
     """
     deaths, instance = runner.state.restarts, runner.state.instance
     limits = runner.subject.config.limits if runner.subject.config is not None else Limits()
     limit = limits.restart_above_mb or limits.memory_mb
     well_since = clock.monotonic()
     until = well_since + 3 * seconds + PATIENCE_S
+    silent_s = 0.0
     while True:
         now = clock.monotonic()
         why = _ended(runner, deaths)
+        if runner.state.instance == instance and runner.heard_at is not None:
+            silent_s = now - runner.heard_at
+        is_silent = seconds > 0 and silent_s > SILENT_S
+        if why and is_silent:
+            why = f"hung: no sign of life for {silent_s:.0f} s"
         if not why and seconds > 0:
             why = memory_verdict(resident(runner.pid, scales), bar, limit) or judge()
         if why or runner.state.instance != instance:
             raise NotWell(why or "was replaced by somebody else")
         if not bar.admits(runner.state.phase):
             well_since = now
-        if now - well_since >= seconds:
+        if now - well_since >= seconds and not is_silent:
             return
         if now > until:
             raise NotWell(f"is {runner.state.phase}: {'; '.join(runner.state.issues) or runner.state.note}")

@@ -35,12 +35,15 @@ async def watch_liveness(supervisor: Supervisor, keeper: KeeperLink) -> None:
         except Unreachable:
             return
         now = clock.monotonic()
+        watched = [*supervisor.agents(), *supervisor.beside]
+        for runner in watched:
+            runner.heard_at = beats.get(runner.state.instance)
         if now < blameless_until:
             continue
         for zygote, waited in stuck_zygotes(supervisor, beats, now):
             zygote.feed(Unresponsive(zygote.state.instance, f"no child was born for {waited:.0f} s"))
-        for runner in [*supervisor.agents(), *supervisor.beside]:
-            beat = beats.get(runner.state.instance)
+        for runner in watched:
+            beat = runner.heard_at
             if runner.state.phase in SERVING and beat is not None and now - beat > SILENCE_S:
                 why = f"no sign of life for {now - beat:.0f} s: its event loop is blocked, or it was suspended"
                 runner.feed(Unresponsive(runner.state.instance, why))

@@ -82,6 +82,8 @@ class Runner:
         self.tally = Tally()
         """What the present instance said last about its calls."""
         self.waiting_since = 0.0
+        self.heard_at: float | None = None
+        """When its process last gave a sign of life (monotonic seconds, known a second late); None: it gives none."""
         self.usage: Usage | None = None
         self.excess = ""
         """What it takes above a limit that nobody can hold it to, in words."""

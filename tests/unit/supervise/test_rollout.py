@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tandem.agent.testing import virtual_time
+from tandem.core import clock
 from tandem.fleet.model import AgentConfig, Fleet
-from tandem.supervise.gate import GROWTH_BYTES, Bar, memory_verdict
-from tandem.supervise.lifecycle import Phase
+from tandem.supervise.gate import GROWTH_BYTES, Bar, NotWell, memory_verdict, stay_well
+from tandem.supervise.lifecycle import Action, AgentState, Phase, Policy
 from tandem.supervise.release import Release, Target
 from tandem.supervise.rollout import (
     Course,
@@ -26,6 +30,8 @@ from tandem.supervise.rollout import (
     turn,
     undo,
 )
+from tandem.supervise.runner import Runner, Subject
+from tandem.supervise.usage import Scales
 
 A, B, C, GONE = Step("A", "surge"), Step("B", "handover"), Step("C", "start"), Step("Gone", "stop")
 
@@ -142,3 +148,42 @@ def test_the_health_gate() -> None:
     """Degraded is admitted, unhealthy only where the old instance was; who does not serve never is."""
     assert Bar().admits(Phase.DEGRADED) and not Bar().admits(Phase.UNHEALTHY)
     assert Bar(phase=Phase.UNHEALTHY).admits(Phase.UNHEALTHY) and not Bar().admits(Phase.STARTING)
+
+
+class NoShell:
+    """Nothing is carried out and nobody is told."""
+
+    def perform(self, runner: Runner, action: Action) -> None:
+        pass
+
+    def moved(self, runner: Runner, before: AgentState) -> None:
+        pass
+
+
+def on_trial() -> tuple[Runner, asyncio.Task[None]]:
+    """An instance that was just heard of, and its trial of five seconds."""
+    policy = Policy()
+    state = AgentState(policy=policy, phase=Phase.HEALTHY, instance="new")
+    runner = Runner(Subject(name="A", kind="agent", policy=policy), NoShell(), state)
+    runner.heard_at = clock.monotonic()
+    return runner, asyncio.create_task(stay_well(runner, 5.0, Bar(), Scales(1.0)))
+
+
+@virtual_time
+async def test_who_is_silent_at_the_end_of_the_trial_is_waited_for() -> None:
+    """An instance nobody hears of any more has not passed; heard of again, it has."""
+    runner, trial = on_trial()
+    await asyncio.sleep(8)
+    assert not trial.done()
+    runner.heard_at = clock.monotonic()
+    await asyncio.wait_for(trial, 1)
+
+
+@virtual_time
+async def test_who_hangs_on_trial_does_not_pass() -> None:
+    """It fell silent, was killed for it, and that is said instead of how it was killed."""
+    runner, trial = on_trial()
+    await asyncio.sleep(10)
+    runner.heard_at, runner.state = None, replace(runner.state, phase=Phase.BACKOFF, restarts=1)
+    with pytest.raises(NotWell, match="hung: no sign of life for 10 s"):
+        await asyncio.wait_for(trial, 1)
