@@ -104,6 +104,17 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
     assert "refused within the last hour" in mainpc.tandem("status").out
 
 
+async def test_new_keys_of_the_first_computer_are_taken_by_the_second(rig: TwoComputers) -> None:
+    """`tandem machine rotate` there: pc2 learns that the former identity is revoked, hears the machine under its new one
+    although the cable was never out, and calls pass both ways."""
+    said = rig.mainpc.tandem("machine", "rotate", "mainpc")
+    assert said.status == 0, said.text
+    eventually(lambda: "revocation learned" in rig.pc2.tandem("machine", "trail").out, "pc2 to learn of it")
+    eventually(lambda: rig.pc2.logs("node", "--grep", "mainpc has a new identity"), "pc2 to hear it anew")
+    for computer, own, twin in ((rig.mainpc, "mainpc", "pc2"), (rig.pc2, "pc2", "mainpc")):
+        await eventually_async(lambda c=computer, o=own, t=twin: _is(talks(c, o, t), ""), f"{own} to reach {twin}")
+
+
 async def _is(what: object, wanted: str) -> bool:
     return await what == wanted  # type: ignore[misc]
 

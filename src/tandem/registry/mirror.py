@@ -3,7 +3,7 @@
 Each machine keeps its own leases in a NATS key-value bucket ``leases_<machine>`` of its own server; each other
 machine's server holds a mirror of that bucket, and the node there copies it into its control Valkey. A cut link
 leaves the last known leases in place; when it heals, the mirror brings what changed. The leases of a machine whose
-identity was revoked are forgotten until its link, which its server now refuses, is up again with a new identity.
+identity was revoked are forgotten until it has shown a new one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum, auto
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -48,7 +47,7 @@ class Mirror:
     """Keeps the buckets of ``machine`` and its peers in step with the local registry until closed.
 
     ``host`` is the address under which other machines reach this one; it replaces a wildcard in the endpoints that
-    agents bind. ``is_linked`` says whether a peer is heard now.
+    agents bind. ``is_trusted`` says whether a peer's identity is good; see :meth:`distrust`.
     """
 
     def __init__(
@@ -58,12 +57,12 @@ class Mirror:
         machine: str,
         peers: Iterable[str],
         host: str = "127.0.0.1",
-        is_linked: Callable[[str], bool] = lambda _peer: True,
+        is_trusted: Callable[[str], bool] = lambda _peer: True,
     ) -> None:
         self._connection = connection
         self._own = _OwnBucket(registry, machine, host)
         self._peers = {
-            peer: _PeerBucket(registry, peer, is_linked) for peer in sorted(set(peers) - {machine})
+            peer: _PeerBucket(registry, peer, is_trusted) for peer in sorted(set(peers) - {machine})
         }
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -76,15 +75,10 @@ class Mirror:
         self._tasks = [asyncio.create_task(loop, name="mirror") for loop in loops]
 
     def distrust(self, machines: Iterable[str]) -> None:
-        """Forget what ``machines`` told, and hear them again only once their links have been down and come up anew."""
+        """Forget what ``machines`` told so far, and hear those that are trusted from the beginning."""
         for machine in machines:
             if machine in self._peers:
                 self._peers[machine].distrust()
-
-    def note_links(self) -> None:
-        """The state of a link has changed. To be called at once: a copy under way may take longer than a link is down."""
-        for bucket in self._peers.values():
-            bucket.note_link()
 
     async def close(self) -> None:
         tasks, self._tasks = self._tasks, []
@@ -192,22 +186,14 @@ class _BucketState(Struct, frozen=True):
     error: ApiError | None = None
 
 
-class _Trust(Enum):
-    """Of a peer's leases. ``SHUT_OUT``: revoked, its old link may still be up. ``GONE``: revoked, and the link is down."""
-
-    TRUSTED = auto()
-    SHUT_OUT = auto()
-    GONE = auto()
-
-
 class _PeerBucket:
     """A peer's bucket, mirrored by our server → our registry."""
 
-    def __init__(self, registry: Registry, peer: str, is_linked: Callable[[str], bool]) -> None:
+    def __init__(self, registry: Registry, peer: str, is_trusted: Callable[[str], bool]) -> None:
         self._registry = registry
         self._peer = peer
-        self._is_linked = is_linked
-        self._trust = _Trust.TRUSTED
+        self._is_trusted = is_trusted
+        self._is_outdated = False
         self._copied: _Sequences | None = None
         self._names: set[str] = set()
         self._patience = Patience()
@@ -216,20 +202,13 @@ class _PeerBucket:
         self._copied = None
 
     def distrust(self) -> None:
-        self._trust = _Trust.SHUT_OUT
-
-    def note_link(self) -> None:
-        """Trust a peer again whose link has been down and is up."""
-        is_linked = self._is_linked(self._peer)
-        if self._trust is _Trust.SHUT_OUT and not is_linked:
-            self._trust = _Trust.GONE
-        elif self._trust is _Trust.GONE and is_linked:
-            self._trust = _Trust.TRUSTED
+        self._is_outdated = True
 
     async def step(self, client: Client) -> None:
         stream = bucket_stream(self._peer)
-        self.note_link()
-        if self._trust is not _Trust.TRUSTED:
+        # Also when it was trusted again before we looked: a machine that joined anew counts its changes from one.
+        if self._is_outdated or not self._is_trusted(self._peer):
+            self._is_outdated = False
             await self._expel(client)
             return
         reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=API_TIMEOUT_S)

@@ -41,10 +41,11 @@ class Heard(Struct, frozen=True, array_like=True):
 
 
 class Beat(Struct, frozen=True):
-    """One heartbeat: Unix seconds of the sender, and the last beat it got from each other machine."""
+    """One heartbeat: Unix seconds of the sender, the last beat it got from each other machine, and a token of its node."""
 
     sent: float
     heard: dict[str, Heard] = {}
+    proof: str = ""
 
 
 class Sample(Struct, frozen=True):

@@ -20,6 +20,7 @@ from tandem.events import Connection
 from tandem.registry import Registry
 from tandem.supervise.api import LinkView
 from tandem.supervise.link_state import BEAT_S, SKEW_S, Beat, LinkState, PeerLink
+from tandem.supervise.vouching import Vouching
 
 log = logging.getLogger("tandem.node")
 
@@ -45,12 +46,15 @@ class LinkWatch:
         registry: Registry,
         machine: str,
         peers: Iterable[str],
+        vouching: Vouching,
         changed: Callable[[], None] = lambda: None,
     ):
         self._connection = connection
         self._registry = registry
         self._machine = machine
         self._links = {peer: PeerLink(machine, clock.monotonic()) for peer in peers}
+        self._vouching = vouching
+        self._distrusted: set[str] = set()
         self._changed = changed
         self._finding: dict[str, asyncio.Task[None]] = {}
         self._told_skewed: set[str] = set()
@@ -70,6 +74,13 @@ class LinkWatch:
         """How the link to ``machine`` is; ``NEVER`` for one that is no peer."""
         link = self._links.get(machine)
         return LinkState.NEVER if link is None else link.state
+
+    def distrust(self, machines: Iterable[str]) -> None:
+        """The identities of ``machines`` were revoked; each is trusted again once a heartbeat proves a new one."""
+        self._distrusted.update(machines)
+
+    def trusts(self, machine: str) -> bool:
+        return machine not in self._distrusted
 
     def views(self) -> list[LinkView]:
         """Every link as people see it."""
@@ -100,13 +111,16 @@ class LinkWatch:
         except msgspec.MsgspecError:
             # Another release over there; its silence will be told.
             return
+        if peer in self._distrusted and self._vouching.accepts(peer, beat.proof):
+            self._distrusted.discard(peer)
+            log.info("%s has a new identity", peer)
         link.beat(beat, clock.monotonic(), clock.wall())
         self._judge()
 
     async def _beat(self) -> None:
         while True:
             heard = {peer: link.heard for peer, link in self._links.items() if link.heard is not None}
-            beat = Beat(sent=clock.wall(), heard=heard)
+            beat = Beat(sent=clock.wall(), heard=heard, proof=self._vouching.proof())
             with contextlib.suppress(nats.errors.Error, OSError, TandemError):
                 client = await self._connection.client(timeout=BEAT_S)
                 await client.publish(_subject(self._machine), msgspec.msgpack.encode(beat))

@@ -10,8 +10,8 @@ from tandem.core.tasks import end
 from tandem.events import Connection, Publisher, keep_streams
 from tandem.registry import Mirror, Registry
 from tandem.supervise.elsewhere import Elsewhere
-from tandem.supervise.link_state import LinkState
 from tandem.supervise.link_watch import LinkWatch
+from tandem.supervise.vouching import Vouching
 
 
 class Links:
@@ -24,6 +24,7 @@ class Links:
         machine: str,
         peers: list[str],
         host: str,
+        vouching: Vouching,
         changed: Callable[[], None],
     ):
         self._machine = machine
@@ -31,15 +32,9 @@ class Links:
         self.connection = Connection(access, f"node@{machine}")
         self.publisher = Publisher(self.connection)
         self._registry = Registry(control)
-        self._tell = changed
-        self.watch = LinkWatch(self.connection, self._registry, machine, peers, self._link_changed)
+        self.watch = LinkWatch(self.connection, self._registry, machine, peers, vouching, changed)
         self._mirror = Mirror(
-            self._registry,
-            self.connection,
-            machine,
-            peers,
-            host,
-            is_linked=lambda peer: self.watch.state(peer) is LinkState.UP,
+            self._registry, self.connection, machine, peers, host, is_trusted=self.watch.trusts
         )
         self.elsewhere = Elsewhere(self._registry, machine, self.watch, changed)
         self._streams: asyncio.Task[None] | None = None
@@ -54,12 +49,10 @@ class Links:
             self.elsewhere.start()
 
     def distrust(self, machines: Iterable[str]) -> None:
-        """Take the names of ``machines``, whose identity was revoked, for gone; see :meth:`Mirror.distrust`."""
-        self._mirror.distrust(machines)
-
-    def _link_changed(self) -> None:
-        self._mirror.note_links()
-        self._tell()
+        """Forget the names of ``machines``, whose identity was revoked, until they have shown another."""
+        revoked = set(machines)
+        self.watch.distrust(revoked)
+        self._mirror.distrust(revoked)
 
     async def close(self) -> None:
         await end(self._streams)

@@ -52,6 +52,7 @@ from tandem.supervise.rollouts import Busy, Rollouts
 from tandem.supervise.safekeeping import keep_code
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view, invalid_view, service_view, times
+from tandem.supervise.vouching import Vouching
 from tandem.supervise.wire import AnyReply, Exec, Remember, Shutdown
 
 log = logging.getLogger("tandem.node")
@@ -92,6 +93,7 @@ class Node:
             boot.machine,
             peers,
             own.host or "127.0.0.1",
+            Vouching(self._authority, self._identity),
             self.supervisor.order.look,
         )
         self._guards = Guards(
