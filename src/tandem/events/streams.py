@@ -116,27 +116,31 @@ def _source(pair: StreamPair, other: str) -> StreamSource:
 
 
 async def ensure_stream(stream_manager: JetStreamContext, wanted: StreamConfig) -> None:
-    """Create the stream, or update it where it differs from what is wanted."""
+    """Create the stream, or update it where it differs from what is wanted; its messages and consumers stay.
+
+    How a stream is kept (``storage``) and how it gets onto the disk (``persist_mode``) is decided for good when it is
+    made: nats-server refuses the whole update otherwise. One made by an earlier release stays as it is in these two.
+    """
     assert wanted.name is not None
     try:
         existing = (await stream_manager.stream_info(wanted.name)).config
     except NotFoundError:
         await stream_manager.add_stream(wanted)
         return
-    wanted = wanted.evolve(persist_mode=existing.persist_mode)  # decided for good when a stream is made
+    wanted = wanted.evolve(storage=existing.storage, persist_mode=existing.persist_mode)
     if _differs(existing, wanted):
         log.info("updating stream %s", wanted.name)
         await stream_manager.update_stream(wanted)
 
 
 def _differs(existing: StreamConfig, wanted: StreamConfig) -> bool:
-    """Whether a field we set is otherwise on the server, which adds many of its own."""
+    """Whether a field we set is otherwise on the server, which fills in what we leave open."""
     for field in fields(wanted):
         value, present = getattr(wanted, field.name), getattr(existing, field.name)
         if field.name == "sources":
             if sorted(map(_link, value or [])) != sorted(map(_link, present or [])):
                 return True
-        elif value is not None and value != field.default and value != present:
+        elif value is not None and value != present and not (field.name == "duplicate_window" and value == 0):
             return True
     return False
 
