@@ -202,16 +202,24 @@ class Valkey:
         command += ["--aclfile", str(self._directory / "acl"), "--appendonly", "yes", "--save", ""]
         with (self._directory / "log").open("ab") as log:
             self.process = _spawn(command, log)
-        await eventually(self._listens)
+        await eventually(self._answers)
 
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
 
-    def _listens(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.socket) == 0
+    async def _answers(self) -> bool:
+        """Whether it serves: one that still reads its file takes connections and refuses commands."""
+        try:
+            async with asyncio.timeout(5):
+                reader, writer = await asyncio.open_unix_connection(self.socket)
+                with contextlib.closing(writer):
+                    writer.write(b"AUTH node secret\r\nPING\r\n")
+                    await reader.readline()
+                    return await reader.readline() == b"+PONG\r\n"
+        except (OSError, TimeoutError):
+            return False
 
 
 def _end(server: Server) -> None:

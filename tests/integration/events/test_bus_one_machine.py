@@ -8,7 +8,6 @@ import signal
 
 import msgspec
 import pytest
-from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamSource
 
 from tandem.core.errors import TooLarge, Unreachable
