@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -21,31 +21,18 @@ from tandem.errors.engine import Engine, Taken
 from tandem.errors.escalate import Alert, Policy, due
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
 from tandem.errors.graph import Graph
-from tandem.errors.incident import LIVE, Incident, State
+from tandem.errors.incident import LIVE, SKEW_S, Incident, Judgement, State
 from tandem.errors.report import ErrorReport
 from tandem.errors.severity import Severity
-from tandem.errors.store import Store
+from tandem.errors.store import Outgoing, Store
 
 T = TypeVar("T")
 
 QUIET_S = 900.0
 """An incident without a further error for this long is over."""
 
-SKEW_S = 5.0
-"""An alert another hub sent so long before our first report of it may be about it: clocks and links differ."""
-
-Verb = Literal["ack", "snooze", "resolve", "reopen"]
-
-
-class Judgement(Struct, frozen=True, kw_only=True):
-    """What a person decided about the incident of ``key``. ``until``: Unix seconds, for ``snooze``."""
-
-    key: str
-    verb: Verb
-    by: str
-    at: float
-    until: float | None = None
-    note: str = ""
+UNTOLD = 100
+"""What :meth:`IncidentDesk.untold` gives at once."""
 
 
 class IncidentDetail(Struct, frozen=True, kw_only=True):
@@ -134,10 +121,10 @@ class IncidentDesk:
         now = clock.wall()
         return await self._run(lambda: self._due(now))
 
-    async def sent(self, alert: Alert) -> None:
-        """``alert`` has been delivered and is not due any more."""
+    async def sent(self, alert: Alert, tell: Outgoing | None = None) -> None:
+        """``alert`` has been delivered and is not due any more; ``tell`` is kept with it, see :meth:`untold`."""
         now = clock.wall()
-        await self._run(lambda: self._store.note_alert(alert.incident, alert.route.name, alert.stage, now))
+        await self._run(lambda: self._store.note_alert(alert.incident, alert.route.name, alert.stage, now, tell))
 
     async def told_elsewhere(self, key: str, route: str, stage: str, at: float) -> None:
         """Another hub has sent this alert, which is therefore not due here."""
@@ -156,14 +143,23 @@ class IncidentDesk:
         """The incident :meth:`show` would show. Raises :class:`NotFound`."""
         return await self._run(lambda: self._store.find(name))
 
-    async def judge(self, judgement: Judgement) -> IncidentView | None:
-        """Do what a person decided to the latest incident of that key; None when this desk knows none.
+    async def judge(self, judgement: Judgement, tell: Outgoing | None = None) -> IncidentView | None:
+        """Do what a person decided to the incident it is about; it is on disk when this returns, together with ``tell``.
 
-        Harmless when repeated. Raises :class:`InvalidArguments` for a snooze without an end.
+        None when this desk has not heard of it yet: it is then done as soon as the desk does. Harmless when repeated.
+        Raises :class:`InvalidArguments` for a snooze without an end.
         """
         if judgement.verb == "snooze" and judgement.until is None:
             raise InvalidArguments("a snooze needs an end")
-        return await self._run(lambda: self._judge(judgement))
+        return await self._run(lambda: self._judge(judgement, tell))
+
+    async def untold(self) -> list[Outgoing]:
+        """What other hubs have to be told, oldest first, at most :data:`UNTOLD`; on disk until :meth:`passed_on`."""
+        return await self._run(lambda: self._store.untold(UNTOLD))
+
+    async def passed_on(self, told: str) -> None:
+        """The one of :meth:`untold` with this id is safe with somebody else."""
+        await self._run(lambda: self._store.passed_on(told))
 
     async def stats(self, seconds: float) -> ErrorStats:
         """Figures of the incidents that had an error within the last ``seconds``."""
@@ -208,7 +204,15 @@ class IncidentDesk:
             changed.append(incident)
         if changed:
             self._keep(changed)
+        self._judge_late_comers()
         self._store.tidy(now)
+
+    def _judge_late_comers(self) -> None:
+        """Do what was decided elsewhere before we heard what it is about."""
+        for judgement in self._store.early():
+            incident = self._meant(judgement)
+            if incident is not None:
+                self._keep([incident] if incident.judge(judgement) else [], settled=[judgement.key])
 
     def _due(self, now: float) -> list[tuple[Alert, Incident]]:
         if not self._policy.routes:
@@ -233,30 +237,23 @@ class IncidentDesk:
             alerts=alerts,
         )
 
-    def _judge(self, judgement: Judgement) -> IncidentView | None:
-        live = [incident for incident in self._engine.live() if judgement.key in incident.keys]
-        known = (
-            live or [found for found in self._store.incidents(list(State)) if found.key == judgement.key][:1]
-        )
-        if not known:
+    def _judge(self, judgement: Judgement, tell: Outgoing | None) -> IncidentView | None:
+        incident = self._meant(judgement)
+        if incident is None:
+            self._store.keep_early(judgement)
             return None
-        incident = known[0]
-        if incident.changed > judgement.at:
-            return view(incident)
-        incident.state = {
-            "ack": State.ACKNOWLEDGED,
-            "snooze": State.SNOOZED,
-            "resolve": State.RESOLVED,
-            "reopen": State.OPEN,
-        }[judgement.verb]
-        incident.until = judgement.until if judgement.verb == "snooze" else None
-        incident.by, incident.note, incident.changed = judgement.by, judgement.note, judgement.at
-        self._keep([incident])
+        if incident.judge(judgement):
+            self._keep([incident], tell=tell)
         return view(incident)
 
-    def _keep(self, incidents: list[Incident]) -> None:
+    def _meant(self, judgement: Judgement) -> Incident | None:
+        """The incident a decision is about, sooner a live one than one that is over."""
+        known = (*self._engine.live(), *self._store.of_key(judgement.key))
+        return next((incident for incident in known if incident.meant_by(judgement)), None)
+
+    def _keep(self, incidents: list[Incident], *, settled: Iterable[str] = (), tell: Outgoing | None = None) -> None:
         try:
-            self._store.save(incidents)
+            self._store.save(incidents, settled=settled, tell=tell)
         except BaseException:
             self._reload()
             raise

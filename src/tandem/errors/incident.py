@@ -18,7 +18,11 @@ MAX_TRACES = 50
 NAMED = 3
 """Agents named in a title."""
 
+SKEW_S = 5.0
+"""What another hub did so long before our first report of an incident may be about it: clocks and links differ."""
+
 RootKind = Literal["died", "unreachable", "machine", "error"]
+Verb = Literal["ack", "snooze", "resolve", "reopen"]
 
 
 class State(StrEnum):
@@ -33,6 +37,24 @@ class State(StrEnum):
 
 LIVE = frozenset({State.OPEN, State.ACKNOWLEDGED, State.SNOOZED})
 """States in which further errors belong to the incident."""
+
+
+_DECIDED = {"ack": State.ACKNOWLEDGED, "snooze": State.SNOOZED, "resolve": State.RESOLVED, "reopen": State.OPEN}
+
+
+class Judgement(Struct, frozen=True, kw_only=True):
+    """What a person decided, at Unix time ``at``, about the incident of ``key`` whose first error was at ``since``.
+
+    ``until``: Unix seconds, for ``snooze``.
+    """
+
+    key: str
+    verb: Verb
+    by: str
+    at: float
+    since: float = 0.0
+    until: float | None = None
+    note: str = ""
 
 
 class Root(Struct):
@@ -102,6 +124,20 @@ class Incident(Struct, kw_only=True):
         self._worsen(report.severity, report.time)
         if not throttled and (self.latest is None or report.time >= self.latest.time):
             self.latest = report
+
+    def meant_by(self, judgement: Judgement) -> bool:
+        """Whether a decision is about this incident, and not about one of the same cause before or after it."""
+        began_before = self.first <= judgement.at + SKEW_S
+        return judgement.key in self.keys and began_before and self.last >= judgement.since
+
+    def judge(self, judgement: Judgement) -> bool:
+        """Do what was decided; False when something later has been decided already."""
+        if self.changed > judgement.at:
+            return False
+        self.state = _DECIDED[judgement.verb]
+        self.until = judgement.until if judgement.verb == "snooze" else None
+        self.by, self.note, self.changed = judgement.by, judgement.note, judgement.at
+        return True
 
     def alias(self, key: str) -> bool:
         """Let errors under ``key`` belong here too; False when it did before."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from tandem.core.errors import NotFound, Unavailable
-from tandem.errors.incident import LIVE, Incident, State
+from tandem.errors.incident import LIVE, Incident, Judgement, State
 from tandem.errors.report import ErrorReport
 
 SAMPLES = 50
@@ -38,12 +39,22 @@ CREATE TABLE IF NOT EXISTS alerts (
 CREATE TABLE IF NOT EXISTS told (
     key TEXT NOT NULL, route TEXT NOT NULL, stage TEXT NOT NULL, time REAL NOT NULL, PRIMARY KEY (key, route, stage)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS early (key TEXT PRIMARY KEY, at REAL NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS untold (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, data BLOB NOT NULL);
 PRAGMA user_version = 1;
 """
 
 _encode = msgspec.json.Encoder().encode
 _incident = msgspec.json.Decoder(Incident).decode
 _report = msgspec.json.Decoder(ErrorReport).decode
+_judgement = msgspec.json.Decoder(Judgement).decode
+
+
+class Outgoing(Struct, frozen=True):
+    """What other hubs have to be told, and the id under which they hear it once."""
+
+    id: str
+    data: bytes
 
 
 class Store:
@@ -74,8 +85,14 @@ class Store:
         incidents: Iterable[Incident],
         samples: Iterable[tuple[str, ErrorReport]] = (),
         seen: Iterable[ErrorReport] = (),
+        *,
+        settled: Iterable[str] = (),
+        tell: Outgoing | None = None,
     ) -> None:
-        """Keep all of it or nothing: changed incidents, (incident id, report) pairs, and reports now counted."""
+        """Keep all of it or nothing: changed incidents, (incident id, report) pairs, and reports now counted.
+
+        ``settled``: keys of early judgements that were done or came too late. ``tell``: see :meth:`untold`.
+        """
         with _translated(self._path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             for incident_id, report in samples:
@@ -94,6 +111,39 @@ class Store:
             self._db.executemany(
                 "INSERT OR IGNORE INTO seen VALUES (?, ?)", [(report.id, report.time) for report in seen]
             )
+            self._db.executemany("DELETE FROM early WHERE key = ?", [(key,) for key in settled])
+            self._put_untold(tell)
+
+    def untold(self, limit: int) -> list[Outgoing]:
+        """What other hubs have not been told yet, oldest first."""
+        with _translated(self._path):
+            rows = self._db.execute("SELECT id, data FROM untold ORDER BY number LIMIT ?", (limit,))
+            return [Outgoing(*row) for row in rows]
+
+    def passed_on(self, told: str) -> None:
+        """The stream has what has this id, and the other hubs will."""
+        with _translated(self._path):
+            self._db.execute("DELETE FROM untold WHERE id = ?", (told,))
+
+    def keep_early(self, judgement: Judgement) -> None:
+        """A decision about what we have not heard of yet; of several with one key the latest counts."""
+        with _translated(self._path):
+            self._db.execute(
+                "INSERT INTO early VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE "
+                "SET at = excluded.at, data = excluded.data WHERE excluded.at >= at",
+                (judgement.key, judgement.at, _encode(judgement)),
+            )
+
+    def early(self) -> list[Judgement]:
+        """Decisions that wait for their incident."""
+        with _translated(self._path):
+            return [_judgement(row[0]) for row in self._db.execute("SELECT data FROM early")]
+
+    def of_key(self, key: str) -> list[Incident]:
+        """Incidents of that key, the latest first."""
+        with _translated(self._path):
+            rows = self._db.execute("SELECT data FROM incidents WHERE key = ? ORDER BY last DESC", (key,))
+            return [_incident(row[0]) for row in rows]
 
     def live(self) -> list[Incident]:
         """Incidents further errors may belong to."""
@@ -147,12 +197,14 @@ class Store:
             )
             return {(route, stage): time for route, stage, time in rows}
 
-    def note_alert(self, incident_id: str, route: str, stage: str, time: float) -> None:
-        """``stage`` of the incident was sent to ``route``."""
-        with _translated(self._path):
+    def note_alert(self, incident_id: str, route: str, stage: str, time: float, tell: Outgoing | None = None) -> None:
+        """``stage`` of the incident was sent to ``route``, which other hubs have to be told."""
+        with _translated(self._path), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?)", (incident_id, route, stage, time)
             )
+            self._put_untold(tell)
 
     def told(self, keys: Iterable[str], since: float) -> set[tuple[str, str]]:
         """(route, stage) of what another hub sent about these keys since then."""
@@ -178,11 +230,16 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM seen WHERE time < ?", (now - SEEN_S,))
             self._db.execute("DELETE FROM told WHERE time < ?", (now - KEPT_S,))
+            self._db.execute("DELETE FROM early WHERE at < ?", (now - KEPT_S,))
             for table in ("samples", "alerts"):
                 self._db.execute(f"DELETE FROM {table} WHERE incident IN ({gone})", (*old, now - KEPT_S))
             self._db.execute(
                 f"DELETE FROM incidents WHERE state IN ({marks}) AND last < ?", (*old, now - KEPT_S)
             )
+
+    def _put_untold(self, tell: Outgoing | None) -> None:
+        if tell is not None:
+            self._db.execute("INSERT INTO untold (id, data) VALUES (?, ?)", (tell.id, tell.data))
 
     def _put(self, incident: Incident) -> None:
         self._db.execute(

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from tandem.agent import Agent, Issue, action, current_principal, every
 from tandem.core import clock
-from tandem.core.errors import InvalidArguments, PermissionDenied, TandemError, Unavailable
+from tandem.core.errors import InvalidArguments, NotFound, PermissionDenied, TandemError, Unavailable
 from tandem.core.ids import AgentId
 from tandem.errors.desk import (
     QUIET_S,
@@ -17,17 +17,16 @@ from tandem.errors.desk import (
     IncidentDesk,
     IncidentDetail,
     IncidentView,
-    Judgement,
-    Verb,
-    view,
 )
 from tandem.errors.escalate import Policy
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
+from tandem.errors.incident import Judgement, Verb
 from tandem.errors.legacy import Phase
 from tandem.errors.notify import send
 from tandem.errors.report import ErrorReport
+from tandem.errors.store import Outgoing
 from tandem.hub.bridge import LegacyBridge, LegacyBus
-from tandem.hub.records import AlertSent, Judged, Record, Records
+from tandem.hub.records import AlertSent, Judged, Measured, Record, Records, outgoing
 from tandem.hub.routes import with_secrets
 
 TICK_S = 5.0
@@ -77,7 +76,7 @@ class IncidentHub(Agent):
         self._records: Records | None = None
         if seen.connection is not None and seen.publisher is not None:
             me = AgentId.of(self.name, self.machine)
-            self._records = Records(me, seen.connection, seen.publisher, self._told)
+            self._records = Records(me, seen.connection, seen.publisher, self._desk, self._told)
             self._records.start()
         await self._feed.follow(self._count)
 
@@ -125,8 +124,9 @@ class IncidentHub(Agent):
                 self._retry_at[alert.route.name] = clock.monotonic() + RETRY_S
             else:
                 self._unsent.pop(alert.route.name, None)
-                await self._desk.sent(alert)
-                self._tell_hubs(AlertSent(key=alert.key, route=alert.route.name, stage=alert.stage, at=clock.wall()))
+                told = AlertSent(key=alert.key, route=alert.route.name, stage=alert.stage, at=clock.wall())
+                await self._desk.sent(alert, self._to_tell(told))
+                self._wake()
 
     @action(idempotent=True)
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
@@ -198,19 +198,30 @@ class IncidentHub(Agent):
             case Judged(judgement=judgement):
                 await self._desk.judge(judgement)
 
-    def _tell_hubs(self, record: Record) -> None:
+    def _tell_hubs(self, measured: Measured) -> None:
         if self._records is not None:
-            self._records.keep(record)
+            self._records.keep(measured)
+
+    def _to_tell(self, record: Record) -> Outgoing | None:
+        return None if self._records is None else outgoing(record)
+
+    def _wake(self) -> None:
+        if self._records is not None:
+            self._records.wake()
 
     async def _decide(self, name: str, verb: Verb, note: str, until: float | None = None) -> IncidentView:
         caller = require_operator()
         incident = await self._desk.find(name)
+        # Whatever the clocks say, it was decided after what the operator has seen.
+        at = max(clock.wall(), incident.first, incident.changed)
         judgement = Judgement(
-            key=incident.key, verb=verb, by=caller, at=clock.wall(), until=until, note=note[:1000],
+            key=incident.key, verb=verb, by=caller, at=at, since=incident.first, until=until, note=note[:1000],
         )  # fmt: skip
-        decided = await self._desk.judge(judgement)
-        self._tell_hubs(Judged(judgement=judgement))
-        return decided or view(incident)
+        decided = await self._desk.judge(judgement, self._to_tell(Judged(judgement=judgement)))
+        if decided is None:
+            raise NotFound(f"incident {name!r} was just forgotten", hint="tandem errors list")
+        self._wake()
+        return decided
 
 
 def require_operator() -> str:

@@ -2,7 +2,8 @@
 
 The server lets nobody but a machine's hub publish on ``hub.<machine>.<hub>``: no agent can silence an incident.
 
-While the link is cut it waits in the stream of its machine; afterwards the other hub reads it, in order, once.
+While the link is cut it waits in the stream of its machine; afterwards the other hub reads it. While our own NATS is
+away, decisions and alerts wait on the hub's disk, so that they outlive the hub, and measurements in its memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +22,8 @@ from nats.aio.msg import Msg
 from tandem.core.errors import TandemError
 from tandem.core.ids import AgentId, new_id
 from tandem.core.tasks import end
-from tandem.errors.desk import Judgement
+from tandem.errors.incident import Judgement
+from tandem.errors.store import Outgoing
 from tandem.events import HUB, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.event import MSG_ID
 from tandem.events.streams import dead_letter_subject
@@ -29,7 +32,7 @@ from tandem.hub.series import Point
 log = logging.getLogger("tandem.hub")
 
 MAX_WAITING = 1_000
-"""Records held while our own NATS is away: nearly three hours of measurements, which are the first to go."""
+"""Measurements held while our own NATS is away: nearly three hours of them; then the oldest go."""
 
 PUBLISH_S = 30.0
 RETRY_S = 2.0
@@ -56,10 +59,11 @@ class Judged(Struct, frozen=True, kw_only=True, tag=True):
     judgement: Judgement
 
 
-class _Waiting(Struct, frozen=True):
-    id: str
-    measured: bool
-    data: bytes
+class Outbox(Protocol):
+    """Where what must not be lost waits, see :class:`tandem.errors.desk.IncidentDesk`."""
+
+    async def untold(self) -> list[Outgoing]: ...
+    async def passed_on(self, told: str) -> None: ...
 
 
 Record = AlertSent | Judged | Measured
@@ -68,16 +72,28 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
 
+def outgoing(record: Record) -> Outgoing:
+    """``record`` as it travels."""
+    return Outgoing(new_id(), zlib.compress(_encode(record), 1))
+
+
 class Records:
-    """Between :meth:`start` and :meth:`close`: what other hubs keep goes to ``heard``, at least once."""
+    """Between :meth:`start` and :meth:`close`: what other hubs keep goes to ``heard``, at least once, and what ``outbox``
+    holds goes to them."""
 
     def __init__(
-        self, me: AgentId, connection: Connection, publisher: Publisher, heard: Callable[[str, Record], Awaitable[None]]
+        self,
+        me: AgentId,
+        connection: Connection,
+        publisher: Publisher,
+        outbox: Outbox,
+        heard: Callable[[str, Record], Awaitable[None]],
     ):
         self._me = me
         self._publisher = publisher
+        self._outbox = outbox
         self._heard = heard
-        self._waiting: deque[_Waiting] = deque()
+        self._measured: deque[Outgoing] = deque(maxlen=MAX_WAITING)
         self._filled = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self.consumer = Consumer(
@@ -94,35 +110,49 @@ class Records:
 
     def start(self) -> None:
         self.consumer.start()
+        # The hub before us may have left something.
+        self._filled.set()
         self._sender = asyncio.create_task(self._send_on(), name="hub:records")
 
     async def close(self) -> None:
         await end(self._sender)
         await self.consumer.close()
 
-    def keep(self, record: Record) -> None:
-        """Store ``record`` for the other hubs as soon as the stream takes it; never waits."""
-        if len(self._waiting) >= MAX_WAITING:
-            self._waiting.remove(next((held for held in self._waiting if held.measured), self._waiting[0]))
-        self._waiting.append(_Waiting(new_id(), isinstance(record, Measured), zlib.compress(_encode(record), 1)))
+    def keep(self, measured: Measured) -> None:
+        """Store measurements for the other hubs as soon as the stream takes them; never waits."""
+        self._measured.append(outgoing(measured))
+        self._filled.set()
+
+    def wake(self) -> None:
+        """There is something in the outbox."""
         self._filled.set()
 
     async def _send_on(self) -> None:
-        subject = f"{HUB.prefix}.{self._me.machine}.{self._me.name}"
         while True:
             await self._filled.wait()
-            while self._waiting:
-                first = self._waiting[0]
-                try:
-                    await self._publisher.publish(subject, first.data, {MSG_ID: first.id}, timeout=PUBLISH_S)
-                except TandemError as error:
-                    log.debug("a record is not stored yet: %s", error)
-                    await asyncio.sleep(RETRY_S)
-                else:
-                    # While it was being stored, a full queue may have dropped it.
-                    if self._waiting and self._waiting[0] is first:
-                        self._waiting.popleft()
             self._filled.clear()
+            try:
+                await self._send_all()
+            except TandemError as error:
+                log.debug("records are not stored yet: %s", error)
+                self._filled.set()
+                await asyncio.sleep(RETRY_S)
+
+    async def _send_all(self) -> None:
+        while waiting := await self._outbox.untold():
+            for told in waiting:
+                await self._send(told)
+                await self._outbox.passed_on(told.id)
+        while self._measured:
+            first = self._measured[0]
+            await self._send(first)
+            # While it was being stored, a full queue may have dropped it.
+            if self._measured and self._measured[0] is first:
+                self._measured.popleft()
+
+    async def _send(self, told: Outgoing) -> None:
+        subject = f"{HUB.prefix}.{self._me.machine}.{self._me.name}"
+        await self._publisher.publish(subject, told.data, {MSG_ID: told.id}, timeout=PUBLISH_S)
 
     async def _take(self, message: Msg) -> None:
         machine = message.subject.split(".")[1]

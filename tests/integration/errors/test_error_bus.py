@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tandem.core import clock
 from tandem.core.ids import AgentId
 from tandem.errors import ErrorClient, ErrorReport
 from tandem.errors import feed as feed_module
 from tandem.errors.desk import IncidentDesk
+from tandem.errors.escalate import Alert, Route
 from tandem.errors.feed import ErrorFeed, follow_live, read_stored
+from tandem.errors.incident import Judgement
 from tandem.events import Connection, ConsumerPolicy, Publisher, ensure_streams, keep_streams
+from tandem.hub.records import AlertSent, Judged, Measured, Record, Records, outgoing
 
 pytestmark = pytest.mark.integration
 
@@ -237,6 +241,63 @@ async def test_a_poison_message_is_set_aside(bus, nats_server, tmp_path, eventua
     await eventually(buried)
     assert "not a list of error reports" in reasons[0]
     assert "reports in the name of Other@mainpc" in reasons[1]
+
+
+async def test_a_decision_outlives_its_hub_while_the_bus_is_away(nats_pair, tmp_path, eventually) -> None:
+    """Made while its machine's NATS is down, by a hub that then dies: the next one tells the other machine's hub, once."""
+    async with contextlib.AsyncExitStack() as stack:
+        for server in (nats_pair.mainpc, nats_pair.pc2):
+            stack.push_async_callback(Node(server, ("mainpc", "pc2")).close)
+        hub, other = [await start_hub(stack, server, tmp_path) for server in (nats_pair.mainpc, nats_pair.pc2)]
+        heard: list[Record] = []
+
+        async def hear(_machine: str, record: Record) -> None:
+            heard.append(record)
+
+        def speak(of: Hub, machine: str) -> Records:
+            made = Records(AgentId.of("Hub", machine), of.connection, Publisher(of.connection), of.desk, hear)
+            made.start()
+            stack.push_async_callback(made.close)
+            return made
+
+        speak(other, "pc2")
+        dying = speak(hub, "mainpc")
+        reporter(stack, nats_pair.mainpc, "Agent", tmp_path).client.report("T", "broken")
+
+        async def counted() -> bool:
+            return await hub.count() == 1
+
+        await eventually(counted)
+        [incident] = await hub.desk.incidents()
+        nats_pair.mainpc.kill()
+        judgement = Judgement(key=incident.key, verb="ack", by="operator", at=clock.wall(), since=incident.first)
+        alert = Alert(
+            key=incident.key, incident=incident.id, route=Route(name="chat", to="json://x"), stage="opened",
+            severity=incident.severity, title=incident.title,
+        )  # fmt: skip
+        sent = AlertSent(key=incident.key, route="chat", stage="opened", at=clock.wall())
+        decided = await hub.desk.judge(judgement, outgoing(Judged(judgement=judgement)))
+        assert decided is not None and decided.state == "acknowledged"
+        await hub.desk.sent(alert, outgoing(sent))
+        dying.wake()
+        await dying.close()
+        await hub.desk.close()
+
+        hub.desk = IncidentDesk(tmp_path / "Hub@mainpc.db", {})
+        await hub.desk.open()
+        next_one = speak(hub, "mainpc")
+        await nats_pair.mainpc.start()
+        await eventually(lambda: len(heard) >= 2)
+
+        async def told() -> bool:
+            return await hub.desk.untold() == []
+
+        await eventually(told)
+        await next_one.close()
+        # Whoever comes later says it no more: what it measures is the next thing that is heard.
+        speak(hub, "mainpc").keep(Measured(points=[]))
+        await eventually(lambda: Measured(points=[]) in heard)
+        assert heard == [Judged(judgement=judgement), sent, Measured(points=[])]
 
 
 async def test_both_machines_know_all_errors_after_a_cut(nats_pair, tmp_path, eventually) -> None:

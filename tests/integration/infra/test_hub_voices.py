@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -16,9 +17,11 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from tandem.core.errors import PermissionDenied
 from tandem.core.ids import AgentId
 from tandem.core.tasks import end
-from tandem.errors.desk import Judgement
+from tandem.errors import ErrorReport
+from tandem.errors.desk import IncidentDesk
+from tandem.errors.incident import Judgement
 from tandem.events import Connection, Publisher, keep_streams
-from tandem.hub.records import Judged, Record, Records
+from tandem.hub.records import Judged, Record, Records, outgoing
 from tandem.hub.siblings import Answer, Asked, Beat, OrderAgents, Question, Siblings
 from tandem.infra import nats_access
 from tandem.security.machine import NODE
@@ -56,31 +59,37 @@ async def stack(pair, eventually):
         yield stack
 
 
-def records(stack: contextlib.AsyncExitStack, servers) -> tuple[Records, list[Record]]:
-    """A hub's own, and what it hears of others."""
+async def records(stack: contextlib.AsyncExitStack, servers, folder: Path) -> tuple[Records, IncidentDesk, list[Record]]:
+    """A hub's own, the desk it keeps decisions in, and what it hears of others."""
     heard: list[Record] = []
+    desk = IncidentDesk(folder / f"{servers.name}.db", {})
+    await desk.open()
+    stack.push_async_callback(desk.close)
 
     async def hear(_machine: str, record: Record) -> None:
         heard.append(record)
 
     connection = connect(stack, servers, HUB)
-    made = Records(AgentId.of(HUB, servers.name), connection, Publisher(connection), hear)
+    made = Records(AgentId.of(HUB, servers.name), connection, Publisher(connection), desk, hear)
     made.start()
     stack.push_async_callback(made.close)
-    return made, heard
+    return made, desk, heard
 
 
-async def test_a_decision_reaches_the_other_hub_and_no_agent_can_forge_one(pair, stack, eventually) -> None:
+async def test_a_decision_reaches_the_other_hub_and_no_agent_can_forge_one(pair, stack, eventually, tmp_path) -> None:
     """A hub's decision arrives; an agent may not store one, and what it lets JetStream deliver there is not stored."""
-    here, _ = records(stack, pair.hub)
-    _, heard = records(stack, pair.leaf)
+    here, desk, _ = await records(stack, pair.hub, tmp_path)
+    _, _, heard = await records(stack, pair.leaf, tmp_path)
     rogue = connect(stack, pair.hub, "Alpha")
     for subject in (f"hub.mainpc.{HUB}", "hub.mainpc.Alpha", f"hub.pc2.{HUB}"):
         with pytest.raises(PermissionDenied):
             await Publisher(rogue).publish(subject, FORGED, {"Nats-Msg-Id": subject}, timeout=20)
     await _deliver_to(f"hub.mainpc.{HUB}", rogue, FORGED)
+    report = ErrorReport(id="1", agent="Store", machine="mainpc", type="ProcessDied", message="killed", time=0.5)
+    await desk.take([report])
     said = Judged(judgement=msgspec.structs.replace(JUDGEMENT, verb="ack"))
-    here.keep(said)
+    await desk.judge(said.judgement, outgoing(said))
+    here.wake()
     await eventually(lambda: said in heard)
     assert heard == [said]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from tandem.core import clock
 from tandem.core.errors import InvalidArguments, NotFound, Unavailable
 from tandem.core.ids import new_id
 from tandem.errors import ErrorReport, Severity
-from tandem.errors.desk import IncidentDesk, Judgement
+from tandem.errors.desk import IncidentDesk
+from tandem.errors.engine import Engine
 from tandem.errors.escalate import Policy, Route
-from tandem.errors.incident import State
-from tandem.errors.store import SAMPLES, Store
+from tandem.errors.graph import Graph
+from tandem.errors.incident import Judgement, State
+from tandem.errors.store import SAMPLES, Outgoing, Store
 
 _numbers = itertools.count()
 
@@ -23,6 +26,15 @@ _numbers = itertools.count()
 def report(kind: str = "ValueError", agent: str = "A", message: str = "bad", **more) -> ErrorReport:
     more = {"time": clock.wall(), "id": new_id(), **more}
     return ErrorReport(agent=agent, machine="mainpc", type=kind, message=message, **more)
+
+
+def _key_of(one: ErrorReport) -> str:
+    """The key every desk gives an incident that begins with this report."""
+    return Engine(Graph({})).take(one).incident.key
+
+
+def _refuse(*_arguments: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 @pytest.fixture
@@ -149,6 +161,62 @@ async def test_the_later_of_two_decisions_counts(make) -> None:
     [now] = await desk.incidents()
     assert (now.state, now.by) == (State.OPEN, "late")
     assert await desk.judge(Judgement(key="error:unknown", verb="ack", by="x", at=0.0)) is None
+
+
+async def test_what_other_hubs_must_be_told_is_stored_with_the_decision(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are there or neither: after a restart the message waits, and a disk that refuses refuses the decision."""
+    desk = await make()
+    await desk.take([report()])
+    [incident] = await desk.incidents()
+    ack = Judgement(key=incident.key, verb="ack", by="x", at=clock.wall() + 1)
+    await desk.judge(ack, Outgoing("1", b"ack"))
+    desk = await make()
+    assert await desk.untold() == [Outgoing("1", b"ack")]
+    monkeypatch.setattr(Store, "_put_untold", _refuse)
+    with pytest.raises(Unavailable):
+        await desk.judge(Judgement(key=incident.key, verb="resolve", by="x", at=clock.wall() + 2), Outgoing("2", b"resolve"))
+    monkeypatch.undo()
+    desk = await make()
+    assert [found.state for found in await desk.incidents()] == [State.ACKNOWLEDGED]
+    assert await desk.untold() == [Outgoing("1", b"ack")]
+    await desk.passed_on("1")
+    desk = await make()
+    assert await desk.untold() == []
+
+
+async def test_a_decision_may_come_before_what_it_is_about(make) -> None:
+    """What another hub's operator decided holds here once the errors arrive, also after a restart, and once only."""
+    desk = await make()
+    first = report()
+    begun = first.time
+    ack = Judgement(key=_key_of(first), verb="ack", by="operator", at=begun + 2, since=begun, note="mine")
+    assert await desk.judge(ack) is None
+    await desk.judge(Judgement(key=ack.key, verb="resolve", by="nobody", at=begun + 1, since=begun))
+    desk = await make()
+    await desk.tick()
+    await desk.take([first])
+    await desk.tick()
+    [incident] = await desk.incidents()
+    assert (incident.state, incident.by, incident.note) == (State.ACKNOWLEDGED, "operator", "mine")
+    await desk.judge(Judgement(key=ack.key, verb="reopen", by="x", at=begun + 3))
+    await desk.tick()
+    assert [found.state for found in await desk.incidents()] == [State.OPEN]
+
+
+async def test_a_decision_is_about_one_incident_of_its_cause(make) -> None:
+    """One about a later incident does not revive an earlier one; one about an earlier does not end a later one."""
+    desk = await make()
+    now = clock.wall()
+    key = _key_of(report())
+    await desk.take([report(time=now - 1000)])
+    await desk.judge(Judgement(key=key, verb="resolve", by="x", at=now - 900))
+    await desk.judge(Judgement(key=key, verb="ack", by="late", at=now - 400, since=now - 500))
+    assert [found.state for found in await desk.incidents(all_states=True)] == [State.RESOLVED]
+    await desk.take([report(time=now)])
+    await desk.tick()
+    await desk.judge(Judgement(key=key, verb="resolve", by="late", at=now - 300, since=now - 500))
+    await desk.judge(Judgement(key=key, verb="resolve", by="y", at=now - 800, since=now - 1000))
+    assert [found.state for found in await desk.incidents(all_states=True)] == [State.OPEN, State.RESOLVED]
 
 
 async def test_quiet_incidents_resolve_themselves(make) -> None:
