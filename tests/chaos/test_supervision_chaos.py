@@ -78,6 +78,31 @@ def test_a_frozen_node_is_replaced_by_hand_and_agents_serve_on(fleet: MakeFleet)
     assert pids(rig) == before
 
 
+@pytest.mark.timeout(240)
+def test_a_node_that_hangs_is_ended_and_agents_serve_on(fleet: MakeFleet) -> None:
+    """SIGSTOP of the node, and nobody helps: agents serve on, the keeper makes another node, which takes over the same
+    processes and says why; one that is aborted writes down where it was."""
+    rig = fleet(TWO)
+    rig.tandem("up")
+    before, node = pids(rig), rig.keeper()["node"]
+    last = said(rig, "A")[-1]
+    os.kill(node, signal.SIGSTOP)
+    rig.until(lambda: rig.keeper().get("node") not in (None, node), "another node", within_s=150)
+    rig.until(lambda: "no sign of life for" in rig.tandem("status", code=None), "the new node to say why")
+    assert pids(rig) == before
+    numbers = said(rig, "A")
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > last
+    assert f"the node (pid {node}) is ended: no sign of life for" in rig.tandem("logs", "keeper")
+    rig.tandem("restart", "A")
+    hung, kept = rig.keeper()["node"], pids(rig)
+    os.kill(hung, signal.SIGABRT)
+    rig.until(lambda: rig.keeper().get("node") not in (None, hung), "a third node")
+    rig.until(lambda: "most recent call first" in rig.tandem("logs", "node"), "the stack of the aborted one")
+    assert pids(rig) == kept
+    rig.tandem("down")
+    assert rig.remains() == []
+
+
 def test_a_frozen_zygote_holds_up_nobody_who_runs(fleet: MakeFleet) -> None:
     """SIGSTOP of the zygote: agents serve on, an executed one can even restart; killed, forks work again."""
     rig = fleet(TWO)

@@ -136,6 +136,8 @@ def _show(
         console.print(
             f"[bold]{status.machine}[/] node {status.pid}, keeper {status.keeper_pid}, up {_age(status.up_s)}; {servers}"
         )
+        if status.note:
+            console.print(f"  [yellow]{status.note}[/]")
         for link in status.links:
             console.print(f"  {_describe(link)}")
     for machine in elsewhere:

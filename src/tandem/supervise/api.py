@@ -147,6 +147,8 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     parts: dict[str, Usage] = {}
     """What ``node``, ``keeper`` and ``zygote`` themselves use."""
     links: list[LinkView] = []
+    note: str = ""
+    """What a person should know about the node itself."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag=True):

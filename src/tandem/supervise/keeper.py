@@ -161,6 +161,7 @@ class Keeper:
         self._loop.after(TICK_S, self._tick)
         self._logs.tick(time.time())
         self.units.check_dying()
+        self._node.look()
         self._look_for_home()
         if not proc.is_running(self._compressor, proc.start_ticks(self._compressor)):
             path = self._logs.to_compress()

@@ -11,15 +11,19 @@ import msgspec
 from tandem.core.errors import EX_CONFIG
 from tandem.core.ids import new_id
 from tandem.supervise.keeper_loop import Loop
+from tandem.supervise.keeper_unit import Unit
 from tandem.supervise.keeper_units import Units
+from tandem.supervise.keeper_watch import Watch
 from tandem.supervise.wire import (
     AnyReply,
     Doors,
     Exec,
     Fork,
     KeeperConfig,
+    NodeLoss,
     SpawnUnit,
     UnitEnded,
+    UnitExit,
     UnitFailed,
     UnitSaid,
 )
@@ -35,6 +39,8 @@ class NodeKeeper:
     """A node that dies comes back: at once after ten good seconds, else after 0.1 s doubling to 5 s.
 
     A node whose configuration is wrong (exit code 78) is not tried again; ``tandem up`` starts a new keeper then.
+    One that gives no sign of life any more (:mod:`tandem.supervise.keeper_watch`) is ended. The next one is left word
+    of what became of the last one (:class:`~tandem.supervise.wire.NodeLoss`), unless it was replaced on purpose.
     """
 
     def __init__(self, loop: Loop, units: Units, config: KeeperConfig, log: Callable[[str, str], None]):
@@ -47,6 +53,10 @@ class NodeKeeper:
         self._born_at = 0.0
         self._quick_deaths = 0
         self._retired = False
+        self._is_replaced = False
+        self._watch = Watch()
+        self._hung = ""
+        """Why the node is being ended, if it is."""
 
     def start(self) -> None:
         """Make the zygote; the node follows when it has imported everything. An adopted node stays."""
@@ -65,12 +75,38 @@ class NodeKeeper:
         self._config = msgspec.structs.replace(self._config, node=node, zygote=zygote)
         self._zygote = ""
         self._quick_deaths = 0
+        self._is_replaced = bool(self._units.live(NODE))
         for unit in self._units.live(NODE, ZYGOTE):
             self._units.signal(unit.instance, signal.SIGTERM if unit.kind == NODE else signal.SIGKILL)
 
     def retire(self) -> None:
         """Make no more nodes."""
         self._retired = True
+
+    def look(self) -> None:
+        """End a node that hangs: it may write down where, and is killed when it is still there at the next look.
+
+        To be called once a second.
+        """
+        unit = self._units.find(self._instance) if self._instance is not None else None
+        if unit is None or unit.exit is not None or self._retired:
+            return
+        if not self._watch.look(time.monotonic(), unit.beat_at):
+            return
+        if unit.pid is None:
+            self._log("ERROR", f"the zygote has not made the node for {self._watch.silent} s; it is killed")
+            self._units.signal(self._zygote, signal.SIGKILL)
+        elif self._hung:
+            self._units.signal(unit.instance, signal.SIGKILL)
+        else:
+            self._abort(unit)
+
+    def _abort(self, unit: Unit) -> None:
+        self._hung = (
+            f"no sign of life for {self._watch.silent} s: its event loop was blocked, or it was suspended"
+        )
+        self._log("ERROR", f"the node (pid {unit.pid}) is ended: {self._hung}")
+        self._units.signal(unit.instance, signal.SIGABRT, alone=True)
 
     def hear(self, message: AnyReply) -> None:
         """Follow what becomes of zygotes and of the node."""
@@ -87,15 +123,18 @@ class NodeKeeper:
                     self._log("ERROR", "the node's configuration is wrong; it is not started again")
                     self._retired = True
                 else:
-                    self._log(
-                        "ERROR",
-                        f"the node ended (code {ended.code}, signal {ended.signal}); starting another",
-                    )
-                    self._again()
+                    self._lost(_describe(ended))
             case UnitFailed(instance=instance, error=error) if instance == self._instance:
                 self._instance = None
-                self._log("ERROR", f"the node could not be started: {error}")
-                self._again()
+                self._lost(f"could not be started: {error}")
+
+    def _lost(self, how: str) -> None:
+        self._log("ERROR", f"the node ended ({how}); starting another")
+        if not self._is_replaced:
+            loss = NodeLoss(at=time.time(), why=self._hung or how)
+            self._units.keep_in_mind(NODE, msgspec.msgpack.encode(loss))
+        self._hung, self._is_replaced = "", False
+        self._again()
 
     def _again(self) -> None:
         stable = time.monotonic() - self._born_at >= STABLE_S
@@ -112,6 +151,7 @@ class NodeKeeper:
             return
         self._instance = new_id()
         self._born_at = time.monotonic()
+        self._watch = Watch()
         self._units.spawn(
             SpawnUnit(
                 name=NODE,
@@ -132,3 +172,7 @@ class NodeKeeper:
             payload=node.payload,
             title=f"tandem: node {self._config.machine}",
         )
+
+
+def _describe(ended: UnitExit) -> str:
+    return f"signal {ended.signal}" if ended.signal is not None else f"exit code {ended.code}"

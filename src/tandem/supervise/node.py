@@ -47,13 +47,14 @@ from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
 from tandem.supervise.release import ZYGOTE, Release, Target
 from tandem.supervise.remote_logs import LogService
+from tandem.supervise.restore import recalled_loss
 from tandem.supervise.rollout_api import ReleaseStatus
 from tandem.supervise.rollouts import Busy, Rollouts
 from tandem.supervise.safekeeping import keep_code
 from tandem.supervise.supervisor import Supervisor
-from tandem.supervise.views import agent_view, invalid_view, service_view, times
+from tandem.supervise.views import agent_view, invalid_view, loss_note, service_view, times
 from tandem.supervise.vouching import Vouching
-from tandem.supervise.wire import AnyReply, Exec, Remember, Shutdown
+from tandem.supervise.wire import AnyReply, Exec, NodeLoss, Remember, Shutdown
 
 log = logging.getLogger("tandem.node")
 
@@ -71,6 +72,7 @@ class Node:
         self._hidden = boot.hidden
         self._keeper = keeper
         self._keeper_pid = 0
+        self._loss: NodeLoss | None = None
         self._began_at = clock.monotonic()
         self._dirs = home.machine(boot.machine)
         self._authority = Authority.open(home)
@@ -128,6 +130,7 @@ class Node:
         self._keeper.listen(early.append)
         listing = await self._keeper.attach()
         self._keeper_pid = listing.pid
+        self._loss = recalled_loss(listing.memory.get(NODE))
         self.measuring = Measuring(self.supervisor, {"node": os.getpid(), "keeper": listing.pid}, listing.holds)
         log.info(
             "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)
@@ -194,6 +197,7 @@ class Node:
             zygote=times(supervisor.runners[ZYGOTE].state),
             parts=self.measuring.parts,
             links=self._links.watch.views(),
+            note=loss_note(self._loss, clock.wall()),
         )
 
     async def bring_up(self, fleet: Fleet, agents: Iterable[str], tell: Tell) -> Done:

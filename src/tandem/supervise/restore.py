@@ -20,7 +20,7 @@ from tandem.supervise.lifecycle import (
     Ready,
 )  # fmt: skip
 from tandem.supervise.runner import Runner, Shell
-from tandem.supervise.wire import UnitExit, UnitInfo
+from tandem.supervise.wire import NodeLoss, UnitExit, UnitInfo
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AgentState).decode
@@ -49,6 +49,14 @@ def recalled(data: bytes | None, policy: Policy, unit: UnitInfo | None) -> Agent
         ready_at=unit.ready_at,
         deadline=clock.monotonic() + policy.start_timeout_s if unit.ready_at is None else None,
     )
+
+
+def recalled_loss(data: bytes | None) -> NodeLoss | None:
+    """What the keeper says of the node before; None when that was replaced on purpose, or there was none."""
+    try:
+        return msgspec.msgpack.decode(data, type=NodeLoss) if data else None
+    except msgspec.DecodeError:
+        return None  # written by another version
 
 
 def resume(runner: Runner, shell: Shell, units: dict[str, UnitInfo]) -> None:

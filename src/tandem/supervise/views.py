@@ -11,11 +11,15 @@ from tandem.supervise.lifecycle import SERVING, UP, AgentState, Breaker, Goal, P
 from tandem.supervise.regrouping import describe
 from tandem.supervise.runner import Runner
 from tandem.supervise.supervisor import Supervisor
+from tandem.supervise.wire import NodeLoss
 
 Verdict = Literal["up", "pending", "trouble", "off"]
 
 TROUBLE_AFTER = 3
 """Quick deaths in a row after which nobody should wait for an agent any longer."""
+
+LOSS_SHOWN_S = 3600.0
+"""How long people are told that the node before this one was lost."""
 
 
 def verdict(supervisor: Supervisor, runner: Runner) -> Verdict:
@@ -162,3 +166,10 @@ def service_view(supervisor: Supervisor, machine: str, name: str) -> ServiceView
         usage=runner.usage,
         times=times(state),
     )
+
+
+def loss_note(loss: NodeLoss | None, now: float) -> str:
+    """What people are told of the node before this one. ``now``: Unix seconds."""
+    if loss is None or not 0 <= now - loss.at < LOSS_SHOWN_S:
+        return ""
+    return f"another node took over {now - loss.at:.0f} s ago, agents were not touched; the one before: {loss.why}"

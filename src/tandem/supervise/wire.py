@@ -259,6 +259,13 @@ class UnitEmptied(Struct, frozen=True, kw_only=True, tag=True):
 AnyReply = Listing | Beats | UnitSpawned | UnitFailed | UnitSaid | UnitEnded | UnitEmptied
 
 
+class NodeLoss(Struct, frozen=True, kw_only=True):
+    """What the keeper leaves for the next node, under the name of the node: when (Unix seconds) and why the last one ended."""
+
+    at: float
+    why: str
+
+
 # ---- between the keeper and a zygote (one message per packet, descriptors beside it) ----
 
 

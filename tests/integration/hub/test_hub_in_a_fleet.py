@@ -130,6 +130,11 @@ class Fleet:
         machines = json.loads(self.tandem("status", "--json"))["machines"]
         return next(int(found["pid"]) for found in machines if found["name"] == machine)
 
+    def keeper(self, machine: str) -> int:
+        """The process of that machine's keeper."""
+        rows = json.loads(self.tandem("node", "--json"))
+        return next(int(row["keeper"]) for row in rows if row["machine"] == machine)
+
     def close(self) -> None:
         self.tandem("down", code=None)
         self.receiver.shutdown()
@@ -326,12 +331,12 @@ def test_one_hub_sends_and_the_other_takes_over(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(("frozen", "other"), [("west", "east"), ("east", "west")])
 def test_the_alert_of_a_hub_that_hangs_is_sent_by_the_other(fleet: Fleet, frozen: str, other: str) -> None:
-    """A hub stops in mid-work, and with it the node that would restart it: what happens then is told by the other hub, once;
+    """A hub stops in mid-work, and with it node and keeper, which would restart it: what happens then is told by the other hub, once;
     when both go on, the lease is where it belongs and nothing is told again."""
     both = {"west": True, "east": False}
     until(lambda: {m: fleet.get(m, "/api/v1/fleet")["alerting"] for m in both}, lambda found: found == both)
     what = f"FrozenAt{frozen.title()}"
-    held = [fleet.pid(f"ObservabilityHub@{frozen}"), fleet.node(frozen)]
+    held = [fleet.pid(f"ObservabilityHub@{frozen}"), fleet.node(frozen), fleet.keeper(frozen)]
     for pid in reversed(held):
         os.kill(pid, signal.SIGSTOP)
     try:
