@@ -48,6 +48,7 @@ def test_a_frozen_zygote_is_found_out_when_somebody_is_to_be_born(fleet: MakeFle
     os.kill(zygote, signal.SIGSTOP)
     out, err = rig.start("restart", "A").communicate(timeout=120)
     assert rig.agent("A")["state"] == "healthy", out + err
+    assert rig.agent("A")["restarts"] == 0
     assert rig.pid("A") != pids["A"] and rig.pid("B") == pids["B"]
     assert rig.keeper()["zygote"] != zygote
     assert "no child was born for" in rig.tandem("logs", "node")

@@ -104,15 +104,19 @@ def test_a_node_that_hangs_is_ended_and_agents_serve_on(fleet: MakeFleet) -> Non
 
 
 def test_a_frozen_zygote_holds_up_nobody_who_runs(fleet: MakeFleet) -> None:
-    """SIGSTOP of the zygote: agents serve on, an executed one can even restart; killed, forks work again."""
+    """SIGSTOP of the zygote: agents serve on, an executed one can even restart; killed while somebody waits to be born,
+    that one is born of the next, and its record is clean."""
     rig = fleet(TWO)
     rig.tandem("up")
     zygote = rig.keeper()["zygote"]
     os.kill(zygote, signal.SIGSTOP)
     rig.tandem("restart", "B")
+    restart = rig.start("restart", "A")
+    rig.until_state("A", "starting")
     os.kill(zygote, signal.SIGKILL)
-    rig.tandem("restart", "A")
-    assert {row["state"] for row in rig.status()["agents"]} == {"healthy"}
+    out, err = restart.communicate(timeout=90)
+    assert restart.returncode == 0, out + err
+    assert [(row["state"], row["restarts"], row["breaker"]) for row in rig.status()["agents"]] == [("healthy", 0, "closed")] * 2
 
 
 def test_node_upgrade_touches_no_agent(fleet: MakeFleet) -> None:

@@ -47,6 +47,7 @@ from tandem.supervise.lifecycle import (
     Start,
     Stop,
     Terminate,
+    Unborn,
     Unresponsive,
 )  # fmt: skip
 from tandem.supervise.retiring import lose_need, lose_need_early, regain_need, regroup, regroup_early, renew
@@ -245,6 +246,13 @@ def conclude(state: AgentState, event: Exited | SpawnFailed, at: Moment) -> Deci
     return _over(state, event, at)
 
 
+@rule(Phase.WAITING, Phase.STOPPED)
+def bear_again(state: AgentState, event: Unborn, at: Moment) -> Decision:
+    """No death of its own, even if that made it late: wait for another zygote, unless it is to stop."""
+    is_ordered = state.ending is Ending.OPERATOR
+    return after_the_end(state if is_ordered else replace(state, ending=Ending.DEPENDENCY), at)
+
+
 @rule(Phase.WAITING, Phase.BACKOFF, Phase.FAILED, Phase.STOPPED)
 def finish(state: AgentState, event: Emptied, at: Moment) -> Decision:
     """Nothing of it is left."""
@@ -302,6 +310,7 @@ TABLE: dict[Phase, dict[type[Event], Rule]] = {
         Regroup: regroup_early,
         Start: forgive,
         SpawnFailed: bury,
+        Unborn: bear_again,
         Exited: bury,
         DeadlinePassed: kill_late,
     },
@@ -321,6 +330,7 @@ TABLE: dict[Phase, dict[type[Event], Rule]] = {
         Restart: want_again,
         Exited: conclude,
         SpawnFailed: conclude,
+        Unborn: bear_again,
         Emptied: finish,
         DeadlinePassed: kill_rest,
     },

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -141,7 +141,8 @@ class Units:
         if link is None:
             for fd in sources:
                 os.close(fd)
-            raise OSError(errno.ESRCH, "there is no zygote to fork it from")
+            self._failed(unit, "there is no zygote to fork it from", "zygote")
+            return
         order = ForkOrder(
             instance=unit.instance,
             entry=launch.entry,
@@ -192,14 +193,14 @@ class Units:
         if pid in self._unclaimed:
             self._ended(unit, self._unclaimed.pop(pid))
 
-    def _failed(self, unit: Unit, error: str) -> None:
+    def _failed(self, unit: Unit, error: str, blame: Literal["unit", "zygote"] = "unit") -> None:
+        unit.log.note("ERROR", f"could not be started: {error}", time.time())
         unit.close(self._loop)
         self._units.pop(unit.instance, None)
         self._bounds.pop(unit.instance, None)
         self._journal.add(Gone(instance=unit.instance))
         self._zygotes.pop(unit.instance, None)
-        unit.log.note("ERROR", f"could not be started: {error}", time.time())
-        self._emit(UnitFailed(name=unit.name, instance=unit.instance, error=error))
+        self._emit(UnitFailed(name=unit.name, instance=unit.instance, error=error, blame=blame))
 
     def _drop_predecessors(self, name: str) -> None:
         over = [u for u in self._units.values() if u.name == name and u.is_over]
@@ -309,8 +310,9 @@ class Units:
         self._emit(
             UnitEnded(name=unit.name, instance=unit.instance, exit=how, empty=empty, tail=list(unit.log.tail))
         )
-        if link is not None:
-            link.close("the zygote ended")
+        for instance in link.close() if link is not None else ():
+            if (unborn := self._units.get(instance)) is not None:
+                self._failed(unborn, "the zygote ended", "zygote")
         unit.lingering = not empty  # who was told "not empty" must hear of the end, even if it comes right now
         self.settle(unit)
 

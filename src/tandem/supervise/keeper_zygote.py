@@ -40,16 +40,15 @@ class ZygoteLink:
         self._queue.append((msgspec.msgpack.encode(order), fds))
         self._flush()
 
-    def close(self, reason: str) -> None:
-        """The zygote is gone: every order still open failed."""
+    def close(self) -> set[str]:
+        """The zygote is gone; the instances it was asked for and will not make."""
         self._loop.forget(self._link.fileno())
         self._link.close()
         for _data, fds in self._queue:
             _close_all(fds)
         self._queue.clear()
         lost, self._waiting = self._waiting, set()
-        for instance in lost:
-            self._on_forked(Forked(instance=instance, error=reason))
+        return lost
 
     def _flush(self) -> None:
         while self._queue:

@@ -236,6 +236,10 @@ class SpawnFailed(ProcessEvent, frozen=True):
     error: str
 
 
+class Unborn(ProcessEvent, frozen=True):
+    """There will be no process, and not for its sake: the zygote it was to be forked from ended first."""
+
+
 class Ready(ProcessEvent, frozen=True):
     """It said READY=1, or its probe succeeded."""
 
@@ -309,8 +313,8 @@ class DeadlinePassed(Event, frozen=True):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    Start, Stop, Restart, NeedsMet, SpawnFailed, Ready, Extended, Reported, Leaving, Unresponsive, Overran, Outgrew,
-    NeedLost, NeedBack, Regroup, Exited, Emptied, DeadlinePassed,
+    Start, Stop, Restart, NeedsMet, SpawnFailed, Unborn, Ready, Extended, Reported, Leaving, Unresponsive, Overran,
+    Outgrew, NeedLost, NeedBack, Regroup, Exited, Emptied, DeadlinePassed,
 )  # fmt: skip
 
 

@@ -18,9 +18,11 @@ from tandem.supervise.lifecycle import (
     Phase,
     Policy,
     Ready,
+    SpawnFailed,
+    Unborn,
 )  # fmt: skip
 from tandem.supervise.runner import Runner, Shell
-from tandem.supervise.wire import NodeLoss, UnitExit, UnitInfo
+from tandem.supervise.wire import NodeLoss, UnitExit, UnitFailed, UnitInfo
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AgentState).decode
@@ -77,6 +79,9 @@ def resume(runner: Runner, shell: Shell, units: dict[str, UnitInfo]) -> None:
 
 
 def _missed(state: AgentState, unit: UnitInfo | None) -> list[Event]:
+    if unit is None and state.phase is Phase.STARTING:
+        # What has lived is known to the keeper; so this was never born, and the next try will tell why if there is a why.
+        return [Unborn(state.instance)]
     if unit is None:
         return [Exited(state.instance, Exit(at=clock.monotonic()), True)]
     events: list[Event] = []
@@ -87,6 +92,13 @@ def _missed(state: AgentState, unit: UnitInfo | None) -> list[Event]:
         if unit.empty:
             events.append(Emptied(unit.instance))
     return events
+
+
+def failure_of(failed: UnitFailed) -> SpawnFailed | Unborn:
+    """The keeper's words for a process that will not be, as supervision thinks of it."""
+    if failed.blame == "zygote":
+        return Unborn(failed.instance)
+    return SpawnFailed(failed.instance, failed.error)
 
 
 def exit_of(ended: UnitExit) -> Exit:

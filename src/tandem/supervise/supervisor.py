@@ -34,7 +34,6 @@ from tandem.supervise.lifecycle import (
     Phase,
     Policy,
     Spawn,
-    SpawnFailed,
     Start,
     Stop,
     Terminate,
@@ -45,7 +44,7 @@ from tandem.supervise.probes import prober_for
 from tandem.supervise.probing import Prober, Probing
 from tandem.supervise.regrouping import Regrouping
 from tandem.supervise.release import ZYGOTE, Code, Release
-from tandem.supervise.restore import exit_of, recalled, remembered, resume
+from tandem.supervise.restore import exit_of, failure_of, recalled, remembered, resume
 from tandem.supervise.runner import Runner, Subject
 from tandem.supervise.start_order import StartOrder
 from tandem.supervise.subjects import bare, policy_of, subject_of
@@ -246,9 +245,9 @@ class Supervisor:
                     if config is not None and self._is_in_service(runner):
                         self._leases.put(config, instance, pid, runner.subject.release.name)
                     self._begin_probing(runner)
-            case UnitFailed(name=name, instance=instance, error=error):
+            case UnitFailed(name=name, instance=instance):
                 if runner := self._runner(name, instance):
-                    runner.feed(SpawnFailed(instance, error))
+                    runner.feed(failure_of(message))
             case UnitSaid(name=name, instance=instance, lines=lines):
                 if runner := self._runner(name, instance):
                     for line in lines:

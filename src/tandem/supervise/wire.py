@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -224,11 +224,12 @@ class UnitSpawned(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class UnitFailed(Struct, frozen=True, kw_only=True, tag=True):
-    """There will be no process."""
+    """There will be no process. ``blame``: because of the unit itself, or because its zygote ended before it was born."""
 
     name: str
     instance: str
     error: str
+    blame: Literal["unit", "zygote"] = "unit"
 
 
 class UnitSaid(Struct, frozen=True, kw_only=True, tag=True):

@@ -242,13 +242,20 @@ async def test_the_node_is_started_again_when_it_dies(rig: KeeperRig) -> None:
 
 
 async def test_without_a_zygote_forks_fail_and_the_node_is_executed(rig: KeeperRig) -> None:
-    """When the zygote dies, open orders fail with the reason and the node still comes back."""
+    """When the zygote dies, open orders fail, blamed on the zygote, after its end was told; so do later ones."""
     await zygote_is_ready(rig)
     zygote = (await rig.info(rig.zygote)).pid
     assert zygote is not None
+    os.kill(zygote, signal.SIGSTOP)
+    waiting = [rig.fork(name, "children:wait") for name in ("A", "B")]
+    await rig.info(waiting[1])
     os.kill(zygote, signal.SIGKILL)
     await rig.heard(UnitEnded, rig.zygote)
-    assert "zygote" in (await rig.heard(UnitFailed, rig.fork("A", "children:wait"))).error
+    for instance in (*waiting, rig.fork("C", "children:wait")):
+        failed = await rig.heard(UnitFailed, instance)
+        assert failed.blame == "zygote" and "zygote" in failed.error
+        ended = next(n for n, e in enumerate(rig.events) if isinstance(e, UnitEnded) and e.instance == rig.zygote)
+        assert rig.events.index(failed) > ended
 
 
 async def test_killed_keeper_agents_survive_and_are_adopted(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from tandem.supervise.lifecycle import (
     Start,
     Stop,
     Terminate,
+    Unborn,
     Unresponsive,
     Withdraw,
 )
@@ -449,6 +450,40 @@ def test_stop_before_the_spawn_was_answered() -> None:
     """A stop pre-empts a start whose process could not be made."""
     story = Story().started().on(Stop()).on(SpawnFailed(I, "zygote gone"))
     assert story.state.phase is Phase.STOPPED
+
+
+def test_the_end_of_the_zygote_is_no_death_of_the_unborn() -> None:
+    """Who waits to be forked when the zygote ends asks again at once, however often, with nothing on record."""
+    story = Story().started("n0")
+    for n in range(50):
+        story.on(Unborn(f"n{n}"))
+        assert story.state.phase is Phase.WAITING and story.actions == (Withdraw(f"n{n}"), CheckNeeds())
+        story.on(NeedsMet(f"n{n + 1}"))
+    story.on(Ready("n50"))
+    state = story.state
+    assert (state.restarts, state.quick_deaths, state.deaths, state.exit) == (0, 0, (), None)
+    assert state.breaker is Breaker.CLOSED and state.phase is Phase.HEALTHY
+
+
+def test_the_end_of_the_zygote_keeps_earlier_deaths_in_mind() -> None:
+    """An agent that has died before keeps its record while it is born anew: neither more nor less."""
+    story = Story().healthy().dies().on(NeedsMet("b")).on(Unborn("b"))
+    assert (story.state.restarts, story.state.quick_deaths) == (1, 1)
+    assert story.state.phase is Phase.WAITING and story.state.exit.code == 1
+
+
+def test_a_zygote_that_made_its_child_late_is_not_the_childs_fault() -> None:
+    """The start deadline passed since the zygote hung: when that is replaced, the agent is born without a mark."""
+    story = Story().started().on(DeadlinePassed(), after=60.0)
+    assert story.state.ending is Ending.LATE and story.actions == (Kill(I),)
+    story.on(Unborn(I))
+    assert story.state.phase is Phase.WAITING and story.state.restarts == story.state.quick_deaths == 0
+
+
+@pytest.mark.parametrize(("order", "phase"), [(Stop(), Phase.STOPPED), (Restart(), Phase.WAITING)])
+def test_an_order_holds_for_the_unborn(order: Event, phase: Phase) -> None:
+    """Stopped before it was born it stays stopped; restarted it is born later."""
+    assert Story().started().on(order).on(Unborn(I)).state.phase is phase
 
 
 @pytest.mark.parametrize("event", [Ready, Leaving, Unresponsive, Emptied])

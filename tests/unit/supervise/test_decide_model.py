@@ -43,6 +43,7 @@ from tandem.supervise.lifecycle import (
     Start,
     Stop,
     Terminate,
+    Unborn,
     Unresponsive,
 )
 
@@ -172,6 +173,16 @@ class Life(RuleBasedStateMachine):
         """There is no process after all."""
         instance, self.leader = self.leader, None
         self.tell(SpawnFailed(instance, "no memory"))
+
+    @precondition(lambda self: self.leader is not None and self.children == 0 and not self.spoke)
+    @rule()
+    def the_zygote_ends(self) -> None:
+        """It will not be born, through no fault of its own: nothing is added to its record."""
+        instance, self.leader = self.leader, None
+        counted = (self.state.quick_deaths, self.state.restarts, self.state.breaker)
+        is_ordered = self.state.ending is Ending.OPERATOR
+        self.tell(Unborn(instance))
+        assert is_ordered or (self.state.quick_deaths, self.state.restarts, self.state.breaker) == counted
 
     @precondition(lambda self: self.leader is None and self.children > 0)
     @rule()
