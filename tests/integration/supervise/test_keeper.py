@@ -218,6 +218,7 @@ async def test_the_dead_are_told_to_a_client_that_comes_later(rig: KeeperRig) ->
     instance = rig.fork("A", "children:crash")
     await rig.heard(UnitEnded, instance)
     rig.link.send(Remember(name="A", data=b"thoughts"))
+    await rig.link.list()
     rig.link.close()
     listing = await rig.attach()
     info = next(u for u in listing.units if u.instance == instance)
