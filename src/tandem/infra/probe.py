@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import Any
 
 import msgspec
@@ -17,6 +18,14 @@ _BODY_MAX = 4 * 1024 * 1024
 
 SHUT = ("write error", "JetStream not enabled")
 """nats-server's words for what a full disk leaves behind: a stream that stores nothing more, or all of them."""
+
+ROOM = 4 * 1024 * 1024
+"""Bytes below which a disk is still full: a server started anew would meet the same wall, and what it does without its disk
+(the link between machines, live messages) would stop meanwhile."""
+
+
+class DiskFull(Unavailable):
+    """A restart would mend it, but not before there is room."""
 
 
 class JetStreamConfig(msgspec.Struct, frozen=True):
@@ -99,7 +108,10 @@ async def _check_nats(probe: NatsProbe) -> None:
         # is still being recovered) passes by itself, so the narrow one decides.
         reason = _reason(body)
         if any(words in reason for words in SHUT):
-            raise Unavailable(f"it stores nothing: {reason}", hint="make room on the disk; it is then started anew")
+            hint = "make room on the disk; it is then started anew"
+            if _is_full(probe.store_dir):
+                raise DiskFull(f"the disk is full, so it stores nothing: {reason}", hint=hint)
+            raise Unavailable(f"it stores nothing: {reason}", hint=hint)
         status, body = await http_get(probe.monitor, "/healthz?js-server-only=true")
     if status != 200:
         raise Unavailable(f"/healthz answered {status}: {_reason(body)}")
@@ -109,6 +121,13 @@ async def _check_nats(probe: NatsProbe) -> None:
             f"port {probe.monitor} belongs to the nats-server of {owner or 'somebody else'}",
             hint="set PORT_OFFSET to run a second fleet on this computer",
         )
+
+
+def _is_full(folder: str) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < ROOM
+    except OSError:
+        return False
 
 
 def _reason(body: bytes) -> str:

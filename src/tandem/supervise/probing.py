@@ -13,6 +13,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem.core.health import Status
+from tandem.infra.probe import DiskFull
 from tandem.supervise.lifecycle import SERVING, Event, Ready, Reported, Unresponsive
 from tandem.supervise.runner import Runner
 
@@ -24,7 +25,8 @@ SLOWEST_POLL_S = 0.25
 
 
 class Prober(Struct, frozen=True, kw_only=True):
-    """How and how often to ask. ``failures`` in a row make it unhealthy, silence for ``give_up_s`` unresponsive."""
+    """How and how often to ask. ``failures`` in a row make it unhealthy, silence for ``give_up_s`` unresponsive, unless it
+    is for want of room on the disk: then only once there is some."""
 
     ask: Ask
     every_s: float = 1.0
@@ -82,7 +84,7 @@ class Probing:
                 await prober.ask(prober.timeout_s)
             except TandemError as error:
                 failed += 1
-                if clock.monotonic() - served_at >= prober.give_up_s:
+                if clock.monotonic() - served_at >= prober.give_up_s and not isinstance(error, DiskFull):
                     event = Unresponsive(instance, f"no answer for {prober.give_up_s:g} s: {error.message}")
                 elif failed == prober.failures:
                     event = Reported(instance, Status.UNHEALTHY, (error.message,))

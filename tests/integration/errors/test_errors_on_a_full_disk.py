@@ -18,7 +18,7 @@ from tandem.errors import ErrorClient, ErrorReport
 from tandem.errors.desk import IncidentDesk
 from tandem.errors.feed import ErrorFeed
 from tandem.events import Connection, Publisher, keep_streams
-from tandem.infra.probe import check
+from tandem.infra.probe import DiskFull, check
 from tandem.infra.spec import NatsProbe
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -54,13 +54,13 @@ def full(place: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-async def says_so(server) -> bool:
-    """Whether the probe of the node's would find that the server stores nothing any more."""
+async def fault(server) -> Unavailable | None:
+    """What the node's probe finds when the server stores nothing any more."""
     try:
         await check(NatsProbe(server.monitor, str(server.directory)))
     except Unavailable as error:
-        return "no space left" in error.message
-    return False
+        return error if "no space left" in error.message else None
+    return None
 
 
 async def test_what_was_accepted_is_counted_and_what_was_not_is_told(nats_server, tmp_path, eventually) -> None:
@@ -112,8 +112,14 @@ async def test_what_was_accepted_is_counted_and_what_was_not_is_told(nats_server
             accepted["During"] = await report("During")
             refused = REPORTS - accepted["During"]
             assert refused > 0, "the disk was not full"
-            await eventually(lambda: says_so(nats_server))
-        # As a node does after half a minute of such answers; by itself the stream would stay shut for ever.
+
+            async def found() -> bool:
+                return isinstance(await fault(nats_server), DiskFull)
+
+            await eventually(found)
+        # There is room, and by itself the stream would stay shut for ever: a node restarts it now, and not before.
+        left_behind = await fault(nats_server)
+        assert left_behind is not None and not isinstance(left_behind, DiskFull)
         nats_server.kill()
         await nats_server.start()
         await check(NatsProbe(nats_server.monitor, str(nats_server.directory)))

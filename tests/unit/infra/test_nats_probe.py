@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from tandem.core.errors import Unavailable
-from tandem.infra.probe import check
+from tandem.infra.probe import DiskFull, check
 from tandem.infra.spec import NatsProbe
 
 VARZ = '{"server_name": "m", "start": "", "config_load_time": "", "jetstream": {"config": {"store_dir": "/store/js"}}}'
@@ -39,6 +41,18 @@ async def test_a_server_that_stores_nothing_does_not_serve(body: str) -> None:
     async with answering((503, body)) as probe:
         with pytest.raises(Unavailable, match="stores nothing"):
             await check(probe)
+
+
+@pytest.mark.parametrize(("free", "words"), [(0, "the disk is full"), (1 << 30, "it stores nothing")])
+async def test_a_disk_without_room_is_told_from_what_it_left_behind(
+    free: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart helps only once there is room, so the two are different errors."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=free))
+    async with answering((503, WRITE_ERROR)) as probe:
+        with pytest.raises(Unavailable, match=words) as refused:
+            await check(probe)
+    assert isinstance(refused.value, DiskFull) is (free == 0)
 
 
 async def test_what_passes_by_itself_is_no_fault() -> None:
