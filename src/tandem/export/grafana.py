@@ -93,6 +93,7 @@ def dashboards() -> dict[str, tuple[str, list[Panel]]]:
             Panel("Live incidents", {"{{severity}} {{state}}": q.INCIDENTS}),
             Panel("Errors in an hour", {"{{severity}}": q.ERRORS_BY_SEVERITY}),
             Panel("Errors in an hour, by agent", {agent: q.ERRORS_BY_AGENT}),
+            Panel("Requests that failed by the agent's own fault", {agent: q.FAILED_REQUESTS}, "reqps"),
         ]),
     }  # fmt: skip
 

@@ -88,7 +88,8 @@ INCIDENTS = "max by (severity, state) (tandem_incidents)"
 ERRORS_BY_SEVERITY = "sum by (severity) (increase(tandem_error_reports_total[1h]))"
 ERRORS_BY_AGENT = "topk(10, sum by (agent, machine) (increase(tandem_error_reports_total[1h])))"
 FAILED_REQUESTS = (
-    f'sum by (agent, machine) (rate(agent_requests_total{{method!~"{PLATFORM}"}}[5m]))'
+    "topk(10, sum by (agent, machine) (rate(agent_requests_total"
+    f'{{method!~"{PLATFORM}",outcome=~"{OWN_FAULTS}"}}[5m])))'
 )
 
 ONE_AGENT = {

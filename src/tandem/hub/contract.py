@@ -10,9 +10,11 @@ from tandem.errors.legacy import Phase
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, FleetPicture
 from tandem.hub.predict import Forecast
+from tandem.hub.recovery import Attempt
 from tandem.hub.siblings import Verb
 
 HUB = "ObservabilityHub"
+MONITOR = "PredictiveHealthMonitor"
 
 
 @contract(HUB)
@@ -110,4 +112,14 @@ class Measurements(Protocol):
     @action(idempotent=True)
     async def standings(self) -> list[Standing]:
         """How this machine keeps each objective, as of the last minute."""
+        ...
+
+
+@contract(MONITOR)
+class Recoveries(Protocol):
+    """What the health monitor of a machine tried for its agents."""
+
+    @action(idempotent=True)
+    async def recoveries(self, agent: str = "", limit: int = 100) -> list[Attempt]:
+        """What was tried and whether it helped, the latest first; of one agent (bare name) or of all, for 90 days."""
         ...

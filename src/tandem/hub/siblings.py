@@ -82,7 +82,8 @@ Question = OrderAgents | TailLog | ReadMetrics | ReadJudgements | Ping
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """``code`` is an error's wire code, empty when it worked. ``text`` is under zlib."""
+    """``code`` is an error's wire code, empty when it worked. ``text`` is under zlib. ``attempts_fault``: why attempts are
+    not known."""
 
     agents: list[AgentPicture] = []
     lines: list[LogLine] = []
@@ -90,6 +91,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     standings: list[Standing] = []
     forecasts: list[Forecast] = []
     attempts: list[Attempt] = []
+    attempts_fault: str = ""
     code: str = ""
     message: str = ""
     hint: str = ""

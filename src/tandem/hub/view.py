@@ -26,12 +26,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from tandem.core import clock
-from tandem.core.errors import NotFound
+from tandem.core.deadline import Deadline, deadline_scope
+from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import AgentId
 from tandem.core.paths import MachineDirs
 from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
 from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
+from tandem.hub.contract import MONITOR, Recoveries
 from tandem.hub.nodes import order
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, FleetPicture, GroupPicture, agent_picture
@@ -58,6 +60,8 @@ from tandem.telemetry.waterfall import Row, TurnSummary
 MAX_LINES = 2_000
 MAX_ATTEMPTS = 20
 PING_S = 3.0
+MONITOR_S = 2.0
+"""A health monitor that hangs must not cost the rest of an answer, which another hub waits :data:`~siblings.ANSWER_S` for."""
 
 
 class IncidentAnswers(Protocol):
@@ -194,9 +198,12 @@ class HubView:
             case ReadMetrics():
                 return Answer(text=zlib.compress((await self._metrics()).encode(), 1))
             case ReadJudgements():
-                judged = self.judgements
+                attempts, fault = await self._attempts()
                 return Answer(
-                    standings=await judged.standings(), forecasts=await judged.forecasts(), attempts=await judged.recoveries(limit=MAX_ATTEMPTS)
+                    standings=await self.judgements.standings(),
+                    forecasts=await self.judgements.forecasts(),
+                    attempts=attempts,
+                    attempts_fault=fault,
                 )
             case TailLog(unit=unit, lines=lines):
                 return Answer(lines=await asyncio.to_thread(tail, self._dirs, unit, min(lines, MAX_LINES)))
@@ -221,6 +228,19 @@ class HubView:
         if machine in ("", self.me.machine):
             return await self._metrics()
         return zlib.decompress((await self._ask(machine, ReadMetrics())).text).decode()
+
+    async def _attempts(self) -> tuple[list[Attempt], str]:
+        """What was tried for agents of this machine, by its health monitor or by its hub; and why that is not known."""
+        own = await self.judgements.recoveries(limit=MAX_ATTEMPTS)
+        monitor = AgentId.of(MONITOR, self.me.machine)
+        if monitor not in self.fleet.agents:
+            return own, ""
+        try:
+            with deadline_scope(Deadline.after(MONITOR_S)):
+                told: list[Attempt] = await self.peer(Recoveries, str(monitor)).recoveries(limit=MAX_ATTEMPTS)
+        except TandemError as error:
+            return own, error.message
+        return sorted([*own, *told], key=lambda attempt: -attempt.at)[:MAX_ATTEMPTS], ""
 
     async def _ask(self, machine: str, question: Question, limit_s: float = 5.0) -> Answer:
         if self.siblings is None:

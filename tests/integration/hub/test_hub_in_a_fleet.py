@@ -48,8 +48,8 @@ groups:
     agents:
       Worker: {class: "watched_agents:Worker", port: 7201}
       Sick: {class: "watched_agents:Sick"}
-      Monitor:
-        class: "watched_agents:Monitor"
+      PredictiveHealthMonitor:
+        class: "watched_agents:PredictiveHealthMonitor"
         observer: true
         settings: {budget: {settle_s: 4, patience_s: 1}, disposable: [Sick]}
       ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7210, speaks: http, settings: *alerts}
@@ -66,6 +66,14 @@ groups:
         settings: {<<: *alerts, care: {budget: {settle_s: 4, patience_s: 1}, disposable: [Frail]}}
 """
 PORTS = {"west": 7210, "east": 7260}
+OF_BOTH_MACHINES = (
+    "tandem_agent_start_seconds", "tandem_agent_health_check_seconds", "tandem_agent_restarts_total",
+    "tandem_agent_memory_bytes", "tandem_agent_cpu_seconds_total", "agent_requests_in_flight",
+    "agent_requests_total", "agent_request_duration_seconds_count", "tandem_nats_consumer_pending",
+    "tandem_link_up", "tandem_link_round_trip_seconds", "tandem_nats_connections", "tandem_nats_stream_bytes",
+    "tandem_valkey_used_memory_bytes", "tandem_valkey_connected_clients", "tandem_server_restarts_total",
+)  # fmt: skip
+"""What every agent, server and link is measured for; errors and GPU memory have queries of their own in the dashboards."""
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -253,6 +261,8 @@ def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Pat
     for call in ("turn()", "work()", "worry(what='Smoke')"):
         for _ in range(2):
             _call(fleet, "Worker@west", call)
+    with pytest.raises(subprocess.CalledProcessError):
+        _call(fleet, "Worker@west", "work(fail=True)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -263,6 +273,7 @@ def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Pat
     alerts = [rule["expr"] for group in rules(DEFAULT_OBJECTIVES) for rule in group["rules"] if "alert" in rule]
     recorded = [rule["record"] for group in rules(DEFAULT_OBJECTIVES) for rule in group["rules"] if "record" in rule]
     wanted = {expr.replace("$agent", "Worker") for expr in expressions()} | set(recorded)
+    wanted |= {f"count(count by (machine) ({name})) == 2" for name in OF_BOTH_MACHINES}
 
     def ask(expr: str) -> Any:
         query = urllib.parse.urlencode({"query": expr})
@@ -369,7 +380,7 @@ def test_a_killed_hub_comes_back_with_what_it_knew(fleet: Fleet, machine: str, o
 
 
 @pytest.mark.parametrize(
-    ("agent", "machine", "carer"), [("Sick", "west", "Monitor@west"), ("Frail", "east", "ObservabilityHub@east")]
+    ("agent", "machine", "carer"), [("Sick", "west", "PredictiveHealthMonitor@west"), ("Frail", "east", "ObservabilityHub@east")]
 )
 def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet, agent: str, machine: str, carer: str) -> None:
     """A restart does not cure the agent, setting its state aside does; nothing is thrown away, and the record says so.
@@ -393,6 +404,9 @@ def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet, agent: str, 
     states = fleet.root / "home" / "machines" / machine / "state"
     assert [path.name for path in states.glob(f"{agent}.aside-*/germ")] == ["germ"]
     assert fleet.get(machine, f"/api/v1/agents/{agent}")["state"] == "healthy"
+    for seen_by in PORTS:
+        told = f"{agent}</a> was unhealthy: restarted without its state, helped"
+        until(lambda at=seen_by: fleet.text(at, "/promises"), lambda page, words=told: words in page)
 
 
 def test_promises_and_forecasts_are_told(fleet: Fleet) -> None:

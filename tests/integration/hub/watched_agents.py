@@ -37,7 +37,7 @@ class Worker(Agent):
         self.report_error(what, f"{what} in the workshop", "critical")
 
 
-class Monitor(HealthMonitor):
+class PredictiveHealthMonitor(HealthMonitor):
     """Mends what restarts alone do not."""
 
 

@@ -36,12 +36,13 @@ class Promise(Struct, frozen=True):
 
 
 class MachineJudged(Struct, frozen=True):
-    """``fault``: why nothing is known of it now."""
+    """``fault``: why nothing is known of it now; ``attempts_fault``: why not what was tried."""
 
     machine: str
     promises: list[Promise] = []
     forecasts: list[Forecast] = []
     attempts: list[Attempt] = []
+    attempts_fault: str = ""
     fault: str = ""
 
 
@@ -60,7 +61,7 @@ async def _judged(view: HubView, machine: str) -> MachineJudged:
         judged = await view.judged(machine)
     except TandemError as error:
         return MachineJudged(machine, fault=error.message)
-    return MachineJudged(machine, [shown(s) for s in judged.standings], judged.forecasts, judged.attempts)
+    return MachineJudged(machine, [shown(s) for s in judged.standings], judged.forecasts, judged.attempts, judged.attempts_fault)
 
 
 def headline(machines: list[MachineJudged]) -> str:
