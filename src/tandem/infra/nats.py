@@ -10,12 +10,12 @@ import json
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from tandem.core.errors import ConfigError
 from tandem.core.paths import MachineDirs
-from tandem.fleet.model import InfraPorts
 from tandem.infra.permissions import (
     SubjectRules,
     agent_subjects,
@@ -27,6 +27,9 @@ from tandem.infra.spec import ConfigFile, NatsProbe, ServerSpec
 from tandem.security import Machine
 from tandem.security.files import SECRET_MODE
 from tandem.security.machine import LEAF, NODE
+
+if TYPE_CHECKING:
+    from tandem.fleet.model import InfraPorts
 
 ACCOUNT = "TANDEM"
 MAX_PAYLOAD = 1024 * 1024

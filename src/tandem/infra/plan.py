@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.core.errors import NotFound, PermissionDenied
 from tandem.core.paths import MachineDirs
-from tandem.fleet.model import Fleet, InfraPorts
 from tandem.infra import valkey
 from tandem.infra.nats import Hub, Leaf, Link, nats_server
 from tandem.infra.permissions import inbox_prefix
 from tandem.infra.spec import ServerSpec
 from tandem.security import Authority, Machine
 from tandem.security.machine import LEAF, NODE
+
+if TYPE_CHECKING:
+    from tandem.fleet.model import Fleet, InfraPorts
 
 
 def link_of(fleet: Fleet, machine: str, authority: Authority) -> Link | None:

@@ -13,12 +13,13 @@ from msgspec import Struct
 from tandem.core.paths import Home, MachineDirs, check_socket_path, private_dir
 from tandem.core.secret_refs import hidden_names
 from tandem.fleet.model import Fleet
+from tandem.supervise.mark import MARK
 from tandem.supervise.release import WORKING_TREE, Code
-from tandem.supervise.wire import MARK, Exec, KeeperConfig, LogLimits, Preload
+from tandem.supervise.wire import Exec, KeeperConfig, LogLimits, Preload
 
 NODE_MODULE = "tandem.supervise.node_main"
 AGENT_MODULES = [
-    "tandem.supervise.agent_main",
+    "tandem.supervise.agent_main",  # first: the node needs nearly all that this one needs
     "tandem.rpc.transports.unix",
     "encodings.idna",
     "zmq.asyncio",
@@ -66,7 +67,7 @@ def zygote_of(
     classes = [agent.class_path for agent in fleet.on(machine) if agent.class_path and agent.launch == "fork"]
     preload = Preload(
         modules=AGENT_MODULES,
-        first=[NODE_MODULE] if bears_node else [],
+        first=AGENT_MODULES[:1] if bears_node else [],
         optional=sorted({path.partition(":")[0] for path in classes}),
         path=[*code.paths, str(fleet_directory(fleet))],
         title=f"tandem: {code.zygote} {machine}",

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from tandem.supervise import proc
 from tandem.supervise.cgroups import Cgroups
 from tandem.supervise.keeper_unit import Unit
-from tandem.supervise.wire import MARK, Bounds
+from tandem.supervise.mark import MARK
+from tandem.supervise.wire import Bounds
 
 
 class Families:

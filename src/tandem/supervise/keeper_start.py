@@ -1,19 +1,24 @@
 """Starting a keeper from the command line: the process first, what it is for a moment later.
 
-Importing takes the keeper as long as reading the fleet file takes us, so both happen at once.
+Importing takes the keeper as long as reading the fleet file takes us, so both happen at once: what only the later
+moments need is imported then.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tandem.core.errors import TandemError, Unreachable
-from tandem.core.paths import MachineDirs
-from tandem.supervise.wire import MARK, KeeperConfig, encode_frame
+from tandem.supervise.mark import MARK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tandem.core.paths import MachineDirs
+    from tandem.supervise.wire import KeeperConfig
 
 EXIT_ALREADY_RUNNING = 75
 _POLL_S = 0.002
@@ -56,6 +61,8 @@ class KeeperStart:
 
     def configure(self, config: KeeperConfig) -> None:
         """Say which machine it keeps."""
+        from tandem.supervise.wire import encode_frame
+
         frame = memoryview(encode_frame(config))
         try:
             while frame:
@@ -109,6 +116,8 @@ def wait_for(path: Path, timeout_s: float, keeper: KeeperStart | None = None) ->
 
 
 def _listens(path: Path) -> bool:
+    import socket
+
     with socket.socket(socket.AF_UNIX) as link:
         try:
             link.connect(str(path))

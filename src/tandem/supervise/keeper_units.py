@@ -20,9 +20,9 @@ from tandem.supervise.keeper_logs import LogBook
 from tandem.supervise.keeper_loop import Loop
 from tandem.supervise.keeper_unit import Unit
 from tandem.supervise.keeper_zygote import ZygoteLink
+from tandem.supervise.mark import MARK
 from tandem.supervise.wire import (
     GATE_FD,
-    MARK,
     NOTIFY_FD,
     TCP_FD,
     UNIX_FD,

@@ -9,7 +9,7 @@ from pathlib import Path
 from tandem.core.paths import MachineDirs
 from tandem.supervise import proc
 from tandem.supervise.keeper_journal import Born, Journal
-from tandem.supervise.wire import MARK
+from tandem.supervise.mark import MARK
 
 JOURNAL = "keeper.journal"
 _POLL_S = 0.02

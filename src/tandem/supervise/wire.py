@@ -24,9 +24,6 @@ SPEC_FD = 6
 GATE_FD = 7
 """A new process waits here until the keeper has written it down; it ends if the keeper does not come to that."""
 
-MARK = "TANDEM_INSTANCE"
-"""Environment variable that attributes a process to the instance it descends from."""
-
 
 class Exec(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="exec"):
     """A new program. ``payload`` arrives in a memory file on ``SPEC_FD``; ``env`` is the whole environment."""
@@ -277,7 +274,8 @@ class Preload(Struct, frozen=True):
 
     modules: list[str]
     first: list[str] = []
-    """When not empty: what the node needs. It is forked when these are there, and starts the servers meanwhile."""
+    """When not empty: what the node and agents both need. The node is forked when these are there; it imports the rest
+    of its own and starts the servers while the zygote imports the agents' modules."""
     optional: list[str] = []
     path: list[str] = []
     title: str = "tandem: zygote"

@@ -28,6 +28,11 @@ from tandem.supervise.wire import GATE_FD, NOTIFY_FD, SPEC_FD, UNIX_FD, Forked, 
 
 _PACKET = 1 << 20
 
+_COLLECT_AFTER = 50_000
+"""New objects until the garbage collector looks while this process imports."""
+_PYTHONS_OWN = gc.get_threshold()
+"""What children go by."""
+
 _POOL = 16384
 """Bytes of one of pymalloc's pools, in which all blocks have the same size."""
 _MOST_HOLES = 20_000
@@ -143,7 +148,9 @@ def _live(order: ForkOrder, fds: list[int]) -> None:
         random.seed()
         if order.title:
             setproctitle.setproctitle(order.title)
-        status = _entry(order.entry)(order.payload)
+        begin = _entry(order.entry)
+        gc.set_threshold(*_PYTHONS_OWN)
+        status = begin(order.payload)
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BaseException:
@@ -170,6 +177,8 @@ def _flush() -> None:
 def main() -> None:
     """Import what the payload lists, then fork on demand. The line to the keeper is descriptor 3."""
     begun = time.perf_counter()
+    # What is imported stays: who looks for garbage among it all the time finds next to none.
+    gc.set_threshold(_COLLECT_AFTER)
     with os.fdopen(SPEC_FD, "rb") as file:
         preload = msgspec.msgpack.decode(file.read(), type=Preload)
     setproctitle.setproctitle(preload.title)
@@ -180,6 +189,7 @@ def main() -> None:
     zygote = Zygote(socket.socket(fileno=UNIX_FD))
     if preload.first:
         failed = import_all(preload.first)
+        # Without looking for garbage: there is little, and all servers and agents wait for the node.
         _freeze()
         zygote.greet(failed, time.perf_counter() - begun)
         if not zygote.serve_once():
@@ -188,6 +198,7 @@ def main() -> None:
     import_guarded(preload.optional, _tell, threads)
     if preload.warm_up:
         _entry(preload.warm_up)()
+    gc.collect()
     _freeze()
     if failed or not preload.first:
         zygote.greet(failed, time.perf_counter() - begun)
@@ -204,7 +215,6 @@ def _tell(status: str) -> None:
 
 def _freeze() -> None:
     """Take what exists out of the collector's sight: looking at it would copy its pages in every child."""
-    gc.collect()
     _fillers.extend(filler for size in range(48, 513, 16) for filler in _fill_holes(size))
     gc.freeze()
 

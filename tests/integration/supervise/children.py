@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -39,6 +40,12 @@ def facts(_payload: bytes) -> int:
     mark = os.environ["TANDEM_INSTANCE"]
     facts = f"pid={os.getpid()} sid={os.getsid(0)} title={title} fds={fds} mark={mark}"
     print(facts, f"random={random.random()}", file=sys.stderr, flush=True)
+    return wait(b"")
+
+
+def thresholds(_payload: bytes) -> int:
+    """Write when the garbage collector looks in this process, then live."""
+    print(f"thresholds={gc.get_threshold()} enabled={gc.isenabled()}", file=sys.stderr, flush=True)
     return wait(b"")
 
 

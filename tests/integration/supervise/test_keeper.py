@@ -77,6 +77,18 @@ async def test_forked_children_do_not_share_randomness(rig: KeeperRig) -> None:
     assert lines[0].split("random=")[1] != lines[1].split("random=")[1]
 
 
+def of_a_fresh_interpreter(expression: str) -> str:
+    argv = [sys.executable, "-c", f"import gc; print({expression})"]
+    return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+async def test_forked_children_collect_garbage_as_any_python_program_does(rig: KeeperRig) -> None:
+    """However seldom the zygote looks for garbage while it imports, its children look as often as Python by default."""
+    rig.fork("A", "children:thresholds")
+    line = (await until(lambda: rig.log("A"), "its line"))[0]["msg"]
+    assert line == of_a_fresh_interpreter("f'thresholds={gc.get_threshold()} enabled={gc.isenabled()}'")
+
+
 async def test_readiness_status_and_beats_arrive(rig: KeeperRig) -> None:
     """READY and STATUS are passed on and remembered for whoever asks later; they count as signs of life."""
     assert rig.link is not None
