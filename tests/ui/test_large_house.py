@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from synthetic_hub import Served, serve
 from ui_kit import PATIENCE_MS
-
-from _synthetic_hub import Served, serve
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 

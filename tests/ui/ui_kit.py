@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from household import Household
 from playwright.sync_api import Page
 
@@ -72,31 +73,17 @@ def ask(page: Page, question: str) -> None:
     page.wait_for_selector(".exchange:last-child .after")
 
 
-CONTRASTS = """() => {
-  const canvas = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
-  const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (element) => { for (let at = element; at; at = at.parentElement) { const c = rgb(getComputedStyle(at).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255, 255]; };
-  const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-  return [...document.querySelectorAll('body *')].filter((e) => own(e) && e.checkVisibility() && !e.closest('.unseen, .over, noscript, option')).map((e) => {
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    return {ratio: (a + 0.05) / (b + 0.05), words: e.textContent.trim().slice(0, 40), at: e.tagName + '.' + e.className};
-  });
-}"""
+STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
 
 
-def contrasts(page: Page) -> list[dict[str, Any]]:
-    """Contrast (WCAG 2.2, 1 to 21) of every piece of text one can see, with its words."""
-    found: list[dict[str, Any]] = page.evaluate(CONTRASTS)
-    return found
+def violations(page: Page) -> list[str]:
+    """Where the page, as it is now, breaks WCAG 2.2 at level A or AA (as far as axe-core can tell): rule, element, reason."""
+    found = Axe().run(page, options=STANDARD).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}) {node['html']} {node['failureSummary']}" for rule in found for node in rule["nodes"]
+    ]
 
 
-NAMELESS = """() => [...document.querySelectorAll('a, button, input, select, textarea, summary')].filter((e) => e.checkVisibility()).filter((e) =>
-  !((e.getAttribute('aria-label') ?? '') + (e.textContent ?? '') + [...(e.labels ?? [])].map((l) => l.textContent).join('') + (e.querySelector('img[alt]')?.alt ?? '')).trim()
-).map((e) => e.outerHTML)"""
-
-
-def nameless(page: Page) -> list[str]:
-    """Links, buttons and fields a screen reader has no word for."""
-    found: list[str] = page.evaluate(NAMELESS)
-    return found
+def overhang(page: Page) -> int:
+    """Pixels by which the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - innerWidth"))

@@ -204,4 +204,5 @@ def test_curves_tell_what_there_was() -> None:
     assert [(one.label, one.now, one.most) for one in house.sparks(points)] == [
         ("Memory", "2 KiB", "3 KiB"), ("Requests", "2/s", "2/s"),
     ]  # fmt: skip
+    assert {one.over for one in house.sparks(points)} == {"the last 11 s"}
     assert house.sparks([]) == []

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("jinja2", reason="the extra `hub` is not installed")
 
 from tandem.hub.objectives import Standing, burning
-from tandem.hub.web.promises import MachineJudged, headline, shown
+from tandem.hub.web.promises import MachineJudged, headline, rate_words, shown
 from tandem.telemetry.objectives import WINDOWS_S, Objective, span_name
 
 HEALTH = Objective(measure="health", target=0.99, description="health checks pass")
@@ -59,3 +59,9 @@ def test_the_headline_says_the_worst() -> None:
     assert headline([MachineJudged("a", [kept, broken]), MachineJudged("b", [broken])]) == "2 promises are being broken."
     assert headline([MachineJudged("a", [kept])]) == "What is promised is kept."
     assert headline([MachineJudged("a", [unknown]), MachineJudged("b", fault="away")]) == "Too little has happened yet to judge."
+
+
+def test_hardly_any_burning_is_not_called_none() -> None:
+    """A rate too small for its digits is said to be below them; none at all is nothing, unknown a dash."""
+    words = ["0×", "<0.01×", "0.01×", "–"]
+    assert [rate_words(rate) for rate in (0.0, 0.001, 0.01, None)] == words

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("jinja2", reason="the extra `hub` is not installed")
 
 from tandem.hub.web.drawing import WIDTH, draw_waterfall, line, path_of
-from tandem.hub.web.words import Tone, figure, plural_of, size, span, title, tone
+from tandem.hub.web.words import Tone, figure, plural_of, sentence, size, span, title, tone
 from tandem.telemetry.tracing import Kind, Span
 from tandem.telemetry.waterfall import waterfall
 
@@ -104,3 +104,10 @@ def test_lines() -> None:
     assert stroke == "M0.0,40.0 1000.0,2.0"
     assert area.endswith("L1000,40Z")
     assert line([0.0, 0.0])[0] == "M0.0,40.0 1000.0,40.0"
+
+
+def test_messages_become_sentences() -> None:
+    """A message begins with a capital and ends with a stop, once; nothing stays nothing."""
+    assert sentence('there is no agent "Nobody"') == 'There is no agent "Nobody".'
+    assert sentence("Why?") == "Why?"
+    assert sentence("") == ""

@@ -32,7 +32,7 @@ CURVE_POINTS = 120
 
 
 class Spark(Struct, frozen=True):
-    """One curve of the last hour, with its newest and its largest value in words."""
+    """One curve, with the time it covers and its newest and its largest value in words."""
 
     label: str
     over: str
@@ -72,6 +72,7 @@ async def house(request: Request) -> Response:
     values: dict[str, Any] = {
         "headline": _headline(picture),
         "many": len(agents) > MANY,
+        "nobody": not agents,
         "machines": [_machine(machine, picture) for machine in picture.machines],
         "worries": [agent for agent in agents if tone(agent.state, agent.verdict) in ("trouble", "degraded")][
             :MOST_WORRIES
@@ -92,6 +93,8 @@ def _headline(picture: FleetPicture) -> str:
     count = len(agents)
     if lost:
         return f"Nothing has been heard of {' and '.join(lost)} for a while."
+    if not agents:
+        return "No agents are known yet."
     if trouble := tones.count("trouble"):
         return f"{trouble} of {plural_of(count, 'agent')} {'needs' if trouble == 1 else 'need'} help."
     if degraded := tones.count("degraded"):
@@ -168,14 +171,25 @@ def sparks(points: list[Point]) -> list[Spark]:
         ("Memory", size, [point.rss_bytes for point in points]),
         ("Processor", share, [point.cpu for point in points]),
         ("Requests", rate, [point.requests / point.span_s if point.span_s else 0.0 for point in points]),
-        ("Answers in", span, [point.busy_s / point.requests if point.requests else 0.0 for point in points]),
+        ("Answers in", _answered, [point.busy_s / point.requests if point.requests else 0.0 for point in points]),
     ]
+    over = _covered(points)
     drawn = []
     for label, words, values in curves:
         stroke, area = line(values)
         if stroke and any(values):
-            drawn.append(Spark(label, "the last hour", words(values[-1]), words(max(values)), stroke, area))
+            drawn.append(Spark(label, over, words(values[-1]), words(max(values)), stroke, area))
     return drawn
+
+
+def _answered(seconds: float) -> str:
+    return span(seconds) if seconds else "–"
+
+
+def _covered(points: list[Point]) -> str:
+    """What the curves stand for: an hour, or less while less was measured."""
+    seconds = points[-1].at - points[0].at + points[0].span_s if points else 0.0
+    return "the last hour" if seconds > 0.95 * CURVE_S else f"the last {span(seconds)}"
 
 
 async def _log(request: Request, shown: AgentPicture) -> dict[str, Any]:

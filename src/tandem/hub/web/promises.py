@@ -21,6 +21,9 @@ from tandem.telemetry.objectives import WINDOWS_S, Objective, promised, span_nam
 
 WINDOWS = tuple(span_name(window) for window in WINDOWS_S)
 
+_LEAST_RATE = 0.005
+"""Below it a rate would be rounded to nothing, which it is not."""
+
 
 class Promise(Struct, frozen=True):
     """One objective of one machine; ``rates`` are burn rates in words, by :data:`WINDOWS`; ``width`` of what is left, 0 to 1000."""
@@ -86,7 +89,7 @@ def shown(standing: Standing) -> Promise:
         verdict=_verdict(standing, left),
         left="–" if left is None else f"{max(0.0, left) * 100:.0f}% of {_budget(standing.objective)}",
         width=0.0 if left is None else round(WIDTH * min(1.0, max(0.0, left)), 1),
-        rates=[_times(standing.rate(window)) for window in WINDOWS],
+        rates=[rate_words(standing.rate(window)) for window in WINDOWS],
         worst=standing.worst,
     )
 
@@ -103,5 +106,8 @@ def _budget(objective: Objective) -> str:
     return f"{figure(objective.budget * 100)}%"
 
 
-def _times(rate: float | None) -> str:
-    return "–" if rate is None else f"{figure(rate)}×" if rate else "0"
+def rate_words(rate: float | None) -> str:
+    """A burn rate as a multiple of what the budget allows."""
+    if rate is None:
+        return "–"
+    return "<0.01×" if 0 < rate < _LEAST_RATE else f"{figure(rate)}×"

@@ -87,6 +87,7 @@ def templates() -> Environment:
         tone=words.tone,
         title_words=words.title,
         plural=words.plural_of,
+        sentence=words.sentence,
         address=lambda text: quote(str(text), safe="@"),
         bare=lambda identity: str(identity).partition("@")[0],
         agent_tone=lambda agent: words.tone(agent.state, agent.verdict),

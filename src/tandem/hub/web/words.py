@@ -99,6 +99,12 @@ def title(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def sentence(text: str) -> str:
+    """A message that begins in the middle of a line, as a sentence of its own."""
+    ended = text if not text or text[-1] in ".!?:" else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
 def plural_of(count: int, one: str, many: str = "") -> str:
     """``1 agent``, ``1,024 agents``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -49,8 +49,9 @@ const countIncidents = async () => {
   const incidents = await answer.json();
   const open = incidents.filter((incident) => incident.state === "open").length;
   const badge = document.getElementById("open-incidents");
-  if (badge) badge.textContent = open ? String(open) : "";
-  badge?.setAttribute("aria-label", open ? `${open} open` : "");
+  if (!badge) return;
+  badge.hidden = open === 0;
+  badge.children[0].textContent = String(open);
 };
 
 document.addEventListener("click", async (event) => {
@@ -61,17 +62,21 @@ document.addEventListener("click", async (event) => {
     forgetProof();
     location.assign("/login");
   }
-  if (button.dataset.act) await perform(button);
+  if (button.dataset.act && button.ariaDisabled !== "true") await perform(button);
 });
 
-/** @param {HTMLButtonElement} button */
+/**
+ * Do what a button is for. It stays focusable meanwhile, or whoever uses keys would lose their place.
+ * @param {HTMLButtonElement} button
+ */
 async function perform(button) {
   const note = button.closest("form")?.elements.namedItem("note");
   const body = {
     ...(note instanceof HTMLInputElement && note.value ? { note: note.value } : {}),
     ...(button.dataset.seconds ? { seconds: Number(button.dataset.seconds) } : {}),
   };
-  button.disabled = true;
+  const part = button.closest("[data-src]:not([data-every])");
+  button.ariaDisabled = "true";
   say(`${button.dataset.doing ?? "Telling the hub"} …`);
   try {
     await act(button.dataset.act ?? "", body);
@@ -81,8 +86,7 @@ async function perform(button) {
   } catch (error) {
     say(error instanceof Error ? error.message : String(error), "trouble");
   }
-  button.disabled = false;
-  const part = button.closest("[data-src]:not([data-every])");
+  button.ariaDisabled = null;
   if (part instanceof HTMLElement) await refresh(part);
 }
 

@@ -135,7 +135,7 @@ function wire(from, to, origin) {
   if (!a || !b) return undefined;
   const path = document.createElementNS(SVG, "path");
   const [begin, end] = a.right < b.left ? [a.right, b.left] : b.right < a.left ? [a.left, b.right] : [a.left, b.left];
-  const sideways = begin === a.left && end === b.left ? -14 - Math.min(34, Math.abs(a.y - b.y) * 0.22) : 0;
+  const sideways = begin === a.left && end === b.left ? Math.max(-14 - Math.min(34, Math.abs(a.y - b.y) * 0.22), 4 - origin.x - begin) : 0;
   const [first, second] = sideways ? [begin + sideways, end + sideways] : [(begin + end) / 2, (begin + end) / 2];
   path.setAttribute("d", `M${begin},${a.y}C${first},${a.y} ${second},${b.y} ${end},${b.y}`);
   path.dataset.from = from;

@@ -1,8 +1,8 @@
 // @ts-check
 /** Makes one element like another without touching what is the same, so that focus, scroll and open details stay. */
 
-/** What the person, not the server, decides about. */
-const OWN = new Set(["open", "value", "checked"]);
+/** What the person and what runs for them, not the server, decide about. */
+const OWN = new Set(["open", "value", "checked", "aria-disabled"]);
 
 /** @param {Element} live @param {Element} fresh */
 export function morph(live, fresh) {

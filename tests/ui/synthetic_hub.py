@@ -1,4 +1,4 @@
-"""A hub's pages over a made-up fleet of any size, to measure and to test them without its processes.
+"""A hub's pages over a made-up fleet of any size and state, without its processes.
 
 Everything between the fleet's picture and the browser is the hub's own: view, gate, HTTP, pages, live changes.
 """
@@ -40,7 +40,7 @@ from tandem.telemetry.waterfall import Row, TurnSummary
 MACHINES = ("mainpc", "pc2")
 GROUP_SIZE = 7
 INFRA = InfraPorts(nats=1, leaf=2, monitor=3, join=4)
-AHEAD_S = 86_400.0
+DAY_S = 86_400.0
 """Pictures are told once and must not grow old while one looks."""
 
 T = TypeVar("T")
@@ -104,30 +104,30 @@ class NoJudgements:
 
 
 class SyntheticHub:
-    """``agents`` in groups of seven on two machines; the first of each group is needed by the others."""
+    """``agents`` in groups of seven on two machines, ``name`` and a number each; the first of a group is needed by the others."""
 
-    def __init__(self, agents: int, folder: Path):
+    def __init__(self, agents: int, folder: Path, name: str = "Agent"):
         self.changes = Changes()
-        configs = dict(_configs(agents))
+        configs = dict(_configs(agents, name))
         groups: dict[str, GroupConfig] = {}
         for config in configs.values():
             known = groups.get(config.group, GroupConfig(name=config.group, machine=config.machine))
             groups[config.group] = replace(known, agents=[*known.agents, str(config.id)])
         fleet = Fleet(
             name="synthetic",
-            machines={name: MachineConfig(name=name, host=None, host_key=HERE, infra=INFRA) for name in MACHINES},
+            machines={machine: MachineConfig(name=machine, host=None, host_key=HERE, infra=INFRA) for machine in MACHINES},
             groups=groups,
             agents=configs,
         )
         dirs = Home(folder).machine(MACHINES[0])
         self.watch = FleetWatch(MACHINES[0], MACHINES, dirs, self.changes)
         self._pictures = {
-            name: MachinePicture(
-                machine=name, at=clock.wall() + AHEAD_S, up_s=60.0,
-                services=[ServicePicture(name=kind, machine=name, state="healthy") for kind in ("nats", "valkey-control")],
-                agents=[_picture(config) for config in configs.values() if config.machine == name],
+            machine: MachinePicture(
+                machine=machine, at=clock.wall() + DAY_S, up_s=60.0,
+                services=[ServicePicture(name=kind, machine=machine, state="healthy") for kind in ("nats", "valkey-control")],
+                agents=[_picture(config) for config in configs.values() if config.machine == machine],
             )
-            for name in MACHINES
+            for machine in MACHINES
         }  # fmt: skip
         for picture in self._pictures.values():
             self.watch.keep(picture)
@@ -147,14 +147,19 @@ class SyntheticHub:
         self._pictures[machine] = replace(before, agents=changed)
         self.watch.keep(self._pictures[machine])
 
+    def lose(self, machine: str) -> None:
+        """Nothing was heard of a machine for a day. From the server's thread only."""
+        self._pictures[machine] = replace(self._pictures[machine], at=clock.wall() - DAY_S)
+        self.watch.keep(self._pictures[machine])
 
-def _configs(count: int) -> Iterator[tuple[AgentId, AgentConfig]]:
+
+def _configs(count: int, name: str) -> Iterator[tuple[AgentId, AgentConfig]]:
     for number in range(count):
         # Two thirds live on the first machine, as in the fleet this stands for.
         group = number // GROUP_SIZE
         machine = MACHINES[group % 3 == 2]
-        leader = AgentId.of(f"Agent{group * GROUP_SIZE:04d}", machine)
-        identity = AgentId.of(f"Agent{number:04d}", machine)
+        leader = AgentId.of(f"{name}{group * GROUP_SIZE:04d}", machine)
+        identity = AgentId.of(f"{name}{number:04d}", machine)
         needs = [] if identity == leader else [str(leader)]
         yield identity, AgentConfig(name=identity.name, machine=machine, group=f"group_{group:03d}", needs=needs)
 
@@ -196,7 +201,7 @@ class Served:
 
 
 @contextmanager
-def serve(agents: int, folder: Path) -> Iterator[Served]:
+def serve(agents: int, folder: Path, name: str = "Agent") -> Iterator[Served]:
     """Serve a synthetic fleet on a free port of loopback, in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="synthetic-hub")  # tandem: ignore[threads-and-asyncio]
@@ -206,7 +211,7 @@ def serve(agents: int, folder: Path) -> Iterator[Served]:
         return asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
     try:
-        hub, serving = finish(_begin(agents, folder))
+        hub, serving = finish(_begin(agents, folder, name))
         try:
             yield Served(hub, f"http://localhost:{serving.port}", loop)
         finally:
@@ -217,8 +222,8 @@ def serve(agents: int, folder: Path) -> Iterator[Served]:
         loop.close()
 
 
-async def _begin(agents: int, folder: Path) -> tuple[SyntheticHub, Serving]:
-    hub = SyntheticHub(agents, folder)
+async def _begin(agents: int, folder: Path, name: str) -> tuple[SyntheticHub, Serving]:
+    hub = SyntheticHub(agents, folder, name)
     serving = Serving(hub.app, socket.create_server(("127.0.0.1", 0)))
     await serving.start()
     return hub, serving
