@@ -17,10 +17,11 @@ from tandem.core.errors import NotFound, TandemError, Unavailable
 from tandem.core.ids import AgentId
 from tandem.core.paths import MachineDirs
 from tandem.fleet.model import Fleet
-from tandem.hub.nodes import ask_status, order
+from tandem.hub.nodes import ask_status, mend, order
 from tandem.hub.picture import AgentPicture, agent_picture
 from tandem.hub.predict import Forecast
 from tandem.hub.recovery import (
+    SERVING,
     TROUBLED,
     Attempt,
     Budget,
@@ -30,6 +31,7 @@ from tandem.hub.recovery import (
     next_attempt,
     reason_for,
     targets,
+    trouble_of,
 )
 from tandem.hub.shelf import Shelf
 
@@ -126,13 +128,15 @@ class Caretaker:
             return
         now = clock.wall()
         self._agents = [agent_picture(view) for view in status.agents]
+        self._around = replace(self._around, serving=frozenset(a.name for a in self._agents if a.state in SERVING))
         for agent in self._agents:
-            state, _ = self._since.get(agent.name, ("", 0.0))
-            if state != agent.state:
-                self._since[agent.name] = (agent.state, now)
+            trouble, _ = self._since.get(agent.name, ("", 0.0))
+            if trouble != trouble_of(agent):
+                self._since[agent.name] = (trouble_of(agent), now)
             await self._judge(agent, now)
-            reason = reason_for(agent, self._since[agent.name][1], self._forecasts, now, self._care.budget)
-            if reason and self._care.act == "recover" and agent.name != self._me.name:
+            _, since = self._since.get(agent.name, ("", now))
+            reason = reason_for(agent, since, self._forecasts, now, self._care.budget)
+            if reason and self._care.act == "recover" and agent.name != self._me.name and not status.busy:
                 await self._try(agent, reason, now)
 
     def status(self) -> CareStatus:
@@ -173,9 +177,9 @@ class Caretaker:
         if index is None or self._attempts[index].outcome != "pending":
             return
         attempt = self._attempts[index]
-        if now - attempt.at < self._care.budget.settle_s:
+        if now - attempt.at < self._care.budget.settle_s or agent.verdict in ("pending", "off"):
             return
-        judged = replace(attempt, outcome="did not help" if agent.state in TROUBLED else "helped")
+        judged = replace(attempt, outcome="did not help" if agent.verdict == "trouble" else "helped")
         self._attempts[index] = judged
         await self._shelf.run(lambda db: _write(db, judged))
         self._log.info("%s of %s for %s: %s", judged.tier, judged.agent, judged.reason, judged.outcome)
@@ -184,7 +188,7 @@ class Caretaker:
         attempt = next_attempt(agent, reason, self._attempts, self._around, now, self._care.budget, self._care.widest)
         if attempt is not None:
             await self._do(attempt)
-        elif agent.state in TROUBLED and exhausted(
+        elif trouble_of(agent) and exhausted(
             agent.name, self._attempts, now, self._care.budget, self._care.widest
         ):
             self._give_up(agent, now)
@@ -197,12 +201,15 @@ class Caretaker:
         machine = self._me.machine
         identities = [str(AgentId.of(name, machine)) for name in attempt.targets if name != self._me.name]
         try:
-            if attempt.tier == "state":
-                await order(self._dirs, machine, "stop", identities)
-                self._set_aside(attempt.agent)
-                await order(self._dirs, machine, "start", identities)
-            else:
-                await order(self._dirs, machine, "restart", identities)
+            if attempt.tier != "state":
+                await mend(self._dirs, machine, "restart", identities)
+                return
+            stopped = await mend(self._dirs, machine, "stop", identities)
+            if stopped.notes or not stopped.views:
+                self._log.warning("%s is left as it is: the operator gave another order", attempt.agent)
+                return
+            self._set_aside(attempt.agent)
+            await order(self._dirs, machine, "start", identities)
         except TandemError as error:
             self._log.error("recovering %s: %s", attempt.agent, error)
 

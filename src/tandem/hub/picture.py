@@ -49,6 +49,7 @@ class AgentPicture(Struct, frozen=True, kw_only=True):
     exit: str = ""
     tail: list[str] = []
     breaker: Literal["closed", "open", "half-open"] = "closed"
+    escalated: Literal["", "group", "operator"] = ""
     usage: Usage | None = None
     figures: Figures = Figures()
 
@@ -153,6 +154,7 @@ def agent_picture(view: AgentView, figures: Figures | None = None) -> AgentPictu
         exit=view.exit,
         tail=view.tail[-TAIL:],
         breaker=view.breaker,
+        escalated=view.escalated,
         usage=view.usage,
         figures=figures or Figures(),
     )

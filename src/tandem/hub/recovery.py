@@ -1,4 +1,10 @@
-"""What to try for an agent that is in trouble, in widening tiers, within a budget, remembering what helped. Pure."""
+"""What to try for an agent that is in trouble, in widening tiers, within a budget, remembering what helped. Pure.
+
+Supervision and recovery share no agent at any moment. Whoever dies is supervision's: it starts him again, later and
+later, then his group, then calls the operator. Whoever lives and says that he cannot do his job is ours. One who went on
+dying until the operator was called comes to us for the one thing supervision does not try, which is to set his state
+aside. What the operator has stopped, and everybody while a rollout is under way, is nobody's.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +18,11 @@ from tandem.hub.predict import Forecast
 
 Tier = Literal["agent", "state", "dependants", "group"]
 TIERS: tuple[Tier, ...] = ("agent", "state", "dependants", "group")
+Trouble = Literal["", "unhealthy", "dying"]
 Outcome = Literal["helped", "did not help", "pending"]
 
 TROUBLED = frozenset({"unhealthy", "failed", "backoff"})
+SERVING = frozenset({"healthy", "degraded", "unhealthy"})
 SOON_S = 900.0
 """A limit that will be reached within a quarter of an hour is worth a restart now, at a moment we choose."""
 
@@ -30,7 +38,7 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """``agent`` is a bare name; ``reason`` its state, or what was foreseen; ``targets`` what was restarted."""
+    """``agent`` is a bare name; ``reason`` its trouble, or what was foreseen; ``targets`` what was restarted."""
 
     at: float
     agent: str
@@ -41,22 +49,31 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """Of one machine, bare names. ``dependants``: who needs an agent. ``disposable``: agents whose state may be set aside."""
+    """Of one machine, bare names. ``dependants``: who needs an agent. ``disposable``: agents whose state may be set aside.
+    ``serving``: who may be restarted for the sake of another; the rest is the operator's or supervision's.
+    """
 
     dependants: Mapping[str, Sequence[str]]
     groups: Mapping[str, Sequence[str]]
     disposable: frozenset[str]
+    serving: frozenset[str] = frozenset()
+
+
+def trouble_of(agent: AgentPicture) -> Trouble:
+    """What is wrong with ``agent`` that is ours to mend; empty: nothing, or it is in better hands."""
+    if agent.verdict == "off":
+        return ""
+    if agent.state == "unhealthy":
+        return "unhealthy"
+    return "dying" if agent.escalated == "operator" and agent.state not in SERVING else ""
 
 
 def reason_for(agent: AgentPicture, since: float, forecasts: Iterable[Forecast], now: float, budget: Budget) -> str:
-    """Why something should be done about ``agent``, which has been in its state since then; empty: nothing.
-
-    What an operator has stopped is never touched.
-    """
-    if agent.verdict == "off":
+    """Why something should be done about ``agent``, which has been in its trouble since then; empty: nothing."""
+    if trouble := trouble_of(agent):
+        return trouble if now - since >= budget.patience_s else ""
+    if agent.state not in SERVING:
         return ""
-    if agent.state in TROUBLED:
-        return agent.state if now - since >= budget.patience_s else ""
     for forecast in forecasts:
         if forecast.agent == agent.name and forecast.quantity == "memory" and forecast.at - now <= SOON_S:
             return "memory"
@@ -73,7 +90,7 @@ def next_attempt(
         return None
     if len(recent) >= budget.per_hour or len(own) >= budget.per_agent:
         return None
-    tier = _next_tier(agent.name, reason, own, past, _possible(agent.name, around, widest))
+    tier = _next_tier(agent.name, reason, own, past, _possible(agent.name, reason, around, widest))
     if tier is None:
         return None
     return Attempt(at=now, agent=agent.name, reason=reason, tier=tier, targets=targets(tier, agent, around))
@@ -89,7 +106,7 @@ def exhausted(agent: str, past: Sequence[Attempt], now: float, budget: Budget, w
 
 
 def targets(tier: Tier, agent: AgentPicture, around: Surroundings) -> list[str]:
-    """Whom a tier restarts, the agent first."""
+    """Whom a tier restarts, the agent first; of the others only who serves."""
     match tier:
         case "agent" | "state":
             others: Sequence[str] = ()
@@ -97,11 +114,12 @@ def targets(tier: Tier, agent: AgentPicture, around: Surroundings) -> list[str]:
             others = around.dependants.get(agent.name, ())
         case "group":
             others = around.groups.get(agent.group, ())
-    return [agent.name, *(name for name in others if name != agent.name)]
+    return [agent.name, *(name for name in others if name != agent.name and name in around.serving)]
 
 
-def _possible(agent: str, around: Surroundings, widest: Tier) -> list[Tier]:
-    allowed = TIERS[: TIERS.index(widest) + 1]
+def _possible(agent: str, reason: str, around: Surroundings, widest: Tier) -> list[Tier]:
+    # It was restarted often enough, and its group too.
+    allowed: Sequence[Tier] = ("state",) if reason == "dying" else TIERS[: TIERS.index(widest) + 1]
     return [tier for tier in allowed if tier != "state" or agent in around.disposable]
 
 
@@ -114,4 +132,4 @@ def _next_tier(
         wider = TIERS.index(failed[-1].tier) + 1
         return next((tier for tier in TIERS[wider:] if tier in possible), None)
     helped = [a.tier for a in past if a.agent == agent and a.reason == reason and a.outcome == "helped"]
-    return helped[-1] if helped and helped[-1] in possible else possible[0]
+    return helped[-1] if helped and helped[-1] in possible else next(iter(possible), None)

@@ -30,10 +30,14 @@ class BringUp(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Order(Struct, frozen=True, kw_only=True, tag=True):
-    """Do ``verb`` to each of ``agents`` (identities on this machine) and follow them until they are there."""
+    """Do ``verb`` to each of ``agents`` (identities on this machine) and follow them until they are there.
+
+    ``spare_stopped`` leaves out those the operator has stopped: for orders that no operator gave.
+    """
 
     verb: Verb
     agents: list[str]
+    spare_stopped: bool = False
 
 
 class TakeDown(Struct, frozen=True, tag=True):
@@ -93,6 +97,8 @@ class AgentView(Struct, frozen=True, kw_only=True):
     required: bool = True
     breaker: Literal["closed", "open", "half-open"] = "closed"
     """Open: it died too often, callers fail at once, and it is tried again after the longest delay."""
+    escalated: Literal["", "group", "operator"] = ""
+    """To whom supervision has given it since it died too often, until it has proven itself again."""
     usage: Usage | None = None
     """None while it has no process, or for its first seconds."""
     times: Times = Times()
@@ -149,6 +155,8 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     links: list[LinkView] = []
     note: str = ""
     """What a person should know about the node itself."""
+    busy: str = ""
+    """Why nobody but the operator should steer its agents now, in words; empty: nothing is in the way."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag=True):

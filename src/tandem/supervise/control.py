@@ -105,7 +105,7 @@ class ControlServer:
             case BringUp(fleet=fleet, agents=agents):
                 return await self._node.bring_up(fleet, agents, tell)
             case Order(verb=verb, agents=agents):
-                return await self._node.order(verb, agents, tell)
+                return await self._node.order(verb, agents, tell, spare_stopped=question.spare_stopped)
             case TakeDown():
                 return await self._node.take_down(tell)
             case AskRelease():

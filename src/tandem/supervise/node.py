@@ -197,6 +197,7 @@ class Node:
             zygote=times(supervisor.runners[ZYGOTE].state),
             parts=self.measuring.parts,
             links=self._links.watch.views(),
+            busy="a rollout is under way" if self.rollouts.state.is_active else "",
             note=loss_note(self._loss, clock.wall()),
         )
 
@@ -206,13 +207,13 @@ class Node:
         done = await self._operations.bring_up([AgentId(agent).name for agent in agents], tell)
         return replace(done, notes=notes)
 
-    async def order(self, verb: Verb, agents: Iterable[str], tell: Tell) -> Done:
+    async def order(self, verb: Verb, agents: Iterable[str], tell: Tell, *, spare_stopped: bool = False) -> Done:
         """Raises :class:`NotFound` for an agent this machine does not have."""
         names = [AgentId(agent).name for agent in agents]
         for name in names:
             if name not in self.supervisor.configs:
                 raise NotFound(f"{self.machine} runs no agent {name!r}")
-        return await self._operations.order(verb, names, tell)
+        return await self._operations.order(verb, names, tell, spare_stopped=spare_stopped)
 
     async def take_down(self, tell: Tell) -> Done:
         self.rollouts.halt()

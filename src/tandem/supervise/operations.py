@@ -47,9 +47,14 @@ class Operations:
             phases=self._phases(began_at, chosen),
         )
 
-    async def order(self, verb: Verb, names: Iterable[str], tell: Tell) -> Done:
-        """Start, stop or restart agents; return when each is where it should be, or in trouble."""
+    async def order(self, verb: Verb, names: Iterable[str], tell: Tell, *, spare_stopped: bool = False) -> Done:
+        """Start, stop or restart agents; return when each is where it should be, or in trouble.
+
+        ``spare_stopped``: not those that are stopped, or are to be.
+        """
         runners = [self._supervisor.runners[name] for name in names]
+        if spare_stopped:
+            runners = [runner for runner in runners if runner.state.goal is Goal.RUN]
         mine = object()
         self._newest_order.update({runner.name: mine for runner in runners})
 

@@ -7,6 +7,7 @@ from typing import Literal
 from tandem.core import clock
 from tandem.fleet.model import InvalidAgent
 from tandem.supervise.api import AgentView, ServiceView, Times
+from tandem.supervise.escalation import Level
 from tandem.supervise.lifecycle import SERVING, UP, AgentState, Breaker, Goal, Phase
 from tandem.supervise.regrouping import describe
 from tandem.supervise.runner import Runner
@@ -91,7 +92,8 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
     config = supervisor.configs[runner.name]
     state = runner.state
     issues = list(state.issues)
-    if alarm := supervisor.regrouping.alarm_of(runner):
+    alarm = supervisor.regrouping.alarm_of(runner)
+    if alarm is not None:
         issues.append(describe(alarm, runner.name, clock.monotonic()))
     shown = state.phase
     if state.phase in UP:
@@ -117,6 +119,7 @@ def agent_view(supervisor: Supervisor, runner: Runner) -> AgentView:
         tail=runner.tail,
         required=config.required,
         breaker=state.breaker_at(clock.monotonic()).value,
+        escalated="" if alarm is None else "group" if alarm.level is Level.GROUP else "operator",
         usage=runner.usage,
         times=times(state),
         verdict=verdict(supervisor, runner),

@@ -10,7 +10,17 @@ from msgspec.structs import replace
 
 from tandem.hub.picture import AgentPicture
 from tandem.hub.predict import CERTAIN, MIB, Forecast, foresee, trend
-from tandem.hub.recovery import Attempt, Budget, Surroundings, exhausted, next_attempt, reason_for
+from tandem.hub.recovery import (
+    Attempt,
+    Budget,
+    Surroundings,
+    Tier,
+    exhausted,
+    next_attempt,
+    reason_for,
+    targets,
+    trouble_of,
+)
 from tandem.hub.series import Point
 
 NOW = 1_000_000.0
@@ -100,13 +110,14 @@ def test_too_little_is_not_judged() -> None:
 # ---- recovery ----
 
 AROUND = Surroundings(
-    dependants={"A": ["B", "C"]}, groups={"g": ["A", "B", "D"]}, disposable=frozenset({"A"})
+    dependants={"A": ["B", "C"]}, groups={"g": ["A", "B", "D"]}, disposable=frozenset({"A"}),
+    serving=frozenset({"A", "B", "C", "D"}),
 )
 BUDGET = Budget(per_hour=10, per_agent=5, settle_s=60, patience_s=60)
 
 
-def agent(state: str = "unhealthy", verdict: str = "trouble", name: str = "A") -> AgentPicture:
-    return AgentPicture(name=name, machine="m", group="g", state=state, verdict=verdict)  # type: ignore[arg-type]
+def agent(state: str = "unhealthy", verdict: str = "trouble", name: str = "A", escalated: str = "") -> AgentPicture:
+    return AgentPicture(name=name, machine="m", group="g", state=state, verdict=verdict, escalated=escalated)  # type: ignore[arg-type]
 
 
 def test_tiers_widen_until_something_helps() -> None:
@@ -147,6 +158,57 @@ def test_the_budget_holds_for_one_and_for_all() -> None:
     own = [Attempt(at=NOW - 1000 + n, agent="A", reason="memory", tier="agent", targets=[]) for n in range(5)]
     assert next_attempt(agent(), "unhealthy", own, AROUND, NOW, BUDGET) is None
     assert exhausted("A", own, NOW, BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "escalated", "trouble"),
+    [
+        ("unhealthy", "trouble", "", "unhealthy"),
+        ("unhealthy", "trouble", "operator", "unhealthy"),
+        ("backoff", "pending", "", ""),
+        ("backoff", "trouble", "group", ""),
+        ("backoff", "trouble", "operator", "dying"),
+        ("starting", "trouble", "operator", "dying"),
+        ("starting", "pending", "", ""),
+        ("waiting", "pending", "group", ""),
+        ("healthy", "up", "operator", ""),
+        ("failed", "trouble", "", ""),
+        ("stopped", "off", "operator", ""),
+        ("unhealthy", "off", "", ""),
+        ("draining", "pending", "", ""),
+    ],
+)
+def test_supervision_and_recovery_share_no_agent(state: str, verdict: str, escalated: str, trouble: str) -> None:
+    """Who dies is supervision's until the operator is called, who lives and does not work is ours, who was stopped nobody's."""
+    found = agent(state, verdict, escalated=escalated)
+    assert trouble_of(found) == trouble
+    assert reason_for(found, NOW - 61, [], NOW, BUDGET) == trouble
+    assert reason_for(found, NOW - 59, [], NOW, BUDGET) == ""
+
+
+def test_who_goes_on_dying_only_has_its_state_set_aside() -> None:
+    """Supervision has restarted agent and group in vain: one attempt without its state, where that is allowed, and no more."""
+    dying = agent("backoff", escalated="operator")
+    attempt = next_attempt(dying, "dying", [], AROUND, NOW, BUDGET)
+    assert attempt is not None and (attempt.tier, attempt.targets) == ("state", ["A"])
+    past = [replace(attempt, outcome="did not help")]
+    assert next_attempt(dying, "dying", past, AROUND, NOW + 61, BUDGET) is None
+    assert next_attempt(agent("backoff", name="B", escalated="operator"), "dying", [], AROUND, NOW, BUDGET) is None
+
+
+@pytest.mark.parametrize("tier", ["dependants", "group"])
+def test_nobody_is_restarted_for_another_who_does_not_serve(tier: Tier) -> None:
+    """A neighbour the operator has stopped, or that supervision has in hand, is left out of the wider tiers."""
+    assert targets(tier, agent(), replace(AROUND, serving=frozenset({"A", "C"}))) == (["A", "C"] if tier == "dependants" else ["A"])
+
+
+def test_memory_is_foreseen_of_those_who_serve_only() -> None:
+    """A leak is no reason to restart who is just being started anew."""
+    soon = Forecast(
+        agent="A", machine="m", quantity="memory", now=1, limit=2, per_hour=1, at=NOW + 600, score=9, sentence=""
+    )
+    assert reason_for(agent("backoff", "pending"), NOW, [soon], NOW, BUDGET) == ""
+    assert reason_for(agent("degraded", "up"), NOW, [soon], NOW, BUDGET) == "memory"
 
 
 def test_the_operator_and_the_supervisor_come_first() -> None:

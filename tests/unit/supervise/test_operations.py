@@ -48,3 +48,22 @@ async def test_an_order_tells_when_it_is_of_no_use() -> None:
     assert [view.verdict for view in done.views] == ["trouble"]
     assert supervisor.runners["A"].state.quick_deaths == TROUBLE_AFTER
     supervisor.close()
+
+
+@pytest.mark.parametrize("verb", ["restart", "start", "stop"])
+@virtual_time
+async def test_an_order_no_operator_gave_spares_the_stopped(verb: Verb) -> None:
+    """Whoever was stopped stays so, and is not among those the answer is about; the others are dealt with."""
+    keeper = SimulatedKeeper()
+    supervisor = keeper.node(configs := [agent("A"), agent("B")])
+    operations = Operations(supervisor, Fleet(name="simulated", agents={str(c.id): c for c in configs}), MACHINE)
+    await operations.order("start", ["A", "B"], lambda _: None)
+    await operations.order("stop", ["A"], lambda _: None)
+    before = supervisor.runners["B"].state.instance
+    done = await operations.order(verb, ["A", "B"], lambda _: None, spare_stopped=True)
+    assert [view.name for view in done.views] == ["B"]
+    assert supervisor.runners["A"].state.phase is Phase.STOPPED
+    assert (supervisor.runners["B"].state.instance != before) == (verb == "restart")
+    nobody = await operations.order(verb, ["A"], lambda _: None, spare_stopped=True)
+    assert nobody.views == [] and supervisor.runners["A"].state.phase is Phase.STOPPED
+    supervisor.close()

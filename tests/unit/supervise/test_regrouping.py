@@ -86,7 +86,9 @@ async def test_what_does_not_help_is_told_to_the_operator_and_the_group_is_left_
     supervisor = await up(keeper, chain())
     await asyncio.sleep(10.0)
     assert level(supervisor, "Middle") is Level.OPERATOR
-    (issue,) = agent_view(supervisor, supervisor.runners["Middle"]).issues
+    view = agent_view(supervisor, supervisor.runners["Middle"])
+    (issue,) = view.issues
+    assert view.escalated == "operator" and agent_view(supervisor, supervisor.runners["Front"]).escalated == ""
     assert "restarting its group g did not help" in issue and issue.endswith("tandem restart Middle")
     calm = len(keeper.history)
     await asyncio.sleep(3600.0)
