@@ -5,8 +5,8 @@ from __future__ import annotations
 PERIOD_S = 1.0
 """How often a node gives a sign (``WATCHDOG=1`` on its notify pipe, as agents do), and how often the keeper looks."""
 
-SILENT_LOOKS = 30
-"""Silent looks in a row after which a node that was heard hangs. Agents get ten: nobody waits for a node to serve."""
+SILENT_LOOKS = 60
+"""Silent looks in a row after which a node that was heard hangs. Agents get ten seconds; nobody waits for a node to serve."""
 
 FIRST_LOOKS = 90
 """The same for a node that was never heard: it may still import, or wait for a zygote that does."""
