@@ -78,7 +78,9 @@ def execute(arguments: list[str]) -> int:
     try:
         status = run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if _is_heard():
+            return _apologize(error)
         # Whoever read us (head, less) has seen enough; the interpreter must not complain about it at its end.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         status = 0
@@ -166,6 +168,16 @@ def _interrupted() -> int:
     warnings.simplefilter("ignore", RuntimeWarning)
     say_interrupted()
     return EXIT_INTERRUPTED
+
+
+def _is_heard() -> bool:
+    """Whether somebody still reads what we say; else it is another pipe that broke, and what we were to do is not done."""
+    import select
+
+    ends = select.poll()
+    for descriptor in (1, 2):
+        ends.register(descriptor, 0)
+    return not any(event & select.POLLERR for _descriptor, event in ends.poll(0))
 
 
 def _came_of_an_interrupt(error: BaseException | None) -> bool:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tandem.fleet.explain import Explained
     from tandem.fleet.shapes import Kept
 
-app = typer.Typer(no_args_is_help=True, help="Judge, show, explain, convert and describe the fleet file.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Judge, show, explain, convert and describe the fleet file."
+)
 
 
 @app.command()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tandem.export import File
     from tandem.fleet import Fleet
 
-app = typer.Typer(add_completion=False, help="What the fleet file means to other tools.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="What the fleet file means to other tools.")
 
 Folder = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the files below this folder.", show_default="print them")

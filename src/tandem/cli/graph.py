@@ -9,7 +9,7 @@ import typer
 
 from tandem.cli.fleet_file import FleetOption, JsonOption, fail, print_json, read_fleet, require_readable
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class Format(StrEnum):

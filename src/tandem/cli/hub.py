@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 ASK_S = 20.0
 
-app = typer.Typer(add_completion=False, help="The pages of the running fleet, and the key to them.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="The pages of the running fleet, and the key to them.")
 
 Machine = Annotated[str, typer.Option("--machine", help="Of this machine's hub.", show_default="the first one here")]
 

@@ -45,7 +45,7 @@ def logs(
         str | None, typer.Option("--level", help="At least DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     ] = None,
     lines: Annotated[
-        int, typer.Option("-n", "--lines", help="At most so many of the newest lines; 0: all.")
+        int, typer.Option("-n", "--lines", min=0, help="At most so many of the newest lines; 0: all.")
     ] = 1000,
     local: Annotated[bool, typer.Option("--local", help="Leave other computers out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The stored JSON lines.")] = False,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tandem.fleet import Fleet, LoadResult
     from tandem.fleet.ports import Listener
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 _CODES = ("port-conflict", "port-range", "port-offset")
 

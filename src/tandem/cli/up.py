@@ -23,7 +23,7 @@ DEFAULT_TIMEOUT_S = 180.0
 def up(
     group: Annotated[str | None, typer.Option("--group", help="Only this group, and what it needs.")] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds until it gives up waiting.")
+        float, typer.Option("--timeout", min=0.0, help="Seconds until it gives up waiting.")
     ] = DEFAULT_TIMEOUT_S,
     fleet: Annotated[
         Path | None,

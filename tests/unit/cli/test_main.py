@@ -36,6 +36,7 @@ FAULTS: dict[str, BaseException] = {
     "tandem": NotFound("there is no agent X", hint="tandem status"),
     "config": ConfigError("the fleet file is wrong"),
     "disk": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b"),
+    "pipe": BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)),
     "bug": NameError("name 'x' is not defined"),
     "ctrl-c": KeyboardInterrupt(),
 }
@@ -47,6 +48,7 @@ FAULTS: dict[str, BaseException] = {
         ("tandem", 1, "Error: there is no agent X\n  tandem status\n"),
         ("config", 78, "Error: the fleet file is wrong\n"),
         ("disk", 1, "Error: No space left on device: /a/b\n  tandem doctor checks this computer\n"),
+        ("pipe", 1, "Error: Broken pipe\n  tandem doctor checks this computer\n"),
         ("ctrl-c", 130, "Interrupted.\n"),
     ],
 )
