@@ -12,7 +12,7 @@ import pytest
 from fleets import FRIEND, GREETER, fleet_of
 from household import Household, MakeHousehold, eventually
 
-from tandem.core.errors import TandemError
+from tandem.core.errors import TandemError, Unreachable
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -164,6 +164,24 @@ def test_killed_agent(make_household: MakeHousehold) -> None:
     assert after["pid"] != before["pid"]
     assert after["port"] == before["port"]
     assert after["restarts"] == 1
+
+
+def test_agent_that_was_called_in_vain(make_household: MakeHousehold) -> None:
+    """Who called a stopped agent so often that its breaker opened is answered as soon as the agent was started again."""
+    household = make_household(fleet_of(f"{GREETER}\n{FRIEND}"))
+    household.up()
+    assert household.tandem("stop", "Greeter").status == 0
+
+    async def run() -> str:
+        async with household.connected() as connection:
+            for _ in range(6):
+                with pytest.raises(Unreachable):
+                    await connection.peer("Greeter").greet(name="Ada")
+            started = await asyncio.to_thread(household.tandem, "start", "Greeter")
+            assert started.status == 0, started.text
+            return str(await connection.peer("Greeter").greet(name="Ada"))
+
+    assert asyncio.run(run()) == "Hello Ada"
 
 
 def test_frozen_agent(make_household: MakeHousehold) -> None:

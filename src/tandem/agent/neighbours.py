@@ -29,7 +29,7 @@ def endpoint_of(home: Home, identity: AgentId) -> Endpoint:
         raise Unreachable(
             f"{identity} is not running", hint="tandem status shows why; tandem up starts the fleet"
         ) from error
-    return Endpoint("unix", str(path), service=identity)
+    return Endpoint.of_socket(path, identity)
 
 
 class Neighbours:

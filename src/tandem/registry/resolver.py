@@ -53,7 +53,7 @@ class RegistryResolver:
         name, _, machine = peer.partition("@")
         where = machine or self._machine_of(name) or await self._registered_machine(name, deadline)
         if where == self._machine:
-            return Endpoint("unix", str(self._dirs.agent_socket(name)), service=AgentId.of(name, where))
+            return Endpoint.of_socket(self._dirs.agent_socket(name), AgentId.of(name, where))
         return await self._elsewhere(AgentId.of(name, where), deadline)
 
     def _machine_of(self, name: str) -> str:

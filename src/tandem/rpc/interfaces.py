@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -19,7 +20,8 @@ class Endpoint(Struct, frozen=True):
     """Where one instance of a peer answers.
 
     ``address`` is a name (memory), a socket path (unix) or ``tcp://host:port`` (zmq); ``curve_public`` the peer's
-    Z85 key (40 bytes), required between machines; ``instance`` the registry's name for the running process;
+    Z85 key (40 bytes), required between machines; ``instance`` the registry's name for the running process, or what
+    tells a socket file from the next under its path;
     ``service`` the peer's full identity (``Name@machine``), for which the caller's token is made out. Without it that
     is the name the caller used.
     """
@@ -29,6 +31,17 @@ class Endpoint(Struct, frozen=True):
     instance: str = ""
     curve_public: bytes = b""
     service: str = ""
+
+    @classmethod
+    def of_socket(cls, path: Path, service: str) -> Endpoint:
+        """A neighbour's. While its socket cannot be seen the instance is empty; started after a stop it has a new one."""
+        try:
+            found = path.stat()
+        except OSError:
+            instance = ""
+        else:
+            instance = f"{found.st_ino}-{found.st_ctime_ns}"
+        return cls("unix", str(path), instance, service=service)
 
 
 class LinkCut(Unreachable):

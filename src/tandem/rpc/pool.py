@@ -46,9 +46,9 @@ class Stage(Enum):
 
 class PeerState:
     """What is known of one peer. ``link`` is set exactly while new calls may be sent on it, ``search`` while it is left
-    alone and looked for; ``distant`` tells that it is on another machine."""
+    alone and looked for; ``distant`` tells that it is on another machine, ``sought`` that it may come back by itself."""
 
-    __slots__ = ("breaker", "connecting", "distant", "instance", "link", "name", "search")
+    __slots__ = ("breaker", "connecting", "distant", "instance", "link", "name", "search", "sought")
 
     def __init__(self, name: str):
         self.name = name
@@ -57,6 +57,7 @@ class PeerState:
         self.breaker: Breaker = circuit.CLOSED
         self.instance = ""
         self.distant = False
+        self.sought = False
         self.search: asyncio.Task[None] | None = None
 
 
@@ -160,7 +161,7 @@ class Pool:
         before, peer.breaker = peer.breaker, breaker
         if before.state is not breaker.state:
             self._observer.on_breaker(peer.name, breaker.state)
-        if breaker.state is BreakerState.OPEN and peer.distant and peer.search is None:
+        if breaker.state is BreakerState.OPEN and peer.sought and peer.search is None:
             peer.search = asyncio.get_running_loop().create_task(self._look_for(peer))
 
     async def _look_for(self, peer: PeerState) -> None:
@@ -214,6 +215,7 @@ class Pool:
             endpoint = await self._resolver.resolve(peer.name, deadline)
             peer.instance = endpoint.instance
             peer.distant = endpoint.kind == "zmq"
+            peer.sought = endpoint.kind != "memory"
             link.service = service = str(endpoint.service or peer.name)
             token = self._token(service) if self._token is not None else ""
             hello = Hello(OLDEST_VERSION, PROTOCOL_VERSION, service, self.client, token)
@@ -267,7 +269,13 @@ class Pool:
         if endpoint.kind == "unix":
             from tandem.rpc.transports import unix
 
-            return await unix.connect(endpoint.address, link)
+            try:
+                return await unix.connect(endpoint.address, link)
+            except Unreachable as error:
+                # While anybody wants it to run, its socket is there, even when it is not.
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise Unreachable(f"{link.peer} is not running", hint=f"tandem start {link.peer}") from error
+                raise
         if endpoint.kind == "zmq":
             if self._zmq is None:
                 # Imported late: an agent that calls no other machine pays nothing for ZeroMQ and its threads.

@@ -1,9 +1,10 @@
-"""A peer of another machine that was out of reach and comes back."""
+"""A peer that was out of reach and comes back."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, until
@@ -12,6 +13,7 @@ from tandem.core.deadline import Deadline
 from tandem.core.errors import Unreachable
 from tandem.rpc import BreakerState, Endpoint, LinkCut, Peers, Server, handlers_from
 from tandem.rpc.breaker import OPEN_S
+from tandem.rpc.transports.unix import bind
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +46,30 @@ async def test_a_peer_is_looked_for_while_it_is_left_alone() -> None:
     at.endpoint = Endpoint(
         "zmq", await again.listen_zmq(endpoint="tcp://127.0.0.1:*", keys=None), instance="same"
     )
+    at.error = None
+    await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
+    assert await peers.call(SERVICE, "who") == "nobody"
+    await peers.close()
+    await again.close()
+
+
+async def test_a_neighbour_is_looked_for_while_it_is_left_alone(tmp_path: Path) -> None:
+    """One that comes back behind the same socket, as after a hang, is called again long before the breaker's pause is over."""
+    path = tmp_path / "s"
+    door = bind(path)
+    at = CutOff(str(path))
+    at.endpoint = Endpoint("unix", str(path), instance="same", service=SERVICE)
+    server = Server(SERVICE, handlers_from(Echo(), METHODS))
+    await server.listen_unix(door.dup())
+    peers = Peers(at)
+    assert await peers.call(SERVICE, "who") == "nobody"
+    await server.close()
+    at.error = Unreachable("it hangs")
+    while peers.breaker(SERVICE) is not BreakerState.OPEN:
+        with pytest.raises(Unreachable):
+            await peers.call(SERVICE, "who", timeout=OPEN_S / 4)
+    again = Server(SERVICE, handlers_from(Echo(), METHODS))
+    await again.listen_unix(door)
     at.error = None
     await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
     assert await peers.call(SERVICE, "who") == "nobody"
