@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -14,7 +15,9 @@ SETTINGS = ("TANDEM_HOME", "TANDEM_FLEET", "PORT_OFFSET", "MAINPC_IP", "MAIN_PC_
 
 
 def pytest_configure() -> None:
-    """A terminal of one width, as tables fold by it, and nothing of the fleet somebody may have running."""
+    """A terminal of one width, as tables fold by it; Ctrl-C as a terminal has it, though a shell may have begun the tests
+    in the background, where it is ignored; and nothing of the fleet somebody may have running."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["COLUMNS"] = "120"
     for name in SETTINGS:
         os.environ.pop(name, None)
