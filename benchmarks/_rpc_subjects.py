@@ -11,11 +11,12 @@ import asyncio
 import itertools
 import json
 import os
+import statistics
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,21 @@ class Measured(Struct, frozen=True):
     p50_s: float
     p99_s: float
     rate_hz: float
+
+
+class Turns(Struct, frozen=True):
+    """How one process asks several subjects in turns: ``batches`` of ``calls`` each, so that all meet the same noise."""
+
+    warm_up: int = 500
+    batches: int = 200
+    calls: int = 50
+
+
+class Alternated(Struct, frozen=True):
+    """Seconds by subject: the median of each batch, in order, and the 99th percentile of all calls."""
+
+    medians_s: dict[str, list[float]]
+    p99_s: dict[str, float]
 
 
 class Subject(ABC):
@@ -364,10 +380,38 @@ async def measure(subject: Subject, plan: Plan) -> Measured:
     return Measured(latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100], rate)
 
 
+async def alternate(names: list[str], where: Path, turns: Turns) -> Alternated:
+    """Ask the subjects of ``where/<name>`` in turns; who begins changes from batch to batch."""
+    medians: dict[str, list[float]] = {name: [] for name in names}
+    everything: dict[str, list[float]] = {name: [] for name in names}
+    async with AsyncExitStack() as stack:
+        echoes = {name: await stack.enter_async_context(SUBJECTS[name](where / name).caller()) for name in names}
+        for echo in echoes.values():
+            for _ in range(turns.warm_up):
+                await echo()
+        for number in range(turns.batches):
+            first = number % len(names)
+            for name in names[first:] + names[:first]:
+                batch, echo = [], echoes[name]
+                for _ in range(turns.calls):
+                    started = time.perf_counter()
+                    await echo()
+                    batch.append(time.perf_counter() - started)
+                medians[name].append(statistics.median(batch))
+                everything[name] += batch
+    p99 = {name: sorted(found)[len(found) * 99 // 100] for name, found in everything.items()}
+    return Alternated(medians, p99)
+
+
 def main(role: str, name: str, where: str, plan: str) -> None:
-    """``serve`` or ``measure`` one subject; a measurement is printed as JSON."""
+    """``serve`` or ``measure`` one subject, or ``alternate`` between several (with commas); figures are printed as JSON."""
     import msgspec
 
+    if role == "alternate":
+        turns = msgspec.json.decode(plan.encode(), type=Turns)
+        found = uvloop.run(alternate(name.split(","), Path(where), turns))
+        print(msgspec.json.encode(found).decode(), flush=True)
+        return
     subject = SUBJECTS[name](Path(where))
     run = uvloop.run if subject.uvloop else asyncio.run
     if role == "serve":

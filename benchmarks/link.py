@@ -3,7 +3,9 @@
     sudo python benchmarks/link.py [--rounds 3] [--messages 10000] [--json]
 
 Needs root, `ip` and `nsenter`. Two network namespaces play two computers. Round trips are measured over a veth pair, so that
-nothing but the kernel is between the two processes. Everything else is measured with two whole fleets on the cable of
+nothing but the kernel is between the two processes: one process asks ours, ours without identity, and the bare echo in turns of 50
+calls, and a ratio is the median of the ratios of neighbouring turns, so that whatever else the computer does meets all
+three alike. Everything else is measured with two whole fleets on the cable of
 tests/link, a userspace process that can be cut:
 
 - `join_s`: `tandem machine join` on the second computer, while the first one invites;
@@ -39,7 +41,7 @@ import msgspec
 from msgspec import Struct
 
 from _rows import Row, compare, run, say
-from _rpc_subjects import HOST_VARIABLE, READY, Measured, Plan
+from _rpc_subjects import HOST_VARIABLE, READY, Alternated, Turns
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "link"), str(TESTS / "e2e")]
@@ -47,9 +49,9 @@ sys.path[:0] = [str(TESTS / "link"), str(TESTS / "e2e")]
 from household import eventually  # noqa: E402
 from rig import Computer, Operator, TwoComputers, eventually_async, refusal, two_computers  # noqa: E402
 
-OURS, UNSIGNED, BARE = "tandem-zmq", "tandem-zmq-unsigned", "pyzmq-curve"
+SUBJECTS = OURS, UNSIGNED, BARE = "tandem-zmq", "tandem-zmq-unsigned", "pyzmq-curve"
 ADDRESS_A, ADDRESS_B = "10.78.0.1", "10.78.0.2"  # tandem: ignore[hardcoded-address]
-STARTUP_S = 120.0
+ROUND_S = 300.0
 TELLERS = 20
 INVITATION = re.compile(r"echo (?P<code>[A-Z2-7-]{27}) \| tandem machine join pc2 (?P<place>\S+)")
 
@@ -72,60 +74,68 @@ def veth() -> Iterator[tuple[str, str]]:
         yield a, b
 
 
-def one_round(subject: str, plan: Plan, spaces: tuple[str, str]) -> Measured:
-    """The server on the second computer, the caller on the first."""
+def one_round(turns: Turns, spaces: tuple[str, str]) -> Alternated:
+    """The servers on the second computer, one caller of all of them on the first."""
     script = str(Path(__file__).with_name("_rpc_subjects.py"))
-    planned = msgspec.json.encode(plan).decode()
     caller_in, server_in = (["nsenter", f"--net=/run/netns/{space}", "--"] for space in spaces)
     environment = os.environ | {HOST_VARIABLE: ADDRESS_B}
-    with tempfile.TemporaryDirectory(prefix="link-") as where:
-        server = subprocess.Popen(
-            [*server_in, sys.executable, script, "serve", subject, where, planned],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        try:
+    planned = msgspec.json.encode(turns).decode()
+    with tempfile.TemporaryDirectory(prefix="link-") as where, contextlib.ExitStack() as stack:
+        for subject in SUBJECTS:
+            place = Path(where) / subject
+            place.mkdir()
+            server = subprocess.Popen(
+                [*server_in, sys.executable, script, "serve", subject, str(place), planned],
+                stdout=subprocess.PIPE,
+                text=True,
+                env=environment,
+            )
+            stack.callback(_kill, server)
             assert server.stdout is not None
             if server.stdout.readline().strip() != READY:
                 raise RuntimeError(f"the server of {subject} did not start")
-            caller = subprocess.run(
-                [*caller_in, sys.executable, script, "measure", subject, where, planned],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-                timeout=STARTUP_S + 60 * plan.load_s,
-                env=environment,
-            )
-        finally:
-            server.kill()
-            server.wait()
-    return msgspec.json.decode(caller.stdout.splitlines()[-1], type=Measured)
+        caller = subprocess.run(
+            [*caller_in, sys.executable, script, "alternate", ",".join(SUBJECTS), where, planned],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=ROUND_S,
+            env=environment,
+        )
+    return msgspec.json.decode(caller.stdout.splitlines()[-1], type=Alternated)
 
 
-def round_trips(rounds: int, plan: Plan) -> list[Row]:
-    """Subjects take turns within a round; a figure is the median of its rounds."""
-    found: dict[str, list[Measured]] = defaultdict(list)
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+def round_trips(rounds: int, turns: Turns) -> list[Row]:
+    """Each round has processes of its own; turns of all rounds count alike."""
+    found: list[Alternated] = []
     with veth() as spaces:
-        for number, subject in itertools.product(range(rounds), (OURS, UNSIGNED, BARE)):
-            measured = one_round(subject, plan, spaces)
-            found[subject].append(measured)
-            say(
-                f"round {number + 1}/{rounds} {subject:<20} p50 {measured.p50_s * 1e6:7.1f} us  "
-                f"p99 {measured.p99_s * 1e6:8.1f} us  {measured.rate_hz:8,.0f} calls/s"
-            )
+        for number in range(rounds):
+            one = one_round(turns, spaces)
+            found.append(one)
+            told = "  ".join(f"{name} {statistics.median(one.medians_s[name]) * 1e6:.1f} us" for name in SUBJECTS)
+            say(f"round {number + 1}/{rounds}: {told}")
 
-    def median(subject: str, field: str) -> float:
-        return statistics.median(getattr(one, field) for one in found[subject])
+    def beside(metric: str, peer: str, subject: str) -> Row:
+        ours, theirs = ([m for one in found for m in one.medians_s[name]] for name in (OURS, subject))
+        ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        say(f"{metric} beside {peer}: {middle:.3f}x, half of {len(ratios)} turns between {low:.3f}x and {high:.3f}x")
+        here, there = statistics.median(ours), statistics.median(theirs)
+        return Row(id=metric, ours=here, unit="s", peer=peer, peer_value=there, ratio=middle)
 
-    rows = [
-        compare(f"link.{field}", "s", median(OURS, field), "pyzmq", median(BARE, field))
-        for field in ("p50_s", "p99_s")
+    def p99(subject: str) -> float:
+        return statistics.median(one.p99_s[subject] for one in found)
+
+    return [
+        beside("link.p50_s", "pyzmq", BARE),
+        compare("link.p99_s", "s", p99(OURS), "pyzmq", p99(BARE)),
+        beside("link.signed.p50_s", "unsigned", UNSIGNED),
     ]
-    rows.append(
-        compare("link.signed.p50_s", "s", median(OURS, "p50_s"), "unsigned", median(UNSIGNED, "p50_s"))
-    )
-    return rows
 
 
 def joining(rig: TwoComputers) -> float:
@@ -234,7 +244,7 @@ def measure() -> list[Row]:
     options = parser.parse_args()
     if why := refusal():
         raise SystemExit(f"two computers cannot be played here: {why}")
-    rows = round_trips(options.rounds, Plan(calls=2000, load_s=1.0))
+    rows = round_trips(options.rounds, Turns())
     with (
         tempfile.TemporaryDirectory(prefix="link-") as directory,
         two_computers(Path(directory), join=False) as rig,
