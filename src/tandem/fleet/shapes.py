@@ -174,7 +174,7 @@ class _Rewriter:
             if key in ("name", "group"):
                 continue
             if key == "script_path" and isinstance(entry.value, Scalar):
-                self._script(agent, entry, value.get("command_args"))
+                self._script(agent, entry, value.get("command_args"), where)
             elif key in ("health_check_port", "health_port"):
                 _put(
                     agent, "side_ports", Mapping(entry.value.span, {"health": _ported(entry)}), entry.key_span
@@ -192,14 +192,19 @@ class _Rewriter:
             _put(agent, KEPT, leftovers)
         return agent
 
-    def _script(self, agent: Mapping, entry: Entry, arguments: Value | None) -> None:
+    def _script(self, agent: Mapping, entry: Entry, arguments: Value | None, where: tuple[str, str]) -> None:
         """A script becomes a command; its arguments may be one text or a list."""
         span = entry.value.span
         words: list[Value] = [_scalar("python", span), entry.value]
         if isinstance(arguments, Sequence):
             words += arguments.items
         elif isinstance(arguments, Scalar):
-            words += [_scalar(word, arguments.span) for word in shlex.split(arguments.text)]
+            try:
+                words += [_scalar(word, arguments.span) for word in shlex.split(arguments.text)]
+            except ValueError as error:
+                path = ("groups", where[0], "agents", where[1], "command")
+                said = str(error)[:1].lower() + str(error)[1:]
+                self._report.error("command-args", f"these arguments cannot be told apart: {said}", arguments.span, path=path)
         agent.entries["command"] = Entry(entry.key_span, Sequence(span, words))
 
     def _global_settings(self, entry: Entry, body: Mapping, defaults: Mapping, leftovers: Mapping) -> None:

@@ -247,3 +247,20 @@ def test_our_shape_with_a_leftover_of_an_older_one() -> None:
     """A half-converted file is ours, and the leftover is an unknown key in it."""
     text = "fleet: f\ngroups: {}\nagent_groups: {}\n"
     assert [found.code for found in load_text(text, "f", AROUND).diagnostics] == ["unknown-key"]
+
+
+def test_arguments_with_an_open_quotation_are_shown() -> None:
+    """What no shell could split makes that agent invalid, at its line; the others are there."""
+    text = """
+agent_groups:
+  g:
+    A:
+      script_path: a.py
+      command_args: --name "two words
+    B: {script_path: b.py}
+"""
+    result = load_text(text, "startup.yaml", AROUND)
+    [found] = [diagnostic for diagnostic in result.diagnostics if diagnostic.code == "command-args"]
+    assert (found.line, found.agent) == (6, "A@mainpc")
+    assert "no closing quotation" in found.message
+    assert "B@mainpc" in result.require().agents
