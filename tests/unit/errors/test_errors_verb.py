@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from tandem.cli import errors_view
-from tandem.cli.errors import seconds_of
+from tandem.cli import asking, errors_view
+from tandem.cli.errors import app, seconds_of
 from tandem.core.errors import InvalidArguments
 from tandem.errors import ErrorReport, Severity
 from tandem.errors.desk import ErrorStats, IncidentDetail, view
 from tandem.errors.incident import Incident, Root, State
+from tandem.errors.legacy import Phase
 
 
 @pytest.mark.parametrize(
@@ -98,3 +101,45 @@ def test_stats_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "7 errors in 2 incidents, 1 of them live; 3 counted only" in shown
     assert "A@m" in shown
+
+
+class Asked:
+    """A hub that writes down what it was asked, and answers ``answer``."""
+
+    def __init__(self, answer: object) -> None:
+        self.questions: list[tuple[str, tuple[object, ...]]] = []
+        self._answer = answer
+
+    def __getattr__(self, action: str) -> Any:
+        async def answer(*arguments: object) -> object:
+            self.questions.append((action, arguments))
+            return self._answer
+
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "question", "shown"),
+    [
+        (["ack", "k3v9", "-m", "mine"], view(incident()), ("acknowledge_incident", ("k3v9", "mine")), "acknowledged by operator"),
+        (["snooze", "k3v9", "2h"], view(incident()), ("snooze_incident", ("k3v9", 7200.0, "")), "agent:Cook@mainpc"),
+        (["resolve", "k3v9", "-m", "over"], view(incident()), ("resolve_incident", ("k3v9", "over")), "agent:Cook@mainpc"),
+        (["reopen", "k3v9"], view(incident()), ("reopen_incident", ("k3v9", "")), "agent:Cook@mainpc"),
+        (["replay", "--since", "2h"], 5, ("replay_errors", (7200.0,)), "5 reports counted"),
+        (["migrate", "--phase", "off"], Phase.DUAL, ("migrate_errors", (Phase.OFF,)), "was in phase dual and is now in off"),
+    ],
+)
+def test_each_verb_asks_the_hub_for_what_it_says(
+    words: list[str], answer: object, question: object, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Incident, note, span and phase reach the hub's action, and its answer is shown."""
+    hub = Asked(answer)
+
+    async def ask(put: Any, _limit_s: float) -> object:
+        return await put(hub)
+
+    monkeypatch.setattr(asking, "ask_hub", ask)
+    as_json = shown.startswith("agent:")
+    done = CliRunner().invoke(app, [*words, "--json"] if as_json else words, env={"COLUMNS": "200"})
+    assert (done.exit_code, hub.questions) == (0, [question]), done.output
+    assert shown in done.output
