@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from msgspec import Struct
@@ -158,18 +159,7 @@ async def burst(access: NatsAccess, folder: Path, agents: int, reports: int) -> 
     async def take(batch: list[ErrorReport]) -> None:
         await desk.take(batch)
 
-    share = [reports // agents + (number < reports % agents) for number in range(agents)]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["errors"])
-    pipes, processes = [], []
-    for number in range(agents):
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=agent, args=(number, agents, share[number], access, folder / "spools", theirs), daemon=True
-        )
-        process.start()
-        pipes.append(ours)
-        processes.append(process)
+    pipes, processes = begin_agents(access, folder, agents, reports)
     for pipe in pipes:
         await asyncio.to_thread(pipe.recv)
     say(f"{agents} agents ready")
@@ -207,6 +197,36 @@ async def burst(access: NatsAccess, folder: Path, agents: int, reports: int) -> 
     bare = await bare_rate(await connection.client(30))
     say(f"bare nats-py stores {bare:,.0f} messages/s")
     await connection.close()
+    return [
+        *costs(parts),
+        Row(id="errors.lost", ours=float(reports - counted), unit="1"),
+        compare("errors.incidents", "1", float(len(incidents)), "causes", float(causes(agents))),
+        compare("errors.stored_rate_hz", "Hz", reports / stored_s, "nats", bare, "higher"),
+        Row(id="errors.counted_s", ours=counted_s, unit="s"),
+        Row(id="errors.hub_rss_bytes", ours=float(_rss()), unit="B"),
+    ]
+
+
+def begin_agents(access: NatsAccess, folder: Path, agents: int, reports: int) -> tuple[list[Pipe], list[BaseProcess]]:
+    """Processes of agents that wait for the word, sharing the reports, and a pipe to each."""
+    share = [reports // agents + (number < reports % agents) for number in range(agents)]
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["errors"])
+    pipes: list[Pipe] = []
+    processes: list[BaseProcess] = []
+    for number in range(agents):
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=agent, args=(number, agents, share[number], access, folder / "spools", theirs), daemon=True
+        )
+        process.start()
+        pipes.append(ours)
+        processes.append(process)
+    return pipes, processes
+
+
+def costs(parts: list[Burst]) -> list[Row]:
+    """What the calls took of the agents."""
     wall = statistics.quantiles((second for part in parts for second in part.wall_s), n=100)
     own = statistics.quantiles((second for part in parts for second in part.own_s), n=100)
     cpu = statistics.quantiles((second for part in parts for second in part.cpu_s), n=100)
@@ -216,15 +236,10 @@ async def burst(access: NatsAccess, folder: Path, agents: int, reports: int) -> 
         Row(id="errors.call_cpu_p99_s", ours=cpu[98], unit="s"),
         Row(id="errors.call_undisturbed_p99_s", ours=own[98], unit="s"),
         Row(id="errors.calls_that_waited", ours=float(sum(part.waited for part in parts)), unit="1"),
-        Row(id="errors.lost", ours=float(reports - counted), unit="1"),
         Row(id="errors.refused", ours=float(sum(part.refused for part in parts)), unit="1"),
-        compare("errors.incidents", "1", float(len(incidents)), "causes", float(causes(agents))),
-        compare("errors.stored_rate_hz", "Hz", reports / stored_s, "nats", bare, "higher"),
-        Row(id="errors.counted_s", ours=counted_s, unit="s"),
         Row(
             id="errors.rss_growth_bytes", ours=float(max(p.rss_after - p.rss_before for p in parts)), unit="B"
         ),
-        Row(id="errors.hub_rss_bytes", ours=float(_rss()), unit="B"),
     ]
 
 
