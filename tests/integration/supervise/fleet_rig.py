@@ -21,6 +21,11 @@ from tandem.supervise.keeper_client import ask_listing
 PATIENCE_S = 30.0
 HERE = Path(__file__).parent
 FIRST_PORT, LAST_PORT = 7200, 7299
+PORTS = (4222, 7422, 8322, *range(FIRST_PORT, FIRST_PORT + 20))
+"""What a rig's machine listens on, before its offset."""
+OFFSETS = tuple(5_400 + 156 * n for n in range(120))
+"""Above what whole households are given; the step is no divisor of a difference of two of the ports, so that no two rigs have
+one in common; all ports stay below 32768, where the kernel begins to give ports to outgoing connections."""
 
 
 class FleetRig:
@@ -109,11 +114,7 @@ class FleetRig:
         """What is left of the fleet: processes, sockets, ports."""
         left = [f"process {pid}: {_command(pid)}" for pid in self.processes()]
         left += [f"socket {path}" for path in self.run.rglob("*") if path.is_socket()]
-        left += [
-            f"port {port}"
-            for port in (4222, *range(FIRST_PORT, FIRST_PORT + 20))
-            if _is_open(port + self.offset)
-        ]
+        left += [f"port {port}" for port in PORTS if _is_open(port + self.offset)]
         return left
 
     def diagnosis(self) -> str:
@@ -146,14 +147,10 @@ def _is_open(port: int) -> bool:
 
 
 def _free_offset() -> int:
-    """An offset whose ports nobody else has, so that tests may run beside each other and beside a real fleet.
-
-    All of them below 32768, where the kernel begins to give ports to outgoing connections.
-    """
-    choices = [2_000 + 157 * n for n in range(140)]
-    turn = os.getpid() % len(choices)
-    for offset in (*choices[turn:], *choices[:turn]):
-        if not any(_is_open(port + offset) for port in (4222, 7422, 8322, 7200, 7210)):
+    """An offset whose ports nobody else has, so that tests may run beside each other and beside a real fleet."""
+    turn = os.getpid() % len(OFFSETS)
+    for offset in (*OFFSETS[turn:], *OFFSETS[:turn]):
+        if not any(_is_open(port + offset) for port in PORTS):
             return offset
     raise AssertionError("no free ports")
 
