@@ -157,13 +157,17 @@ def test_abort_returns_at_once(moving: Moving) -> None:
 
 
 def test_canaries_wait_for_a_person(moving: Moving) -> None:
-    """A canary serves beside the old instance; with --confirm the rest follows only after `rollout resume`."""
+    """A canary serves beside the old instance; with --confirm the rest follows only after `rollout resume`, and until then
+    neither another rollout nor a rotation of keys begins."""
     moving.edit("VERSION = 1", "VERSION = 2")
     said = moving.household.tandem("apply", *QUICK, "--canary", "D", "--canary-time", "1", "--confirm")
     assert said.status == 0 and "paused" in said.out, said.text
     assert (moving.stage("D"), moving.stage("S")) == ("done", "pending")
     refused = moving.household.tandem("apply")
     assert refused.status == 1 and "under way" in refused.err
+    refused = moving.household.tandem("machine", "rotate", "local")
+    assert refused.status == 1 and "a rollout is under way on local; nothing was touched" in refused.err
+    assert not moving.household.home.is_rotating("local")
     resumed = moving.household.tandem("rollout", "resume")
     assert resumed.status == 0, resumed.text
     with moving.called(*EVERYBODY) as end:

@@ -111,7 +111,8 @@ def expected_users(machine: str) -> int:
 
 
 def test_a_rotation_killed_on_its_way_is_taken_up_again(household: Household) -> None:
-    """kill -9 while agents are being restarted: both generations work; the same command ends it, and so does an `up`."""
+    """kill -9 while agents are being restarted: both generations work; no rollout begins meanwhile; the same command
+    ends it, and so does an `up`."""
     running = household.begin("machine", "rotate", "mainpc")
     eventually(lambda: "gets new keys (1 of" in running.out, "the first agent")
     running.process.kill()
@@ -119,6 +120,8 @@ def test_a_rotation_killed_on_its_way_is_taken_up_again(household: Household) ->
     assert household.home.is_rotating("mainpc")
     assert "not finished" in household.tandem("machine", "list").out
     all_call(household)
+    refused = household.tandem("apply")
+    assert refused.status == 1 and "the keys of mainpc are being replaced" in refused.err
     assert household.tandem("restart", "Pair@mainpc").status == 0
     said = household.tandem("machine", "rotate", "mainpc")
     assert said.status == 0 and "interrupted" in said.out

@@ -58,7 +58,7 @@ def apply(
     import msgspec
 
     from tandem.cli.release_views import show_plan
-    from tandem.cli.releasing import readable_fleet, release_statuses
+    from tandem.cli.releasing import readable_fleet, refuse_during_rotation, release_statuses
     from tandem.core.paths import Home
     from tandem.release.prepare import toward
     from tandem.supervise.rollout import Strategy
@@ -73,6 +73,7 @@ def apply(
     except msgspec.ValidationError as error:
         raise typer.BadParameter(f"--strategy: {error}") from None
     statuses = release_statuses(home, all_or_none=True)
+    refuse_during_rotation(home, statuses)
     found = [toward(home, wanted, s, chosen, batch, _on(canary, s.machine), keep=True) for s in statuses]
     if not json:
         show_plan(found)

@@ -71,6 +71,16 @@ def _tell_left_out(found: list[ReleaseStatus], failures: dict[str, TandemError],
             typer.echo(f"{machine} cannot be asked: {error}", err=True)
 
 
+def refuse_during_rotation(home: Home, statuses: list[ReleaseStatus]) -> None:
+    """A rollout and `tandem machine rotate` would replace the same agents beneath each other. Raises :class:`TandemError`."""
+    for status in statuses:
+        if home.is_rotating(status.machine):
+            raise TandemError(
+                f"the keys of {status.machine} are being replaced; nothing was touched",
+                hint=f"wait until that is done, or go on with it: tandem machine rotate {status.machine}",
+            )
+
+
 def readable_fleet(path: Path | None) -> Fleet:
     """The fleet file without a single error: what is wrong in one entry must not look like an agent that was removed.
 

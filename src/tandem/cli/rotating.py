@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from tandem.cli.local import open_all, statuses
 from tandem.cli.node import replace_node
+from tandem.cli.releasing import release_statuses
 from tandem.core import clock
 from tandem.core.errors import ConfigError, TandemError
 from tandem.core.paths import Home
@@ -15,7 +16,9 @@ from tandem.fleet.plan import levels
 from tandem.security import Authority, rotation
 from tandem.supervise.api import Done, MachineStatus, Order
 from tandem.supervise.keeper_start import is_kept
-from tandem.supervise.node_client import follow
+from tandem.supervise.node_client import follow, known_machines
+from tandem.supervise.rollout import ACTIVE
+from tandem.supervise.rollouts import Busy
 
 AGENT_S = 180.0
 """For one agent to be up again with its new keys."""
@@ -28,18 +31,32 @@ _POLL_S = 0.1
 def rotate(home: Home, machine: str, tell: Callable[[str], object]) -> int:
     """Give ``machine`` new keys; how many secrets were encrypted anew. ``tell`` hears what is being done.
 
-    Raises :class:`ConfigError` for a machine of another computer and :class:`TandemError` when somebody does not come up
-    with new keys: then both generations stay good, and the same call goes on from there.
+    Raises :class:`ConfigError` for a machine of another computer, :class:`Busy` while a rollout is under way, which
+    replaces the same agents, and :class:`TandemError` when somebody does not come up with new keys: then both generations
+    stay good, and the same call goes on from there.
     """
     authority = Authority.open(home)
     if machine not in authority.local_machines():
         raise ConfigError(f"{machine} is not on this computer", hint=f"tandem machine invite {machine}, and join it again")
+    _refuse_during_rollout(home)
     if home.is_rotating(machine):
         tell(f"Going on with the rotation of {machine} that was interrupted.")
     rotation.begin(authority, machine)
     if is_kept(home.machine(machine)):
         _renew_processes(home, machine, tell)
     return rotation.finish(home, authority, machine)
+
+
+def _refuse_during_rollout(home: Home) -> None:
+    """On any machine of this computer: the nodes of all are replaced on the way."""
+    if not any(is_kept(home.machine(machine)) for machine in known_machines(home)):
+        return
+    for status in release_statuses(home, all_or_none=True):
+        if status.rollout is not None and status.rollout.course in ACTIVE:
+            raise Busy(
+                f"a rollout is under way on {status.machine}; nothing was touched",
+                hint="tandem rollout status --follow, or tandem rollout abort",
+            )
 
 
 def _renew_processes(home: Home, machine: str, tell: Callable[[str], object]) -> None:
