@@ -19,6 +19,7 @@ from tandem.fleet.model import Fleet
 from tandem.hub.devices import Devices
 from tandem.hub.measure import Sampler
 from tandem.hub.nodes import moves
+from tandem.hub.overruns import Overrun, held_by, lasting, overruns
 from tandem.hub.picture import MachinePicture
 from tandem.hub.records import Measured
 from tandem.hub.series import History
@@ -59,6 +60,8 @@ class Collector:
         self._servers = servers
         self._keep = keep
         self._fault = ""
+        self._declared = {agent.name: agent.vram_mb for agent in fleet.on(watch.machine)}
+        self._overruns: list[Overrun] = []
         self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -79,6 +82,7 @@ class Collector:
             yield Issue(f"the node does not answer: {self._watch.own.fault}", fix="tandem status")
         if self._fault:
             yield Issue(f"measurements are not kept: {self._fault}", fix="check the disk")
+        yield from (overrun.issue() for overrun in lasting(self._overruns, clock.monotonic()))
 
     async def fresh(self) -> list[str]:
         """The metrics of all agents of this machine, asked now and at once."""
@@ -129,6 +133,8 @@ class Collector:
                 agents=[replace(agent, figures=figures.get(agent.name, agent.figures)) for agent in self._watch.own.agents],
             )
         )
+        held = held_by(self._watch.own.agents, self.devices.held())
+        self._overruns = overruns(self._overruns, held, self._declared, clock.monotonic())
         self._keep(Measured(points=points))
         try:
             await self._history.add(points)
