@@ -18,10 +18,12 @@ from tandem.hub import HealthMonitor, Hub, IncidentHub, Incidents
 from tandem.rpc import Endpoint, Peers
 from tandem.supervise.api import AgentView as AgentState
 from tandem.supervise.steering import Steering
-from tandem.telemetry.tracing import start_turn
+from tandem.telemetry.tracing import INTENT, AnySpan, start_turn
 
 __all__ = [
+    "INTENT",
     "AgentState",
+    "AnySpan",
     "Connection",
     "HealthMonitor",
     "Hub",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -184,12 +185,34 @@ def test_operators_who_race_each_other(fleet: MakeFleet) -> None:
     assert [unit.name for unit in units if unit.exit is None].count("A") == 1
 
 
+def test_an_order_that_was_overruled_returns_and_says_so(fleet: MakeFleet) -> None:
+    """Somebody waits for an agent to end that takes its time; somebody else wants it up: the first is told, and it is up."""
+    rig = fleet("L: {class: chaos_agents:Lingerer, stop_grace_s: 60}")
+    rig.tandem("up")
+    waiting = rig.start("stop", "L")
+    rig.until(lambda: rig.agent("L")["state"] == "stopping", "L to be ending")
+    rig.tandem("start", "L")
+    out, err = waiting.communicate(timeout=60)
+    assert "L: another order came in between" in out + err
+    assert rig.agent("L")["state"] == "healthy"
+
+
 def test_a_deleted_home_is_not_the_end_of_order(fleet: MakeFleet) -> None:
     """The home vanishes under a running fleet: ``down`` still finds what runs and ends all of it."""
     rig = fleet(TWO)
     rig.tandem("up")
-    parts = {part: rig.keeper()[part] for part in ("keeper", "node", "zygote")}
+    running = [*pids(rig).values(), *(rig.keeper()[part] for part in ("keeper", "node", "zygote"))]
     shutil.rmtree(rig.env["TANDEM_HOME"])
-    running = [row["pid"] for row in rig.status()["agents"]] + list(parts.values())
     rig.tandem("down")
     assert [pid for pid in running if proc.lives(pid)] == [] and rig.processes() == []
+
+
+def test_a_fleet_without_a_home_ends_by_itself(fleet: MakeFleet) -> None:
+    """Nobody can keep anything any more, and nobody says ``down``: the keeper ends everything."""
+    rig = fleet(TWO)
+    rig.tandem("up")
+    keeper = os.pidfd_open(rig.keeper()["keeper"])
+    shutil.rmtree(rig.env["TANDEM_HOME"])
+    assert select.select([keeper], [], [], 90.0)[0], rig.tandem("status", code=None)
+    os.close(keeper)
+    rig.until(lambda: not rig.processes(), "everything to end")

@@ -170,12 +170,14 @@ def test_spoken_requests(household: Household, tmp_path: Path, words: str, inten
 
 
 def test_trace(household: Household) -> None:
-    """``trace`` shows the hops of a turn on both machines."""
+    """``trace`` shows the hops of a turn on both machines, and in its list what the turn was about."""
     turn = household.tandem("ask", "--json", "remember that the garage code is 1234").json["turn"]
     said = household.tandem("trace", turn)
     assert said.status == 0, said.text
     for word in ("RequestCoordinator", "NLUAgent", "MemoryOrchestratorService", "mainpc", "pc2"):
         assert word in said.out, said.out
+    recent = household.tandem("trace", "--json").json
+    assert [row["name"] for row in recent if row["turn"] == turn] == ["remember"]
 
 
 def test_logs_of_the_fleet(household: Household) -> None:

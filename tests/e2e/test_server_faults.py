@@ -57,7 +57,7 @@ def test_all_servers_at_once(household: Household) -> None:
     assert {agent["name"]: agent["pid"] for agent in household.status()["agents"]} == agents
 
 
-@pytest.mark.parametrize("server", ["nats", "valkey-control"])
+@pytest.mark.parametrize("server", ["nats", "valkey-control", "valkey-cache"])
 def test_frozen_server(household: Household, server: str) -> None:
     """A server that hangs (SIGSTOP) is noticed and replaced; questions are answered meanwhile."""
     frozen = household.service(server, "mainpc")["pid"]

@@ -107,10 +107,8 @@ def _show(findings: Iterable[Finding]) -> list[Finding]:
         found.append(finding)
         _show_one(console, finding)
     problems, notes = len(_problems(found)), sum(finding.verdict == "note" for finding in found)
-    summary = (
-        f"{len(found)} checks: {problems} problems, {notes} notes" if problems or notes else "All is well."
-    )
-    console.print(summary)
+    counted = f"{problems} problem{'s' * (problems != 1)}, {notes} note{'s' * (notes != 1)}"
+    console.print(f"{len(found)} checks: {counted}" if problems or notes else "All is well.")
     return found
 
 

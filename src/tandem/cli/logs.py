@@ -76,12 +76,14 @@ def logs(
     color = sys.stdout.isatty() and not json
     with RemoteLogs([] if local else _other_computers(fleet), chosen, passing) as others:
         far = others.read(earliest, lines)
-        for name, advice in reader.silent().items():
-            if name not in others.known:
-                typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
+        silent = {name: advice for name, advice in reader.silent().items() if name not in others.known}
+        for name, advice in silent.items():
+            typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
         near = (line for line in reader.read(earliest) if passes(line))
         found = list(heapq.merge(near, far, key=lambda line: line.ts))
         _print(found[-lines:] if lines else found, json=json, color=color)
+        if not (found or follow or silent):
+            typer.echo("No line matches." if grep or level or since or chosen else "Nothing was logged yet.", err=True)
         asked_at = time.monotonic()
         while follow:
             new = [line for line in reader.read_new() if passes(line)]

@@ -14,6 +14,9 @@ from tandem.telemetry.objectives import BURNS, WINDOWS_S, Burn, Objective, span_
 FEWEST = {"requests": 20, "turns": 10, "start": 3}
 """Below so many in a window a ratio says nothing."""
 
+FEWEST_SLOW = 3
+"""So many turns must have been too slow before anybody is told: one of ten is a long question, not a broken promise."""
+
 EXPECTED_CHECK_S = 10.0
 """One health check in so many seconds is normal; what a young history lacks counts as passed, not as unknown."""
 
@@ -57,11 +60,12 @@ async def stand(
                 continue
             tallies = {w: await turns.tally(now - w, objective.limit_s or 0.0) for w in WINDOWS_S}
             good = {w: _ratio(bad, every, FEWEST["turns"]) for w, (bad, every) in tallies.items()}
+            telling = {w: good[w] if bad >= FEWEST_SLOW else None for w, (bad, _) in tallies.items()}
             worst: list[str] = []
         else:
-            good = {window: _good(objective, points[window], window) for window in WINDOWS_S}
+            good = telling = {window: _good(objective, points[window], window) for window in WINDOWS_S}
             worst = _worst(objective, points[WINDOWS_S[0]])
-        burn = burning(objective, good)
+        burn = burning(objective, telling)
         found.append(
             Standing(
                 objective=objective, machine=machine, good={span_name(w): value for w, value in good.items()},

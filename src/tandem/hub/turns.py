@@ -105,7 +105,8 @@ def _take(db: sqlite3.Connection, batch: list[Span]) -> list[TurnSummary]:
         spans = _spans(db, trace)
         summary = summarise(spans)
         found.append(summary)
-        words = " ".join(sorted({word.lower() for span in spans for word in (span.name, span.agent)}))
+        named = {summary.name, *(word for span in spans for word in (span.name, span.agent))}
+        words = " ".join(sorted({word.lower() for word in named}))
         db.execute(
             "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?)",
             (trace, summary.turn, summary.start, words, _encode(summary)),

@@ -1,4 +1,7 @@
-"""Signs of life: who was ready and has gone silent is unresponsive."""
+"""Signs of life: who was ready and has gone silent is unresponsive.
+
+Programs of another make are asked by their probe (:mod:`.probing`); whatever they say by themselves promises no more.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ async def watch_liveness(supervisor: Supervisor, keeper: KeeperLink) -> None:
         except Unreachable:
             return
         now = clock.monotonic()
-        watched = [*supervisor.agents(), *supervisor.beside]
+        watched = [runner for runner in (*supervisor.agents(), *supervisor.beside) if not _is_program(runner)]
         for runner in watched:
             runner.heard_at = beats.get(runner.state.instance)
         if now < blameless_until:
@@ -47,6 +50,10 @@ async def watch_liveness(supervisor: Supervisor, keeper: KeeperLink) -> None:
             if runner.state.phase in SERVING and beat is not None and now - beat > SILENCE_S:
                 why = f"no sign of life for {now - beat:.0f} s: its event loop is blocked, or it was suspended"
                 runner.feed(Unresponsive(runner.state.instance, why))
+
+
+def _is_program(runner: Runner) -> bool:
+    return runner.subject.config is not None and runner.subject.config.command is not None
 
 
 def stuck_zygotes(supervisor: Supervisor, beats: Mapping[str, float], now: float) -> list[tuple[Runner, float]]:

@@ -35,6 +35,8 @@ _WITHDRAWN = (asyncio.CancelledError, Cancelled)
 
 TURN_SPAN = "turn"
 """Name of a turn's root span."""
+INTENT = "intent"
+"""The attribute of a turn's root span by which lists of turns call it."""
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE_OF = {letter: value for value, letter in enumerate(_CROCKFORD)}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tandem.telemetry.tracing import Span, turn_of
+from tandem.telemetry.tracing import INTENT, Span, turn_of
 
 
 class Row(Struct, frozen=True):
@@ -20,7 +20,7 @@ class Row(Struct, frozen=True):
 
 
 class TurnSummary(Struct, frozen=True, kw_only=True):
-    """One line of a list of turns; ``start`` is Unix seconds."""
+    """One line of a list of turns; ``start`` is Unix seconds. ``name`` is the intent, where one was understood."""
 
     turn: str
     trace_id: str
@@ -79,7 +79,7 @@ def summarise(spans: Iterable[Span]) -> TurnSummary:
     return TurnSummary(
         turn=turn_of(first.trace_id),
         trace_id=first.trace_id,
-        name=first.name,
+        name=str(first.attributes.get(INTENT, first.name)),
         start=first.start,
         duration_s=max(row.offset_s + row.span.duration_s for row in rows),
         spans=len(rows),

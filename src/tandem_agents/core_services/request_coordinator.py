@@ -142,7 +142,7 @@ class RequestCoordinator(Agent):
     ) -> AsyncGenerator[Piece, None]:
         """The answer sentence by sentence as it is made."""
         turn = self._begin(text, session, user, source)
-        with start_turn(turn.id, session=session, source=source):
+        with start_turn(turn.id, session=session, source=source) as turn.span:
             async with aclosing(self._in_pieces(turn)) as pieces:
                 async for piece in pieces:
                     yield piece
@@ -155,9 +155,11 @@ class RequestCoordinator(Agent):
         turn_id = new_id()
 
         def answer(text: str) -> AsyncGenerator[Piece, None]:
-            return self._in_pieces(self._begin(text, session, user, "voice", turn_id))
+            turn = self._begin(text, session, user, "voice", turn_id)
+            turn.span = spoken
+            return self._in_pieces(turn)
 
-        with start_turn(turn_id, session=session, source="voice"):
+        with start_turn(turn_id, session=session, source="voice") as spoken:
             conversation = Conversation(self, answer, session)
             async with aclosing(conversation.hold(source, wake=wake, whole=whole)) as pieces:
                 async for piece in pieces:
@@ -218,6 +220,7 @@ class RequestCoordinator(Agent):
                         yield Piece(text=worded.text, voice=worded.voice, speed=worded.speed)
         finally:
             self._streaming.pop(turn.id, None)
+            turn.label()
             answer = self._finish(turn, Wording(" ".join(said), language))
         yield Piece(answer=answer)
 
@@ -236,10 +239,11 @@ class RequestCoordinator(Agent):
 
     async def _ask(self, turn: Turn, urgent: float, skill: Look | None = None) -> Answer:
         """The whole turn; ``skill`` answers it instead of the worker its intent names."""
-        with start_turn(turn.id, session=turn.session, source=turn.source), turn.stage("total"):
+        with start_turn(turn.id, session=turn.session, source=turn.source) as turn.span, turn.stage("total"):
             await self._understand(turn)
             reply = await (skill(turn) if skill is not None else self._answer(turn, urgent))
             worded = await self._word(reply, turn)
+            turn.label()
         return self._finish(turn, worded)
 
     async def _understand(self, turn: Turn) -> None:

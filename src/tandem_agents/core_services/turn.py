@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tandem.api import INTENT, AnySpan
 from tandem.core import clock
 from tandem_agents.core_services.contracts import Source
 from tandem_agents.language_processing.contracts import Analysis, Language, Reply, Value
@@ -27,6 +28,8 @@ class Turn:
     timings: dict[str, float] = field(default_factory=dict)
     intent: str = ""
     answered: bool = True
+    span: AnySpan | None = None
+    """Of the whole turn, while it lasts."""
 
     @property
     def language(self) -> Language:
@@ -35,6 +38,11 @@ class Turn:
     def say(self, phrase: str, *parts: Reply, **facts: Value) -> Reply:
         """A phrase of the phrasebook in this turn's language."""
         return Reply(phrase=phrase, facts=facts, parts=list(parts), language=self.language)
+
+    def label(self) -> None:
+        """Let lists of turns call it by what was done."""
+        if self.span is not None:
+            self.span.set(INTENT, self.intent)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

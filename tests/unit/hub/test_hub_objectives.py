@@ -82,20 +82,25 @@ async def test_failing_requests_and_slow_starts_count(history: History) -> None:
 
 
 async def test_turns_are_judged_by_time_and_errors(history: History, tmp_path: Path) -> None:
-    """Too slow or failed is bad; fewer than ten say nothing."""
+    """Too slow or failed is bad; fewer than ten say nothing, and two bad ones of eleven are no reason to call anybody."""
     turns = TurnStore(tmp_path / "turns.db")
     await turns.open()
     try:
         for number in range(12):
-            status = "error" if number == 0 else "ok"
+            status = "error" if number == 9 else "ok"
             span = Span(
                 trace_id=trace_of(new_id()), span_id="1" * 16, name="turn", machine="m", start=NOW - 100,
-                duration_s=9.0 if number in (1, 2) else 1.0, status=status,  # type: ignore[arg-type]
+                duration_s=9.0 if number in (10, 11) else 1.0, status=status,  # type: ignore[arg-type]
             )  # fmt: skip
             await turns.take([span])
             if number == 8:
                 assert (await standings(history, turns))["turns"].good["1h"] is None
-        assert (await standings(history, turns))["turns"].good["1h"] == pytest.approx(9 / 12)
+            if number == 10:
+                few = (await standings(history, turns))["turns"]
+                assert (few.burning, few.good["1h"]) == ("", pytest.approx(9 / 11))
+        told = (await standings(history, turns))["turns"]
+        assert told.burning
+        assert told.good["1h"] == pytest.approx(9 / 12)
     finally:
         await turns.close()
 

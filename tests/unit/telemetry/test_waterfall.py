@@ -84,6 +84,11 @@ def test_a_summary_counts_what_is_there():
         summarise([])
 
 
+def test_a_turn_is_called_by_what_was_done():
+    """The root's intent, where a front door told it."""
+    assert summarise([span("turn", attributes={"intent": "math"}), span("x", "turn")]).name == "math"
+
+
 @given(
     st.lists(
         st.tuples(
