@@ -82,7 +82,8 @@ class ErrorFeed:
         )
         self._consumer.start()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._consumer.ready.wait(), READY_WAIT_S)
+            async with asyncio.timeout(READY_WAIT_S):
+                await self._consumer.ready.wait()
 
     async def stored(self, since: float) -> AsyncIterator[list[ErrorReport]]:
         """What the streams still hold since ``since`` (Unix seconds), oldest first.

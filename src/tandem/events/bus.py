@@ -118,7 +118,8 @@ class Bus:
         self._consumers[name] = consumer
         consumer.start()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(consumer.ready.wait(), SUBSCRIBE_WAIT_S)
+            async with asyncio.timeout(SUBSCRIBE_WAIT_S):
+                await consumer.ready.wait()
         return consumer
 
     def health(self) -> list[Issue]:

@@ -101,7 +101,8 @@ class Collector:
             pause = LOOK_S * self._pace()
             await asyncio.sleep(min(pause, (clock.monotonic() - began) * REST))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._moved.wait()
 
     async def _listen(self) -> None:
         """Look at once when the node says that something has moved; without its word, :data:`LOOK_S` tells soon enough."""

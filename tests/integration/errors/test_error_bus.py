@@ -14,6 +14,7 @@ import pytest
 
 from tandem.core import clock
 from tandem.core.ids import AgentId
+from tandem.core.tasks import end
 from tandem.errors import ErrorClient, ErrorReport
 from tandem.errors import feed as feed_module
 from tandem.errors.desk import IncidentDesk
@@ -37,8 +38,7 @@ class Node:
         self._task = asyncio.create_task(keep_streams(self.connection, server.machine, peers))
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         await self.connection.close()
 
 
@@ -373,8 +373,7 @@ async def test_live_following_shows_what_comes(nats_server, tmp_path, eventually
         return bool(heard)
 
     await eventually(report_until_heard)
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+    await end(following)
     await one.close()
     await connection.close()
     assert set(heard) == {"now"}

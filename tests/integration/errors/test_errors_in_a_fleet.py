@@ -16,6 +16,10 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "supervise"))
+
+from fleet_rig import free_offset
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 HERE = Path(__file__).parent
@@ -47,7 +51,7 @@ class Fleet:
         self.env = os.environ | {
             "TANDEM_HOME": str(root / "home"),
             "TANDEM_RUN_DIR": str(self.run),
-            "PORT_OFFSET": str(30_000 + os.getpid() % 250 * 100),
+            "PORT_OFFSET": str(free_offset()),
             "PYTHONPATH": str(HERE),
             "COLUMNS": "200",
         }
@@ -150,6 +154,17 @@ def test_a_killed_agent_is_an_incident_of_both_hubs(fleet: Fleet) -> None:
         assert (other["note"], other["by"]) == ("mine", "operator")
     finally:
         fleet.tandem("start", "ObservabilityHub@west")
+
+
+def test_an_incident_is_silenced_taken_back_and_ended(fleet: Fleet) -> None:
+    """Each decision is read back from the hub that keeps it; after the end of one incident the same error makes another."""
+    [first] = [found for found in fleet.json("errors", "list") if found["key"] == "agent:Cook@west"]
+    for order, state in ((["snooze", first["id"], "1h"], "snoozed"), (["reopen", first["id"]], "open")):
+        assert fleet.json("errors", *order)[0]["state"] == state
+        assert fleet.json("errors", "show", first["id"])["incident"]["state"] == state
+    assert fleet.json("errors", "resolve", first["id"])[0]["state"] == "resolved"
+    os.kill(fleet.pid("Cook"), signal.SIGKILL)
+    fleet.incident("agent:Cook@west", lambda found: found["id"] != first["id"] and found["state"] == "open")
 
 
 def test_incidents_survive_the_hub(fleet: Fleet) -> None:

@@ -14,6 +14,7 @@ import zmq.asyncio
 
 from tandem.core.errors import ConfigError
 from tandem.core.ids import AgentId
+from tandem.core.tasks import end
 from tandem.errors import ErrorClient, ErrorReport, Receipt
 from tandem.errors import legacy as legacy_module
 from tandem.errors.desk import IncidentDesk
@@ -90,8 +91,7 @@ async def world(nats_server, tmp_path, monkeypatch) -> AsyncIterator[dict]:
     for client in (relay, modern):
         await client.close()
     await desk.close()
-    streams.cancel()
-    await asyncio.gather(streams, return_exceptions=True)
+    await end(streams)
     await connection.close()
 
 

@@ -28,6 +28,10 @@ from tandem.export.prometheus import rules
 from tandem.export.queries import NEEDS_GPU
 from tandem.telemetry.objectives import DEFAULT_OBJECTIVES
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "supervise"))
+
+from fleet_rig import free_offset
+
 pytest.importorskip("uvicorn", reason="the extra `hub` is not installed: no HTTP to test")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -96,7 +100,7 @@ class Fleet:
         threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
         self.run = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))
         self.root = root
-        self.offset = 20_000 + os.getpid() % 250 * 100
+        self.offset = free_offset()
         (root / "fleet.yaml").write_text(FLEET % self.receiver.server_port)
         shutil.copy(HERE / "watched_agents.py", root)
         self.env = os.environ | {

@@ -21,11 +21,11 @@ from tandem.supervise.keeper_client import ask_listing
 PATIENCE_S = 30.0
 HERE = Path(__file__).parent
 FIRST_PORT, LAST_PORT = 7200, 7299
-PORTS = (4222, 7422, 8322, *range(FIRST_PORT, FIRST_PORT + 20))
-"""What a rig's machine listens on, before its offset."""
-OFFSETS = tuple(5_400 + 156 * n for n in range(120))
-"""Above what whole households are given; the step is no divisor of a difference of two of the ports, so that no two rigs have
-one in common; all ports stay below 32768, where the kernel begins to give ports to outgoing connections."""
+PORTS = (4222, 4223, 7422, 7423, 7443, 7444, 8322, 8323, *range(FIRST_PORT, LAST_PORT + 1))
+"""What a test fleet's one or two machines may listen on, before its offset."""
+OFFSETS = tuple(5_400 + 248 * n for n in range(76))
+"""Above what whole households are given; the step is no divisor of a difference of two of the ports, so that no two fleets
+have one in common; all ports stay below 32768, where the kernel begins to give ports to outgoing connections."""
 
 
 class FleetRig:
@@ -35,7 +35,7 @@ class FleetRig:
         self.root = root
         # Unix socket paths end at 107 bytes, and test directories are long.
         self.run = Path(tempfile.mkdtemp(prefix="td", dir="/tmp"))
-        self.offset = _free_offset()
+        self.offset = free_offset()
         self.env = os.environ | {
             "TANDEM_HOME": str(root / "home"),
             "TANDEM_RUN_DIR": str(self.run),
@@ -146,7 +146,7 @@ def _is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_offset() -> int:
+def free_offset() -> int:
     """An offset whose ports nobody else has, so that tests may run beside each other and beside a real fleet."""
     turn = os.getpid() % len(OFFSETS)
     for offset in (*OFFSETS[turn:], *OFFSETS[:turn]):
