@@ -190,7 +190,7 @@ def test_an_order_that_was_overruled_returns_and_says_so(fleet: MakeFleet) -> No
     rig = fleet("L: {class: chaos_agents:Lingerer, stop_grace_s: 60}")
     rig.tandem("up")
     waiting = rig.start("stop", "L")
-    rig.until(lambda: rig.agent("L")["state"] == "stopping", "L to be ending")
+    rig.until_state("L", "draining")
     rig.tandem("start", "L")
     out, err = waiting.communicate(timeout=60)
     assert "L: another order came in between" in out + err
