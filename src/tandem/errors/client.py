@@ -16,6 +16,7 @@ import msgspec
 from tandem.core.errors import TandemError, Unavailable
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
+from tandem.core.tasks import end
 from tandem.errors.report import ErrorReport, Words, make_report, understand
 from tandem.errors.severity import Severity
 from tandem.errors.spool import DEFAULT_LIMIT, MAX_SPOOLS, Spool, open_spool
@@ -177,8 +178,7 @@ class ErrorClient:
         if self._shipping is not None:
             if self._publisher is not None and not self._fault:
                 await asyncio.wait({self._shipping}, timeout=LAST_CHANCE_S)
-            self._shipping.cancel()
-            await asyncio.gather(self._shipping, return_exceptions=True)
+            await end(self._shipping)
         self._loop = None
         with self._opening:
             for spool in (*self._left, *([self._own] if self._own else [])):

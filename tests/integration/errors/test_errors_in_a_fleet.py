@@ -73,12 +73,13 @@ class Fleet:
         self, key: str, holds: Callable[[dict[str, Any]], bool] = lambda _found: True
     ) -> dict[str, Any]:
         """The incident of that key, once there is one for which ``holds``."""
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 150  # a hub that misses signs of life from its server waits 30 s before it asks anew
         while time.monotonic() < limit:
             for found in self.json("errors", "list"):
                 if found["key"] == key and holds(found):
                     return found
-        raise AssertionError(self.tandem("errors", "list", "--all"))
+        looks = (["errors", "list", "--all"], ["errors", "tail"], ["status"], ["logs", "--level", "warning"])
+        raise AssertionError("\n".join(self.tandem(*look, code=None) for look in looks))
 
     def pid(self, name: str) -> int:
         """Of an agent of machine ``west``."""
