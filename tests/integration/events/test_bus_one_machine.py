@@ -282,6 +282,7 @@ async def test_publishing_without_a_server_ends_within_the_budget(nats_server, b
 async def test_publishing_to_a_stopped_server_ends_within_the_budget(nats_server, bus):
     """A server that accepts bytes and never answers costs the budget, no more."""
     os.kill(nats_server.process.pid, signal.SIGSTOP)
+    await asyncio.to_thread(os.waitid, os.P_PID, nats_server.process.pid, os.WSTOPPED)  # it goes on for a moment
     try:
         with pytest.raises(Unreachable):
             await asyncio.wait_for(bus.publish(FactLearned(number=1), timeout=0.5), 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -119,6 +120,7 @@ async def test_stopped_process_costs_a_caller_its_budget_only(kept: Kept) -> Non
     assert kept.process is not None
     await peers.call("Counter", "pid", idempotent=True, timeout=BOUND_S)
     kept.process.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(os.waitid, os.P_PID, kept.process.pid, os.WSTOPPED)
     with pytest.raises(DeadlineExceeded):
         await peers.call("Counter", "pid", idempotent=True, timeout=0.2)
     kept.process.send_signal(signal.SIGCONT)
