@@ -7,6 +7,7 @@ one way, cannot end half restored.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import re
@@ -28,6 +29,9 @@ RETRY_FIRST_S = 0.05
 RETRY_MAX_S = 1.0
 PING_INTERVAL_S = 10
 """With two unanswered pings a stopped server is noticed within 30 s; publishers notice by their own timeouts."""
+
+LOOK_S = 0.5
+"""How often a connection is looked at, whose end may not have been told."""
 
 FIRST_CONNECT_S = 5.0
 """A server that is being started with us refuses for a moment; that is no news before this."""
@@ -123,7 +127,7 @@ class Connection:
                 # Certificates are read each time, so that renewed ones are taken up.
                 await self._connect(client, self._tls())
                 delay = RETRY_FIRST_S
-                await self._lost.wait()
+                await self._until_lost(client)
             except Exception as error:
                 # Whatever it is, somebody may mend it while we run; nothing else would ever connect us again.
                 self._note(error)
@@ -134,17 +138,31 @@ class Connection:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, RETRY_MAX_S)
 
+    async def _until_lost(self, client: Client) -> None:
+        """Return when the connection is gone. nats-py tells, unless something goes wrong while it closes: so we look, too."""
+        lost = self._lost
+        while not lost.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await lost.wait()
+            if not client.is_connected:
+                self._note_lost(lost)
+
+    def _note_lost(self, lost: asyncio.Event) -> None:
+        if not lost.is_set():
+            self._lost_at = clock.monotonic()
+            self._connected.clear()
+            lost.set()
+            for callback in self._callbacks:
+                callback()
+
     async def _connect(self, client: Client, tls: ssl.SSLContext | None) -> None:
         self._lost = lost = asyncio.Event()
 
         async def on_closed() -> None:
             # A client that never got through is closed as well, without a connection having been lost.
-            if client is self._client and not lost.is_set():
-                self._lost_at = clock.monotonic()
-                self._connected.clear()
-                lost.set()
-                for callback in self._callbacks:
-                    callback()
+            if client is self._client:
+                self._note_lost(lost)
 
         connecting: list[Exception] = []
 
@@ -175,6 +193,9 @@ class Connection:
             )
         except nats.errors.NoServersError:
             raise connecting[-1] if connecting else Unreachable("no answer") from None
+        if not client.is_connected:
+            # Its end was told before it was ours, so nobody would ever hear of it.
+            raise Unreachable("the connection ended while it was made")
         self._client = client
         self.connects += 1
         self.last_error = ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import msgspec
 import pytest
+from nats.aio.client import Client
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamSource
 
 from tandem.core.errors import TooLarge, Unreachable
@@ -289,6 +291,25 @@ async def test_publishing_to_a_stopped_server_ends_within_the_budget(nats_server
     finally:
         os.kill(nats_server.process.pid, signal.SIGCONT)
     await bus.publish(FactLearned(number=2), timeout=30)
+
+
+async def test_a_connection_that_ends_while_it_is_made_is_made_again(nats_server, monkeypatch):
+    """A server that dies between its welcome and our first step leaves nobody with a client that is closed for ever."""
+    made: list[Client] = []
+
+    class Hasty(Client):
+        async def connect(self, *args: Any, **options: Any) -> None:
+            await super().connect(*args, **options)
+            made.append(self)
+            if len(made) == 1:
+                await self.close()
+
+    monkeypatch.setattr("tandem.events.connection.Client", Hasty)
+    connection = Connection(nats_server.access, "hasty")
+    connection.start()
+    client = await connection.client(30)
+    assert client.is_connected and client is not made[0]
+    await connection.close()
 
 
 async def test_a_publish_waits_out_a_restart(nats_server, bus, reader, eventually):
