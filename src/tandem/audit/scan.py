@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import msgspec
@@ -229,20 +230,36 @@ def _examined(root: Path, entries: list[Entry], jobs: int) -> Iterator[Examined]
         yield from (_examine_one(root, entry) for entry in entries)
         return
     # A fork shares the imported rules; it is only sound while this process has a single thread.
-    method = "fork" if threading.active_count() == 1 else "spawn"
-    pending = list(_chunks(entries))
-    while pending:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context(method)) as pool:
-            futures = [(chunk, pool.submit(_examine_chunk, root, chunk)) for chunk in pending]
-            pending = []
-            for chunk, future in futures:
-                try:
-                    yield from future.result()
-                except BrokenProcessPool:
-                    if len(chunk) == 1:
-                        yield chunk[0].path, None, "ends the interpreter that parses it"
-                    else:
-                        pending.extend([entry] for entry in chunk)
+    context = multiprocessing.get_context("fork" if threading.active_count() == 1 else "spawn")
+    suspects = []
+    with ProcessPoolExecutor(processes, context) as pool:
+        futures = []
+        for chunk in _chunks(entries):
+            try:
+                futures.append((chunk, pool.submit(_examine_chunk, root, chunk)))
+            except BrokenProcessPool:
+                suspects.append(chunk)
+        for chunk, future in futures:
+            try:
+                yield from future.result()
+            except BrokenProcessPool:
+                suspects.append(chunk)
+    yield from _examined_alone(root, suspects, context)
+
+
+def _examined_alone(root: Path, chunks: Iterable[list[Entry]], context: BaseContext) -> Iterator[Examined]:
+    """One chunk at a time: a process that dies takes all work of its pool with it, so only alone it tells who did it."""
+    for chunk in chunks:
+        try:
+            with ProcessPoolExecutor(1, context) as pool:
+                done = pool.submit(_examine_chunk, root, chunk).result()
+        except BrokenProcessPool:
+            if len(chunk) == 1:
+                yield chunk[0].path, None, "ends the interpreter that parses it"
+            else:
+                yield from _examined_alone(root, ([entry] for entry in chunk), context)
+        else:
+            yield from done
 
 
 def _chunks(entries: list[Entry]) -> Iterator[list[Entry]]:

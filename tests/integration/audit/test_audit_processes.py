@@ -37,19 +37,23 @@ original = scan.examine
 def dies(root, entry):
     return os._exit(9) if entry.path == "killer.py" else original(root, entry)
 
-scan.examine, scan._WORTH_PROCESSES = dies, 0
+scan.examine, scan._WORTH_PROCESSES, scan._CHUNK_BYTES = dies, 0, int(sys.argv[2])
 result = audit(Options(root=Path(sys.argv[1]), cache=False, jobs=2, rules=frozenset({"hardcoded-address"})))
 print([item.path for item in result.findings], [(item.path, item.reason) for item in result.skipped])
 """
 """In a process of its own: only one with a single thread hands what it has patched to its workers, by a fork."""
 
 
-def test_file_that_kills_its_process(tmp_path: Path) -> None:
-    """A file whose parsing ends the interpreter costs that file, not the audit."""
-    for name in ("killer", "a", "b"):
-        (tmp_path / f"{name}.py").write_text('HOST = "10.0.0.1"\n')
-    told = subprocess.run([sys.executable, "-c", DEADLY, tmp_path], capture_output=True, text=True, check=True).stdout
-    assert told.strip() == "['a.py', 'b.py'] [('killer.py', 'ends the interpreter that parses it')]"
+@pytest.mark.parametrize("chunk_bytes", [400_000, 1])
+def test_file_that_kills_its_process(tmp_path: Path, chunk_bytes: int) -> None:
+    """A file whose parsing ends the interpreter costs that file: not the audit, nor those examined beside it."""
+    names = sorted("abcdefgh")
+    for name in ("killer", *names):
+        (tmp_path / f"{name}.py").write_text('HOST = "10.0.0.1"\n' + "# the largest is examined first\n" * (name == "killer"))
+    command = [sys.executable, "-c", DEADLY, tmp_path, str(chunk_bytes)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = [f"{name}.py" for name in names]
+    assert told.strip() == f"{expected} [('killer.py', 'ends the interpreter that parses it')]"
 
 
 def test_mends_are_undone_by_git(tmp_path: Path) -> None:
