@@ -99,11 +99,12 @@ def test_stereo_at_8_khz_without_speech(household: Household, tmp_path: Path) ->
 
 
 def test_answer_that_cannot_be_written(household: Household, tmp_path: Path) -> None:
-    """Where the answer's sound cannot go is said before anything else is lost."""
+    """Where the answer's sound cannot go is said before the recording is even looked at."""
     path = make_sound(tmp_path / "question.wav", "silent")
-    said = household.tandem("talk", str(path), "--out", str(tmp_path / "no" / "such" / "answer.wav"))
-    assert said.status == 1
-    assert said.err.startswith("Error: ")
+    for out, reason in ((tmp_path / "no" / "such.wav", "No such file"), (tmp_path, "Is a directory"), (path / "x.wav", "Not a directory")):
+        said = household.tandem("talk", str(path), "--out", str(out))
+        assert said.status == 1
+        assert said.err.startswith(f"Error: cannot write {out}: {reason}")
 
 
 def test_no_microphone(household: Household) -> None:

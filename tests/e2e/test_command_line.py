@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 
@@ -19,9 +21,17 @@ AGENT_KEYS = {"name", "machine", "group", "state", "pid", "port", "ready_after_s
 
 
 def test_up_status_and_down(make_household: MakeHousehold) -> None:
-    """The contract of ``status --json`` holds while a fleet runs, and ``down`` leaves no process, socket or port."""
+    """``up`` says where the time went and what to try; the contract of ``status --json`` holds while a fleet runs, and
+    ``down`` leaves no process, socket or port."""
     household = make_household(PAIR)
-    household.up()
+    up = household.up().out
+    assert "2 of 2 agents are up on local after " in up
+    assert re.search(r"^time: .*keepers started \d+\.\d\d s", up, re.MULTILINE)
+    _, *steps = re.split(r"next: |  \|  ", up.splitlines()[-1])
+    assert [step.partition(" ")[2] for step in steps] == ["logs -f", "status", "down"]
+    for step in steps:
+        program = shutil.which(household.directory / step.split()[0]) or shutil.which(step.split()[0])
+        assert program is not None, f"what is to be typed next cannot be: {step}"
     said = household.tandem("status", "--json")
     assert said.status == 0
     assert set(said.json) == STATUS_KEYS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import re
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from tandem_agents.engines.kinds import Audio
 from tandem_agents.speech_services.contracts import Dictation, Voicing
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
+
+RECORDINGS = Path(os.environ.get("TANDEM_TEST_SPEECH", REAL_FLEET.parents[1] / "shared" / "data" / "speech"))
+"""Voices of people, recorded by others; they are no part of the repository."""
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +171,31 @@ def test_spoken_requests(household: Household, tmp_path: Path, words: str, inten
     said = household.tandem("talk", str(path), "--json")
     assert said.status == 0, said.text
     assert (said.json["intent"], bool(re.search(answer, said.json["answer"]))) == (intent, True), said.json
+
+
+@pytest.mark.parametrize(
+    ("clip", "intent", "answer", "aloud"),
+    [
+        ("what_time_is_it.wav", "time", r"^It is \d+:\d\d [AP]M\.$", "it is"),
+        ("whats_the_date_today.wav", "date", r"^Today is \w+, \w+ \d+, \d{4}\.$", "today is"),
+        ("turn_on_the_lamp.wav", "device", r"cannot .* the lamp", "lamp"),
+        ("play_the_beatles.wav", "device", r"cannot play music", "play music"),
+        ("set_timer.wav", "set_timer", r"^(Timer set for|For how long)", ""),
+        ("this_is_a_test.wav", "small_talk", r"test worked", "test"),
+    ],
+)
+def test_recorded_voices(
+    household: Household, tmp_path: Path, clip: str, intent: str, answer: str, aloud: str
+) -> None:
+    """What people have said elsewhere is understood, what cannot be done is said so, and the sound says the answer."""
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"no recordings of voices in {RECORDINGS}; TANDEM_TEST_SPEECH may name another folder")
+    out = tmp_path / "answer.wav"
+    said = household.tandem("talk", str(RECORDINGS / clip), "--out", str(out), "--json")
+    assert said.status == 0, said.text
+    assert said.json["intent"] == intent, said.json
+    assert re.search(answer, said.json["answer"]), said.json
+    assert aloud in asyncio.run(transcribe(household, out)).lower()
 
 
 def test_trace(household: Household) -> None:

@@ -63,10 +63,10 @@ def test_no_voice(make_household: MakeHousehold, default_models: None, tmp_path:
     assert said.status == 0, said.text
     assert "42" in said.out
     assert "not played aloud" in said.err
-    refused = household.tandem("talk", str(clip), "--out", str(tmp_path / "answer.wav"))
+    refused = household.tandem("talk", str(clip), "--out", str(tmp_path / "answer.wav"), "--json")
     assert refused.status == 1
     assert "not spoken" in refused.err
-    assert "42" in refused.out
+    assert "42" in refused.json["answer"]
 
 
 @pytest.mark.models

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -164,9 +165,12 @@ def _show_down(down: list[AgentView]) -> None:
 
 
 def _next_steps(outcome: Outcome) -> str:
-    door = outcome.fleet.front_door
-    first = 'tandem ask "what can you do?"' if door else "tandem logs -f"
-    return f"next: {first}  |  tandem status  |  tandem down"
+    import shutil
+
+    # Without an alias or an active virtual environment the shell would not find the bare name.
+    tandem = "tandem" if shutil.which("tandem") else os.path.relpath(sys.argv[0])
+    first = 'ask "what can you do?"' if outcome.fleet.front_door else "logs -f"
+    return f"next: {tandem} {first}  |  {tandem} status  |  {tandem} down"
 
 
 def print_result(outcome: Outcome) -> None:

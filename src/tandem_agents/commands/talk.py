@@ -37,21 +37,26 @@ def talk(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     session: Annotated[str, typer.Option(help="Which conversation this belongs to.")] = "main",
     fleet: Annotated[str | None, typer.Option("--fleet", help="The fleet file.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the whole answer.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the whole answer.", min=0.1)] = 120.0,
 ) -> None:
     """Say something to the assistant, and hear its answer. Without a file it listens until you pause.
 
     Example: tandem talk question.wav --out answer.wav
     """
-    from tandem_agents.commands.talking import Conversation, play, write
+    from tandem_agents.commands.talking import Conversation, play, require_writable, write
 
+    if out is not None:
+        require_writable(out)
     conversation = Conversation(session=session, wake=wake, narrate=not as_json)
     result, speech = asyncio.run(conversation.hold(file, fleet, timeout))
-    if out is not None:
-        write(out, speech)
-    elif not as_json:
-        problem = play(speech)
-        if problem:
-            print(f"(not played aloud: {problem}; --out FILE writes the sound)", file=sys.stderr)
-    if as_json:
-        print(msgspec.json.encode(result).decode())
+    try:
+        if out is not None:
+            write(out, speech)
+        elif not as_json:
+            problem = play(speech)
+            if problem:
+                print(f"(not played aloud: {problem}; --out FILE writes the sound)", file=sys.stderr)
+    finally:
+        # The answer is there, whatever became of its sound; whoever reads it finds the file complete.
+        if as_json:
+            print(msgspec.json.encode(result).decode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +97,22 @@ class Conversation:
             print(f"{CLEAR_LINE}{faint(who, True)} {words}", end="" if again else "\n", flush=True)
         elif not again:
             print(f"{who} {words}", flush=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raises ``InvalidArguments`` when no file can be written there, before anything is asked."""
+    target = path if path.exists() else path.parent
+    if path.is_dir():
+        code = errno.EISDIR
+    elif not target.exists():
+        code = errno.ENOENT
+    elif target is not path and not target.is_dir():
+        code = errno.ENOTDIR
+    elif not os.access(target, os.W_OK):
+        code = errno.EACCES
+    else:
+        return
+    raise InvalidArguments(f"cannot write {path}: {os.strerror(code)}")
 
 
 def write(path: Path, speech: Audio | None) -> None:

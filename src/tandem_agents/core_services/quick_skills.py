@@ -16,6 +16,7 @@ from tandem_agents.language_processing.contracts import Reply, Value
 from tandem_agents.language_processing.everyday import LARGEST_DIE
 from tandem_agents.language_processing.sums import work_out
 
+_TOMORROW = {"tomorrow", "bukas"}
 _SIDES = {"en": ("Heads", "Tails"), "fil": ("Tao", "Ibon")}
 _COUNTRIES = {
     "philippines": "Asia/Manila", "the philippines": "Asia/Manila", "japan": "Asia/Tokyo", "england": "Europe/London",
@@ -59,6 +60,8 @@ async def tell_days_until(turn: Turn) -> Reply:
     days = (then - today).days
     facts: dict[str, Value] = {"name": slots.label, "day_date": slots.at or 0.0, "count": abs(days)}
     phrase = {0: "day_is_today", 1: "one_day_until"}.get(days, "days_until" if days > 0 else "days_since")
+    if slots.label.lower() in _TOMORROW:
+        phrase = "date_of"
     return turn.say(phrase, **facts)
 
 

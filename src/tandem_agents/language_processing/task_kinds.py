@@ -47,6 +47,7 @@ _FACT = re.compile(
 )
 _SURELY_FACT = re.compile(r"^(?:is|are|was|were) (?:it|there|that|this)\b.+\b(?:true|possible|legal|safe|life|water|any)\b|^(?:are|is) there\b", re.IGNORECASE)
 """Asked of a pronoun, and still to be answered by yes or no."""
+_IS = re.compile(r"^(what|where|who|when|how|which)['’]?s\b", re.IGNORECASE)
 _NAMED = re.compile(r"^(?:[Ww]hat|[Aa]no) (?:is|are|was|were|ang) (?:the |a |an )?[A-Z]\w")
 _OPINION = re.compile(
     r"\b(?:should|would|could|I|my|me|you|your|we|us|our|best|good|better|worst|nicest|meaning|think|feel)\b"
@@ -66,7 +67,7 @@ def classify(text: str) -> TaskKind:
     best = max(scores, key=lambda kind: scores[kind])
     if best != "chat" and scores[best] >= NEEDED:
         return best
-    asked = text.strip()
+    asked = _IS.sub(r"\1 is", text.strip())
     if not _OPINION.search(asked) and (_FACT.match(asked) or _NAMED.match(asked) or _SURELY_FACT.match(asked)):
         return "fact"
     return "chat"

@@ -22,7 +22,7 @@ from tandem_agents.memory_system.contracts import Interaction
         ("write a python function that sorts a list", "code"), ("fix the bug in this script", "code"),
         ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
         ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
-        ("what is the capital of France", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
+        ("what is the capital of France", "fact"), ("what's the capital of France", "fact"), ("What’s the boiling point of lead", "fact"), ("whats the name of the king of Spain", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
         ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("tell me a story", "chat"), ("", "chat"),
     ],
 )  # fmt: skip
