@@ -260,12 +260,14 @@ class Fleet(Struct, frozen=True, kw_only=True):
         for name in agent.allow:
             said = AgentId(name)
             if name.startswith("@"):
-                callers += self.groups[name[1:]].agents
+                # A group without agents admits nobody; an empty list would admit everybody.
+                callers += self.groups[name[1:]].agents or [name]
             elif said.name in directory:
                 callers += [name] if said.machine else [AgentId.of(name, at) for at in directory[name]]
             else:
                 callers.append(name)
-        return callers
+        # Plain text: it goes to the agent's process, and an AgentId cannot be encoded.
+        return [str(name) for name in callers]
 
     def shares_host(self, machine: str) -> bool:
         """Whether another machine of the fleet runs on the same computer as ``machine``."""

@@ -86,7 +86,11 @@ def compare(
     found = [
         change
         for identity, config in after.items()
-        if (change := _change(before.get(identity), config, files.get(identity, []), room or Room()))
+        if (
+            change := _change(
+                before.get(identity), config, files.get(identity, []), room or Room(), _callers(old, new, identity)
+            )
+        )
         is not None
     ]
     gone = [
@@ -97,7 +101,18 @@ def compare(
     return found + gone
 
 
-def _change(old: AgentConfig | None, new: AgentConfig, files: list[str], room: Room) -> Change | None:
+def _callers(old: Fleet, new: Fleet, identity: str) -> list[FieldChange]:
+    """Who may call an agent, when that changed although its ``allow`` did not: a group, or a name, means others now."""
+    was, now = old.agents.get(identity), new.agents.get(identity)
+    if was is None or now is None or was.allow != now.allow:
+        return []
+    before, after = sorted(old.callers_of(was)), sorted(new.callers_of(now))
+    return [FieldChange("allow", before, after)] if before != after else []
+
+
+def _change(
+    old: AgentConfig | None, new: AgentConfig, files: list[str], room: Room, callers: list[FieldChange]
+) -> Change | None:
     identity = str(new.id)
     if old is None:
         return Change(agent=identity, kind="added", how="start", why="it is new in the fleet file")
@@ -105,7 +120,7 @@ def _change(old: AgentConfig | None, new: AgentConfig, files: list[str], room: R
         FieldChange(key, msgspec.to_builtins(was), msgspec.to_builtins(now))
         for key in new.__struct_fields__
         if (was := getattr(old, key)) != (now := getattr(new, key))
-    ]
+    ] + callers
     if not fields and not files:
         return None
     if not files and all(field.key in QUIET for field in fields):

@@ -169,6 +169,30 @@ def test_callers() -> None:
     assert load(text).require().agents["A@local"].allow == ["B", "@g", "operator", "user", "B@local"]
 
 
+@pytest.mark.parametrize(
+    ("allow", "callers"),
+    [
+        ("[]", []),
+        ("[operator, user]", ["operator", "user"]),
+        ("[B]", ["B@m", "B@n"]),
+        ("[B@n]", ["B@n"]),
+        ("['@g', C]", ["A@m", "B@m", "C@n"]),
+        ("['@nobody']", ["@nobody"]),
+    ],
+)
+def test_who_may_call(allow: str, callers: list[str]) -> None:
+    """Bare names mean their agents on every machine, groups their agents; a group without any admits nobody rather than
+    everybody. All of it is plain text, since it is sent to the agent's process."""
+    text = (
+        "fleet: f\npackage: p\nmachines: {m: {}, n: {}}\ngroups:\n"
+        f"  g: {{machine: m, agents: {{A: {{allow: {allow}}}, B: }}}}\n"
+        "  h: {machine: n, agents: {B: , C: }}\n  nobody: {machine: n, agents: {}}\n"
+    )
+    fleet = load(text).require()
+    found = fleet.callers_of(fleet.agents["A@m"])
+    assert found == callers and {type(name) for name in found} <= {str}
+
+
 def test_port_moved_beyond_the_last() -> None:
     """A port that PORT_OFFSET moves above 65535 makes its agent invalid."""
     result = load("fleet: f\npackage: p\ngroups: {g: {agents: {A: {port: 65000}}}}\n", PORT_OFFSET="1000")

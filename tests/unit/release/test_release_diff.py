@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tandem.core.errors import ConfigError, NotFound
-from tandem.fleet.model import HERE, AgentConfig, Fleet, InfraPorts, Limits, MachineConfig
+from tandem.fleet.model import HERE, AgentConfig, Fleet, GroupConfig, InfraPorts, Limits, MachineConfig
 from tandem.release.batches import batches
 from tandem.release.diff import Room, compare, require_same_ground, way_of
 
@@ -54,6 +54,22 @@ def test_kinds_of_changes() -> None:
         "Quiet@m": "adopt", "Coded@m": "surge", "New@m": "start", "Gone@m": "stop",
     }  # fmt: skip
     assert found["Quiet@m"].reasons == ["stop_grace_s: 10.0 -> 3.0"] and found["Coded@m"].reasons == ["mod.py"]
+
+
+def test_who_a_group_or_a_name_means_counts_as_a_change() -> None:
+    """An agent whose `allow:` names a group is replaced when the group gains or loses somebody, for its process holds the names;
+    others are not."""
+
+    def with_group(*members: str) -> Fleet:
+        agents = [agent("Shy", allow=["@friends"]), agent("Open"), *(agent(name, group="friends") for name in members)]
+        group = GroupConfig(name="friends", machine="m", agents=[f"{name}@m" for name in members])
+        return replace(fleet(*agents), groups={"friends": group})
+
+    found = {c.agent: c for c in compare(with_group("A"), with_group("A", "B"), "m", {})}
+    assert {name: c.how for name, c in found.items()} == {"Shy@m": "surge", "B@m": "start"}
+    assert found["Shy@m"].reasons == ['allow: ["A@m"] -> ["A@m","B@m"]']
+    assert [c.agent for c in compare(with_group("A", "B"), with_group("A"), "m", {})] == ["Shy@m", "B@m"]
+    assert compare(with_group("A"), with_group("A"), "m", {}) == []
 
 
 def test_servers_do_not_move_in_a_rollout() -> None:
