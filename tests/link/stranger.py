@@ -1,8 +1,8 @@
 """Somebody who should not be let in: calls an agent with whatever keys and tokens it got hold of.
 
-One JSON line in:  {"home", "machine", "key_of", "token_of", "audience", "endpoint", "server", "service"}
-One JSON line out: {"result"} or {"error": code, "message"}. Without ``machine`` it speaks our protocol in plain text, tries
-a few times, and tells how many ``frames`` it got back.
+One JSON line in:  {"home", "machine", "key_of", "token_of", "audience", "endpoint", "server", "service", "replay"}
+One JSON line out: {"result"} or {"error": code, "message"}, with ``replay`` of a second connection that shows the first one's
+token. Without ``machine`` it speaks our protocol in plain text, tries a few times, and tells how many ``frames`` it got back.
 """
 
 from __future__ import annotations
@@ -42,11 +42,18 @@ async def call(wanted: dict[str, str]) -> dict[str, Any]:
     machine = Authority.open(Home(Path(wanted["home"]))).machine(wanted["machine"])
     identity = Identity(machine.issue(wanted["token_of"]))
     endpoint = Endpoint("zmq", wanted["endpoint"], "", wanted["server"].encode(), service=wanted["service"])
-    peers = Peers(
-        At(endpoint), token=lambda _: identity.token(wanted["audience"]), curve=machine.curve(wanted["key_of"])
-    )
+    curve = machine.curve(wanted["key_of"])
+    if wanted.get("replay"):
+        overheard = identity.token(wanted["audience"])
+        await connect_and_call(Peers(At(endpoint), token=lambda _: overheard, curve=curve), wanted["service"])
+        return await connect_and_call(Peers(At(endpoint), token=lambda _: overheard, curve=curve), wanted["service"])
+    peers = Peers(At(endpoint), token=lambda _: identity.token(wanted["audience"]), curve=curve)
+    return await connect_and_call(peers, wanted["service"])
+
+
+async def connect_and_call(peers: Peers, service: str) -> dict[str, Any]:
     try:
-        return {"result": await peers.call(wanted["service"], "echo", {"text": "hello"}, timeout=20.0)}
+        return {"result": await peers.call(service, "echo", {"text": "hello"}, timeout=20.0)}
     except TandemError as error:
         return {"error": error.code, "message": error.message}
     finally:

@@ -115,8 +115,8 @@ def test_plain_text_gets_nothing_and_is_on_record(rig: TwoComputers) -> None:
 
 
 async def test_nobody_is_taken_for_somebody_else(rig: TwoComputers) -> None:
-    """A computer's own keys serve its agents only in their own name, at the callee a token was made for; whatever else is
-    tried with them is refused and counted."""
+    """A computer's own keys serve its agents only in their own name, at the callee a token was made for, once for each; whatever
+    else is tried with them is refused and counted."""
     rig.await_link("up")
     eventually(lambda: stranger(rig) == {"result": "hello"}, "the honest one to be served")
     async with rig.mainpc.operator() as here:
@@ -126,11 +126,12 @@ async def test_nobody_is_taken_for_somebody_else(rig: TwoComputers) -> None:
         ({"token_of": "node@pc2"}, "the connection's key belongs to Talker@pc2"),
         ({"token_of": "Talker@mainpc"}, "pc2"),
         ({"audience": "Talker@pc2"}, "Talker@pc2"),
+        ({"replay": "yes"}, "the token of Talker@pc2 was shown before"),
     ):
         answer = await asyncio.to_thread(stranger, rig, **about)
         assert answer["error"] == "permission_denied" and why in answer["message"], (about, answer)
     async with rig.mainpc.operator() as here:
-        assert await denied(here, "HELLO") == before + 4
+        assert await denied(here, "HELLO") == before + 5
     assert any("the token to Ghost@pc2" in why for why in refusals(rig.mainpc, "HELLO"))
     # The key of an agent that was never started: of the right computer, yet nobody's.
     assert stranger(rig, key_of="Ghost@pc2", token_of="Ghost@pc2")["error"] == "unreachable"

@@ -265,7 +265,7 @@ class AgentProcess:
         return Server(
             self._id,
             runtime.handlers,
-            authenticate=trust.authenticate,
+            authenticate=trust.admit,
             local=trust.operator,
             permit=trust.permit,
             observer=observer,

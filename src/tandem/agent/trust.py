@@ -122,6 +122,10 @@ class Trust:
         """Our own proof of identity for ``audience``."""
         return self._identity().token(audience)
 
+    def admit(self, token: str) -> Principal:
+        """Whose connection it is, by a token that opens no second one; see :meth:`Verifier.admit`."""
+        return self._verifier.admit(token, self._service)
+
     def authenticate(self, token: str) -> Principal:
         """Raises :class:`~tandem.core.errors.PermissionDenied`; see :meth:`Verifier.verify`."""
         return self._verifier.verify(token, self._service)

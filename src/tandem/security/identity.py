@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
 
 from tandem.core import clock
 from tandem.core.errors import PermissionDenied
+from tandem.core.ids import new_id
 from tandem.security.model import IdentityMaterial
 from tandem.security.tokens import (
     SEPARATOR,
@@ -18,16 +18,6 @@ from tandem.security.tokens import (
     unverified,
 )
 
-RENEW_BEFORE_S = 60
-"""A cached token is replaced this long before it expires, so that one never expires on its way."""
-_CACHE_MAX = 1024
-
-
-class _Cached(Struct, frozen=True):
-    token: str
-    made_at: float
-    usable_until: float
-
 
 class Identity:
     """Signs this process's tokens; made from the :class:`IdentityMaterial` received at spawn."""
@@ -35,7 +25,6 @@ class Identity:
     def __init__(self, material: IdentityMaterial) -> None:
         self.name = material.agent_id
         self._key = Ed25519PrivateKey.from_private_bytes(material.private_key)
-        self._cache: dict[tuple[str, tuple[str, ...]], _Cached] = {}
         self.renew(material.credential)
 
     @property
@@ -56,23 +45,13 @@ class Identity:
         if claims.sub != self.name:
             raise PermissionDenied(f"the credential of {claims.sub} was given to {self.name}")
         self._credential, self._claims = credential, claims
-        self._cache.clear()
 
     def token(self, audience: str, scopes: tuple[str, ...] = ()) -> str:
-        """A token for ``audience`` (the peer's ``Name@machine``), the same one until shortly before it expires.
-
-        After the clock was set back it is made anew: the old one would come from the future.
+        """A new token for ``audience`` (the peer's ``Name@machine``), to be shown once: see :meth:`Verifier.admit`.
 
         ``scopes`` narrows what the credential grants; empty claims all of it.
         """
-        now = clock.wall()
-        cached = self._cache.get((audience, scopes))
-        if cached is not None and cached.made_at <= now < cached.usable_until:
-            return cached.token
-        expires = min(int(now) + TOKEN_S, self._claims.exp)
-        claims = TokenClaims(self._claims.sub, audience, scopes or self._claims.scopes, int(now), expires)
-        token = SEPARATOR.join((self._credential, sign(claims, self._key)))
-        if len(self._cache) >= _CACHE_MAX:
-            self._cache.clear()
-        self._cache[audience, scopes] = _Cached(token, now, expires - RENEW_BEFORE_S)
-        return token
+        now = int(clock.wall())
+        expires = min(now + TOKEN_S, self._claims.exp)
+        claims = TokenClaims(self.name, audience, scopes or self._claims.scopes, now, expires, new_id())
+        return SEPARATOR.join((self._credential, sign(claims, self._key)))

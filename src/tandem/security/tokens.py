@@ -64,13 +64,14 @@ class CredentialClaims(Struct, frozen=True, tag_field="typ", tag="tandem-credent
 
 
 class TokenClaims(Struct, frozen=True, tag_field="typ", tag="tandem-token+jwt"):
-    """Signed by the caller itself, for one audience."""
+    """Signed by the caller itself, for one audience. ``jti`` (RFC 7519, 4.1.7) is another one for each token."""
 
     sub: str
     aud: str
     scopes: tuple[str, ...]
     iat: int
     exp: int
+    jti: str = ""
 
 
 class EpochClaims(Struct, frozen=True, tag_field="typ", tag="tandem-epochs+jwt"):

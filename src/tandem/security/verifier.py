@@ -26,6 +26,10 @@ from tandem.security.tokens import (
 )
 
 _CACHE_MAX = 2048
+SHOWN_MAX = 65_536
+"""Tokens remembered as shown; of more within six minutes the oldest are forgotten. Only members can add to them."""
+_NUMBER_MAX = 64
+"""Characters of a token's number that count, so that nobody can make this remember much."""
 
 
 class _Credential(Struct, frozen=True):
@@ -51,6 +55,8 @@ class Verifier:
         self._epochs = dict(epochs or {})
         self._leeway = leeway_s
         self._known: OrderedDict[str, _Credential] = OrderedDict()
+        self._shown: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """Who showed which token, until when (monotonic seconds) that is of interest."""
 
     def learn(self, announcement: str) -> list[str]:
         """Take over revocations the CA announced; the subjects newly revoked, whose connections should end.
@@ -74,6 +80,30 @@ class Verifier:
         Raises :class:`PermissionDenied`: malformed, forged, expired, not yet valid, for somebody else, revoked, or
         claiming scopes it was not granted.
         """
+        return self._verified(token, audience)[0]
+
+    def admit(self, token: str, audience: str) -> Principal:
+        """As :meth:`verify`, for one connection: a token that was admitted here before is refused, so a copy is worth nothing.
+
+        A verifier remembers what it has admitted itself, and nothing across a restart.
+        """
+        principal, claims = self._verified(token, audience)
+        # A release that did not number its tokens may still call; nobody but the signer can leave the number out.
+        if claims.jti and not self._is_first(claims.sub, claims.jti[:_NUMBER_MAX]):
+            raise PermissionDenied(f"the token of {claims.sub} was shown before")
+        return principal
+
+    def _is_first(self, subject: str, number: str) -> bool:
+        now = clock.monotonic()
+        while self._shown and (len(self._shown) >= SHOWN_MAX or next(iter(self._shown.values())) <= now):
+            self._shown.popitem(last=False)
+        if (subject, number) in self._shown:
+            return False
+        # Issued by a clock that is ahead, and taken for a while after its end by one that is behind.
+        self._shown[subject, number] = now + TOKEN_S + 2 * self._leeway
+        return True
+
+    def _verified(self, token: str, audience: str) -> tuple[Principal, TokenClaims]:
         chain, _, own = token.rpartition(SEPARATOR)
         credential = self._credential(chain)
         granted = credential.claims
@@ -85,7 +115,7 @@ class Verifier:
         if not set(claims.scopes) <= set(granted.scopes):
             raise PermissionDenied(f"{claims.sub} claims scopes it was not granted")
         self._check_times(f"the token of {claims.sub}", claims.iat, claims.exp, TOKEN_S, self._leeway)
-        return Principal(claims.sub, granted.kind, claims.scopes)
+        return Principal(claims.sub, granted.kind, claims.scopes), claims
 
     def _credential(self, chain: str) -> _Credential:
         known = self._known.get(chain)

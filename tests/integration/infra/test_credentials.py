@@ -77,7 +77,6 @@ async def running(servers, *names: str) -> AsyncIterator[tuple[CredentialDesk, l
 async def test_credentials_are_renewed_without_a_gap(mainpc, eventually, monkeypatch) -> None:
     """Credentials of four seconds are renewed again and again, and at every look the agent's own token is valid."""
     monkeypatch.setattr("tandem.security.machine.CREDENTIAL_S", 4)
-    monkeypatch.setattr("tandem.security.identity.RENEW_BEFORE_S", 1)
     async with running(mainpc, "Alpha") as (_, (alpha,)):
         strict = Verifier(mainpc.authority.ca_public, leeway_s=1.0)
         seen: set[int] = set()

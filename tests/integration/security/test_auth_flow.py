@@ -53,7 +53,7 @@ SERVE = textwrap.dedent(
         server = Server(
             material.agent_id,
             handlers_from(Memory(), {"who_am_i": True, "dumpable": True}),
-            authenticate=lambda token: verifier.verify(token, material.agent_id),
+            authenticate=lambda token: verifier.admit(token, material.agent_id),
         )
         await server.listen_unix(sys.argv[2])
         print("READY", flush=True)
@@ -149,6 +149,17 @@ async def test_a_token_for_another_audience_is_refused(ask, machine: Machine) ->
     caller = Identity(machine.issue("NLUAgent@mainpc"))
     with pytest.raises(PermissionDenied, match="not for"):
         await ask(lambda audience: caller.token("KnowledgeBase@mainpc"))
+
+
+async def test_a_replayed_token_is_refused(ask, machine: Machine) -> None:
+    """What opened one connection opens no second one, at the very callee it was made for; its owner comes and goes."""
+    caller = Identity(machine.issue("NLUAgent@mainpc"))
+    overheard = caller.token(CALLEE)
+    assert await ask(lambda audience: overheard) == "agent:NLUAgent@mainpc:"
+    for _ in range(2):
+        with pytest.raises(PermissionDenied, match="shown before"):
+            await ask(lambda audience: overheard)
+        assert await ask(caller.token) == "agent:NLUAgent@mainpc:"
 
 
 async def test_an_expired_token_is_refused(ask, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

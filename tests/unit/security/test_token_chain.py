@@ -324,17 +324,80 @@ def test_material_carries_what_was_revoked_before_the_spawn(tmp_path: Path) -> N
     assert "revoked" in refused(Verifier(material.ca_public, material.epochs), old.token(PEER))
 
 
-def test_tokens_are_cached_until_shortly_before_they_end(material: IdentityMaterial, calendar: Clock) -> None:
-    """The same token serves until a minute before its end, then a new one is signed; audiences do not mix."""
+def test_each_token_is_another_one(material: IdentityMaterial, calendar: Clock) -> None:
+    """Two tokens of one moment for one audience differ, live for five minutes, and never outlive the credential."""
     identity = Identity(material)
-    first = identity.token(PEER)
-    calendar.now += 200
-    assert identity.token(PEER) == first
-    assert identity.token("Other@mainpc") != first
-    calendar.now += 60
-    second = identity.token(PEER)
-    assert second != first
-    assert unverified(second.split("~")[2], TokenClaims).exp > calendar.now + 200
+    claims = [unverified(identity.token(PEER).split("~")[2], TokenClaims) for _ in range(2)]
+    assert claims[0].jti != claims[1].jti
+    assert {claim.exp for claim in claims} == {int(calendar.now) + TOKEN_S}
+    calendar.now = identity.expires_at - 10
+    assert unverified(identity.token(PEER).split("~")[2], TokenClaims).exp == identity.expires_at
+
+
+def test_a_token_opens_one_connection(authority: Authority, material: IdentityMaterial, verifier: Verifier) -> None:
+    """Whoever shows a copy of a token that was shown before is refused, however it is spelled; its owner's next one is good."""
+    identity = Identity(material)
+    token = identity.token(PEER)
+    assert verifier.admit(token, PEER).name == "NLUAgent@mainpc"
+    for copy in (token, token + "=", token + "\n"):
+        with pytest.raises(PermissionDenied):
+            verifier.admit(copy, PEER)
+    with pytest.raises(PermissionDenied, match="shown before"):
+        verifier.admit(token, PEER)
+    assert verifier.admit(identity.token(PEER), PEER).name == "NLUAgent@mainpc"
+    assert verifier.verify(token, PEER).name == "NLUAgent@mainpc"  # what is shown to many, as heartbeats are, stays good
+
+
+def test_a_refused_token_is_not_used_up(material: IdentityMaterial, verifier: Verifier) -> None:
+    """Showing somebody's token to the wrong callee, or a bent copy of it to the right one, does not keep its owner out."""
+    token = Identity(material).token(PEER)
+    for audience, shown in (("Other@mainpc", token), (PEER, token[:-4] + "AAAA")):
+        with pytest.raises(PermissionDenied):
+            verifier.admit(shown, audience)
+    assert verifier.admit(token, PEER).name == "NLUAgent@mainpc"
+
+
+def test_a_number_is_its_owners_only(machine: Machine, verifier: Verifier) -> None:
+    """An agent that numbers a token as a neighbour's is numbered shuts nobody out."""
+    ours, theirs = machine.issue("A@mainpc"), machine.issue("B@mainpc")
+    now = int(clock.wall())
+    for material, name in ((theirs, "B@mainpc"), (ours, "A@mainpc")):
+        token = forge(material, TokenClaims(name, PEER, (), now, now + TOKEN_S, "one"))
+        assert verifier.admit(token, PEER).name == name
+
+
+def test_what_was_shown_is_forgotten_when_it_has_ended(
+    material: IdentityMaterial, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are kept for as long as their token could be believed, by clocks that differ as far as they may, and no longer;
+    never more than so many, and never more of one than its beginning."""
+    wall, monotonic = clock.wall(), clock.monotonic()
+    now = [0.0]
+    monkeypatch.setattr(clock, "wall", lambda: wall + now[0])
+    monkeypatch.setattr(clock, "monotonic", lambda: monotonic + now[0])
+    issued = int(wall) + LEEWAY_S  # by a clock that is ahead
+    token = forge(material, TokenClaims("NLUAgent@mainpc", PEER, (), issued, issued + TOKEN_S, "x" * 100_000))
+    verifier.admit(token, PEER)
+    assert sum(len(number) for _, number in verifier._shown) < 100
+    for seconds in (1, TOKEN_S, TOKEN_S + 2 * LEEWAY_S - 2):
+        now[0] = seconds
+        with pytest.raises(PermissionDenied, match="shown before"):
+            verifier.admit(token, PEER)
+    now[0] = TOKEN_S + 2 * LEEWAY_S + 2
+    assert "expired" in refused(verifier, token)
+    verifier.admit(Identity(material).token(PEER), PEER)
+    assert len(verifier._shown) == 1
+    monkeypatch.setattr("tandem.security.verifier.SHOWN_MAX", 3)
+    for _ in range(5):
+        verifier.admit(Identity(material).token(PEER), PEER)
+    assert len(verifier._shown) == 3
+
+
+def test_a_token_without_a_number_is_believed(material: IdentityMaterial, verifier: Verifier) -> None:
+    """A neighbour of the release before, which did not number tokens, may call while a rollout lasts."""
+    now = int(clock.wall())
+    token = forge(material, TokenClaims("NLUAgent@mainpc", PEER, (), now, now + TOKEN_S))
+    assert verifier.admit(token, PEER).name == verifier.admit(token, PEER).name == "NLUAgent@mainpc"
 
 
 def test_a_running_process_gets_a_new_credential_for_its_key(
