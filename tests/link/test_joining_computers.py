@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from household import Running, eventually
-from rig import Computer, TwoComputers, eventually_async, two_computers
+from rig import HERE, Computer, TwoComputers, eventually_async, two_computers
 
-from tandem.security import Trail
+from tandem.security import Authority, Trail
 
 pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
 
@@ -79,7 +80,9 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
     said = waiting.end()
     assert said.status == 0 and f"pc2 joined from {pc2.address}" in said.out
     again = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
-    assert again.status == 78 and "belongs to a fleet already" in again.err
+    assert again.status == 1 and "no answer" in again.err  # a member may come again, but nobody waits for it
+    renamed = pc2.tandem("machine", "join", "mainpc", place, stdin=code.encode())
+    assert renamed.status == 78 and "belongs to a fleet already" in renamed.err
     replayed = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode(), TANDEM_HOME=str(pc2.directory / "thief"))
     assert replayed.status == 1 and "no answer" in replayed.err
 
@@ -99,9 +102,49 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
     assert mainpc.tandem("machine", "remove", "pc2").status == 0
     eventually(lambda: "pc2 was expelled" in pc2.tandem("doctor").out, "pc2 to learn that it is out")
     assert "revoked" in pc2.tandem("machine", "list").out
+    back = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
+    assert back.status == 1 and "pc2 was expelled" in back.err
     events = {record.event for record in Trail(mainpc.home.machine("mainpc").trail).read()}
     assert {"invited", "join refused", "joined", "identity revoked", "machine removed", "denied"} <= events
     assert "refused within the last hour" in mainpc.tandem("status").out
+
+
+async def test_what_changes_later_is_brought_by_the_same_commands(bare: TwoComputers) -> None:
+    """New code and settings on mainpc: `apply` there says that pc2 keeps what it runs; invited again, pc2 gets both while it
+    runs, puts them in service with its own `apply`, and is who it was."""
+    mainpc, pc2 = bare
+    code_of_mainpc = mainpc.directory / "link_agents"
+    code_of_mainpc.unlink()
+    shutil.copytree(HERE / "link_agents", code_of_mainpc, ignore=shutil.ignore_patterns("__pycache__"))
+    make_one_fleet(bare)
+    identity = (pc2.home.ca / "machines" / "pc2" / "seed").read_bytes()
+    await eventually_async(lambda: _is(said_by_twin(mainpc), "x"), "the twin on pc2")
+
+    talker = code_of_mainpc / "talker.py"
+    talker.write_text(talker.read_text().replace("        return text\n", "        return text.upper()\n", 1))
+    applied = mainpc.tandem("apply", "--min-healthy", "0")
+    assert applied.status == 0, applied.text
+    assert "pc2 is another computer and keeps what it runs" in applied.out and "tandem machine invite pc2" in applied.out
+    assert await said_by_twin(mainpc) == "x"
+
+    waiting, code, place = invited(mainpc)
+    said = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
+    assert said.status == 0, said.text
+    assert "Received 1 file of code." in said.out and "still pc2" in said.out
+    assert "has this fleet file and code now. There: tandem apply" in waiting.end().out
+    assert "mainpc is another computer and keeps what it runs" in pc2.tandem("plan").out
+    applied = pc2.tandem("apply", "--min-healthy", "0")
+    assert applied.status == 0, applied.text
+    await eventually_async(lambda: _is(said_by_twin(mainpc), "X"), "the new code on pc2")
+    assert (pc2.home.ca / "machines" / "pc2" / "seed").read_bytes() == identity
+    assert Authority.open(mainpc.home).epochs == {}
+
+
+async def said_by_twin(mainpc: Computer) -> str:
+    """What pc2's Talker answers to an x; how it failed when it did."""
+    async with mainpc.operator() as operator:
+        outcome = await operator.twin("x")
+    return str(outcome["result"] or outcome["error"])
 
 
 async def test_new_keys_of_the_first_computer_are_taken_by_the_second(rig: TwoComputers) -> None:

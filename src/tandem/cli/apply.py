@@ -58,7 +58,7 @@ def apply(
     import msgspec
 
     from tandem.cli.release_views import show_plan
-    from tandem.cli.releasing import readable_fleet, refuse_during_rotation, release_statuses
+    from tandem.cli.releasing import others, readable_fleet, refuse_during_rotation, release_statuses
     from tandem.core.paths import Home
     from tandem.release.prepare import toward
     from tandem.supervise.rollout import Strategy
@@ -80,7 +80,7 @@ def apply(
     work = [one for one in found if one.changes]
     _rehearse(home, wanted, work)
     finals = _roll(home, work, quiet=json)
-    _finish(home, finals, json=json)
+    _finish(home, finals, others(wanted), json=json)
 
 
 def _on(canaries: list[str] | None, machine: str) -> list[str]:
@@ -136,16 +136,19 @@ def _roll(home: Home, work: list[Prepared], *, quiet: bool) -> list[ReleaseStatu
     return finals
 
 
-def _finish(home: Home, finals: list[ReleaseStatus], *, json: bool) -> None:
+def _finish(home: Home, finals: list[ReleaseStatus], notes: list[str], *, json: bool) -> None:
     from tandem.cli.release_views import status_json, verdict
     from tandem.release.store import Store
     from tandem.supervise.rollout import Course
 
     Store(home).prune({target.release.name for s in finals for target in (s.current, *s.proven)})
     views = [status.rollout for status in finals if status.rollout is not None]
+    well = all(view.course in (Course.DONE, Course.PAUSED) for view in views)
     if json:
         print_json([status_json(status) for status in finals])
     else:
         for view in views:
             typer.echo(verdict(view))
-    raise typer.Exit(0 if all(view.course in (Course.DONE, Course.PAUSED) for view in views) else 1)
+        for note in notes if well else ():
+            typer.echo(note)
+    raise typer.Exit(0 if well else 1)

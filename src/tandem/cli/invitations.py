@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from tandem import __version__
+from tandem.core import clock
 from tandem.core.errors import ConfigError, NotFound, Unavailable
 from tandem.core.paths import Home, private_dir
 from tandem.fleet.load import received_fleet_file
@@ -21,7 +22,11 @@ from tandem.infra.joining import Arrival, JoinDesk, join
 from tandem.infra.offers import Offer, announced
 from tandem.release.parcel import missing, pack, unpack
 from tandem.security import Authority, Bundle, Guest, Host, Throttle, Trail
+from tandem.security.tokens import LEEWAY_S
 from tandem.supervise.keeper_start import is_kept
+
+SKEW_S = 2.0
+"""Clocks further apart are worth a word; what the answer took to come counts among it."""
 
 
 class Invitation:
@@ -42,8 +47,14 @@ class Invitation:
         self.address = address or fleet.machines[self._founder].host or own_address()
         self._fleet_text = Path(fleet.file).read_text()
         self.parcel = pack(fleet)
+        self._known_as = self._authority.signing_key_of(machine)
         self.code = self._host.invite(machine, life_s=life_s)
         self._trail.record("invited", by="operator", subject=machine)
+
+    @property
+    def renews(self) -> bool:
+        """Whether who came was that machine before, and is it with the same keys."""
+        return self._authority.signing_key_of(self._machine) == self._known_as
 
     async def wait(self, on_refused: Callable[[str, str], None]) -> Arrival | None:
         """Keep the door open until the computer has joined, and note where it is; None when the time is over.
@@ -104,6 +115,7 @@ class Invitation:
             python=platform.python_version(),
             port_offset=self._fleet.port_offset,
             hosts={name: host for name, host in hosts.items() if name != self._machine},
+            at=clock.wall(),
             digests=self.parcel.digests,
             needs=self.parcel.needs,
         )
@@ -125,26 +137,30 @@ def _check(home: Home, fleet: Fleet, machine: str) -> str:
 
 async def accept(
     home: Home, machine: str, address: str, port: int, code: str, progress: Callable[[int, int], object]
-) -> tuple[Bundle, list[str]]:
-    """Join the fleet whose first computer waits at ``address:port``; what came along, and what a person should know.
+) -> tuple[Guest, list[str]]:
+    """Join the fleet whose first computer waits at ``address:port``; with what came along, and what a person should know.
 
-    Raises what :func:`tandem.infra.join` raises, and :class:`ConfigError` when this computer has a fleet of its own or
-    another version of Tandem.
+    Raises what :func:`tandem.infra.join` and :class:`Guest` raise, and :class:`ConfigError` when this computer has another
+    version of Tandem.
     """
     guest = Guest(home, machine, code)
     notes: list[str] = []
+
+    def consider(bundle: Bundle) -> None:
+        _require_same_version(bundle)
+        notes.extend(_clocks(clock.wall() - bundle.at))
 
     def keep(bundle: Bundle, parcel: bytes) -> None:
         folder = received_fleet_file(home).parent
         if unpack(parcel, bundle.digests, bundle.fleet, folder):
             notes.append(f"{folder} was replaced; the old one is beside it")
 
-    await join(guest, address, port, consider=_require_same_version, keep=keep, progress=progress)
+    await join(guest, address, port, consider=consider, keep=keep, progress=progress)
     bundle = guest.bundle
     places = {name: Whereabouts("elsewhere", host) for name, host in bundle.hosts.items()}
     write_places(home, {**places, machine: Whereabouts("here", bundle.you)})
     trail_of(home, machine).record("joined", by="operator", subject=machine, detail=f"the fleet of {address}")
-    return bundle, _differences(bundle) + notes
+    return guest, _differences(bundle) + notes
 
 
 def _require_same_version(bundle: Bundle) -> None:
@@ -153,6 +169,15 @@ def _require_same_version(bundle: Bundle) -> None:
             f"that fleet runs Tandem {bundle.version}, this computer has {__version__}",
             hint=f"install {bundle.version} here, then the same command again: the invitation still stands",
         )
+
+
+def _clocks(ahead_s: float) -> list[str]:
+    """What to say of a clock that is ``ahead_s`` before the other computer's."""
+    if abs(ahead_s) <= SKEW_S:
+        return []
+    side = "ahead of" if ahead_s > 0 else "behind"
+    limit = f"; more than {LEEWAY_S} s, and the two refuse each other's calls" if abs(ahead_s) > LEEWAY_S - SKEW_S else ""
+    return [f"this computer's clock is {abs(ahead_s):.0f} s {side} the other one's{limit}: synchronise both (NTP)"]
 
 
 def _differences(bundle: Bundle) -> list[str]:

@@ -33,7 +33,8 @@ def invite(
 ) -> None:
     """Print the command with which one other computer becomes MACHINE, and wait for it.
 
-    The command contains a code that serves one computer once and ends with this command, whatever happens first.
+    The command contains a code that serves one computer once and ends with this command, whatever happens first. A
+    computer that is MACHINE already gets the fleet file and the code as they are here now, and keeps its keys.
 
     Example: tandem machine invite pc2
     """
@@ -56,7 +57,10 @@ def invite(
     if arrival is None:
         typer.echo("Nobody came; the invitation has ended.", err=True)
         raise typer.Exit(1)
-    _welcome(home, loaded, arrival)
+    if invitation.renews:
+        typer.echo(f"{machine} at {arrival.came_from} has this fleet file and code now. There: tandem apply")
+    else:
+        _welcome(home, loaded, arrival)
 
 
 @app.command()
@@ -73,7 +77,8 @@ def join(
     the same version of Tandem; what else that code imports has to be installed here.
 
     Without PLACE the inviting computer is looked for on the local network. That it is found there proves nothing: the
-    code does.
+    code does. On a computer that is MACHINE already, the fleet file, the code and the addresses are brought up to date;
+    `tandem apply` puts them in service.
 
     Example: tandem machine join pc2 mainpc.local
     """
@@ -83,11 +88,15 @@ def join(
 
     home = _home()
     address, port = _split(place) if place else _found(machine)
-    bundle, notes = asyncio.run(accept(home, machine, address, port, _read_code(), _show_progress))
+    guest, notes = asyncio.run(accept(home, machine, address, port, _read_code(), _show_progress))
+    bundle = guest.bundle
     if bundle.digests:
         typer.echo(f"Received {_amount(bundle.digests)} of code.")
     for note in notes:
         typer.echo(f"Note: {note}.")
+    if guest.is_member:
+        typer.echo(f"This computer is still {machine}, and has what the fleet has now. In service: tandem apply")
+        return
     others = ", ".join(f"{name} ({host})" for name, host in bundle.hosts.items())
     typer.echo(f"This computer is {machine} now, beside {others}. Start it: tandem up")
 

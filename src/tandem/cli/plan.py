@@ -28,7 +28,7 @@ def plan(
     Example: tandem plan
     """
     from tandem.cli.release_views import plan_json, show_plan
-    from tandem.cli.releasing import readable_fleet, release_statuses
+    from tandem.cli.releasing import others, readable_fleet, release_statuses
     from tandem.core.paths import Home
     from tandem.release.prepare import toward
     from tandem.supervise.rollout import Strategy
@@ -37,5 +37,7 @@ def plan(
     found = [toward(home, wanted, s, Strategy(), batch, keep=False) for s in release_statuses(home)]
     if json:
         print_json(plan_json(found))
-    else:
-        show_plan(found)
+        return
+    show_plan(found)
+    for note in others(wanted):
+        typer.echo(note)

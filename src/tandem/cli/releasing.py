@@ -98,6 +98,14 @@ def readable_fleet(path: Path | None) -> Fleet:
     return replace(result.fleet, file=str(Path(result.fleet.file).absolute()))
 
 
+def others(fleet: Fleet) -> list[str]:
+    """What a person should know of machines that run on another computer: no command here changes them."""
+    founded = next(iter(fleet.machines.values())).is_here
+    away = [machine.name for machine in fleet.machines.values() if not machine.is_here]
+    way = "tandem machine invite {0}, its command over there, then tandem apply there" if founded else "tandem apply there"
+    return [f"{name} is another computer and keeps what it runs; to bring it this, too: {way.format(name)}" for name in away]
+
+
 def carry_out(home: Home, machine: str, question: AnyQuestion, on_news: OnNews) -> ReleaseStatus:
     """Ask for a rollout (or for news of one) and follow it to its end or pause, also across the death of the node.
 

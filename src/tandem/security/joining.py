@@ -21,7 +21,7 @@ from tandem.security.invitation import (
     unseal,
 )
 from tandem.security.keyring import SEED_BYTES, Keyring
-from tandem.security.machine import MachineGrant, MachineRequest, request_for
+from tandem.security.machine import SEED_FILE, MachineGrant, MachineRequest, request_for
 
 _ASK, _ANSWER, _PIECE, _VERDICT = "ask", "answer", "piece", "verdict"
 PIECE_BYTES = 256 * 1024
@@ -31,7 +31,7 @@ _REASON_MAX = 300
 
 class Bundle(Struct, frozen=True, kw_only=True):
     """What a new computer needs besides its identity: the fleet file's text, the version of Tandem (and Python) over
-    there, and the addresses of machines. ``you`` is the address it was seen at.
+    there, and the addresses of machines. ``you`` is the address it was seen at, ``at`` the time over there (Unix seconds).
 
     ``parcel`` bytes of packed code follow, which hold the files of ``digests`` (path to SHA-256); that code imports the
     packages of ``needs`` (name to version).
@@ -43,6 +43,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     port_offset: int = 0
     hosts: dict[str, str] = {}
     you: str = ""
+    at: float = 0.0
     parcel: int = 0
     digests: dict[str, str] = {}
     needs: dict[str, str] = {}
@@ -88,7 +89,8 @@ class Host:
 
         A code serves one computer, which may repeat its question if the answer was lost. A machine that joins again
         with other keys is a new installation: the credentials of the old one are revoked, and its keys put aside if
-        they are on this computer. Raises :class:`NotFound` or :class:`PermissionDenied`.
+        they are on this computer. With the same keys it stays who it is, unless it was expelled with them.
+        Raises :class:`NotFound` or :class:`PermissionDenied`.
         """
         identifier = unseal(message).code_id
         with locked(self._home.ca / "invitations.lock"):
@@ -128,29 +130,48 @@ class Host:
         return Channel(identifier, self._invitations.get(identifier).key)
 
     def _retire_predecessor(self, request: MachineRequest) -> None:
-        if self._authority.signing_key_of(request.name) not in ("", request.signing):
+        former = self._authority.signing_key_of(request.name)
+        if former == request.signing:
+            self._require_not_expelled(request.name)
+        elif former:
             epoch = self._authority.revoke(request.name)
             own = self._home.ca / "machines" / request.name
             if own.exists():
                 own.rename(private_dir(self._home.ca / "moved") / f"{request.name}-{epoch}")
 
 
+    def _require_not_expelled(self, machine: str) -> None:
+        self._authority.refresh()
+        try:
+            self._authority.record(machine)
+        except PermissionDenied as error:
+            # Whoever was expelled may have been robbed: those keys are never good again.
+            raise PermissionDenied(
+                f"{machine} was expelled, and came with the keys it had; the folder `ca` of that computer has to go first"
+            ) from error
+
+
 class Guest:
-    """The computer that joins as ``machine``; its home must not have a CA of its own yet."""
+    """The computer that joins as ``machine``, or is that machine already and comes for what is new.
+
+    Raises :class:`ConfigError` when it belongs to another fleet or is another machine of this one, and
+    :class:`PermissionDenied` when it knows that it was expelled.
+    """
 
     def __init__(self, home: Home, machine: str, code: str) -> None:
         self._ca = private_dir(home.ca)
         self._home = home
         self._machine = machine
         self._channel = Channel.of(code)
-        if (self._ca / "root").exists():
-            raise ConfigError(
-                f"this computer belongs to a fleet already: {self._ca}",
-                hint="stop it with `tandem down` and move that folder away to join another one",
-            )
+        self._member = self._membership()
         self._keyring = Keyring(self._seed())
         self.bundle = Bundle()
         """What came along, once :meth:`settle` is done."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this computer was that machine before; then its keys and certificates stay as they are."""
+        return self._member is not None
 
     def question(self) -> bytes:
         """What to send; it asks for the same keys every time, so that a lost answer can be asked for again."""
@@ -177,10 +198,11 @@ class Guest:
         """
         welcome = self._welcome(answer)
         grant = welcome.grant
-        install_machine(self._ca / "machines" / self._machine, self._keyring, grant)
-        # Last: from here on this computer counts as joined.
-        place(self._ca / "root", {"cert.pem": (grant.authority, PUBLIC_MODE)})
-        self._pending.unlink(missing_ok=True)
+        if self._member is None:
+            install_machine(self._ca / "machines" / self._machine, self._keyring, grant)
+            # Last: from here on this computer counts as joined.
+            place(self._ca / "root", {"cert.pem": (grant.authority, PUBLIC_MODE)})
+            self._pending.unlink(missing_ok=True)
         authority = Authority.open(self._home)
         if grant.announcement:
             authority.merge(grant.announcement)
@@ -188,13 +210,33 @@ class Guest:
         return authority
 
     def _welcome(self, answer: bytes) -> Welcome:
-        return _understand(self._channel.open(_ANSWER, answer), Welcome)
+        welcome = _understand(self._channel.open(_ANSWER, answer), Welcome)
+        if self._member is not None and welcome.grant.authority != self._member.ca_file.read_bytes():
+            raise self._belongs_elsewhere()
+        return welcome
+
+    def _membership(self) -> Authority | None:
+        if not (self._ca / "root").exists():
+            return None
+        authority = Authority.open(self._home)
+        if authority.founded_here or self._machine not in authority.local_machines():
+            raise self._belongs_elsewhere()
+        authority.machine(self._machine)
+        return authority
+
+    def _belongs_elsewhere(self) -> ConfigError:
+        return ConfigError(
+            f"this computer belongs to a fleet already: {self._ca}",
+            hint="stop it with `tandem down` and move that folder away to join another one",
+        )
 
     @property
     def _pending(self) -> Path:
         return self._ca / f"joining-{self._machine}.seed"
 
     def _seed(self) -> bytes:
+        if self._member is not None:
+            return read_secret(self._ca / "machines" / self._machine / SEED_FILE)
         if self._pending.exists():
             return read_secret(self._pending)
         seed = os.urandom(SEED_BYTES)

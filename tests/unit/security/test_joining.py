@@ -172,6 +172,69 @@ def test_a_computer_with_a_fleet_of_its_own_does_not_join_by_accident(
         Guest(Home(tmp_path / "second"), "pc2", founder.host.invite("pc2"))
 
 
+def test_a_member_comes_again_for_what_is_new(founder: Founder, tmp_path: Path) -> None:
+    """pc2, invited again, gets the fleet file of now and keeps its identity, its keys and what it signed."""
+    home = Home(tmp_path / "second")
+    first = Guest(home, "pc2", founder.host.invite("pc2"))
+    assert not first.is_member
+    machine = first.settle(founder.host.admit(first.question())[1]).machine("pc2")
+    before = {path: path.read_bytes() for path in home.ca.rglob("*") if path.is_file()}
+    token = Identity(machine.issue("A@pc2")).token("x")
+
+    again = Guest(home, "pc2", founder.host.invite("pc2"))
+    assert again.is_member
+    answer = founder.host.admit(again.question(), bundle=Bundle(fleet="fleet: newer"))[1]
+    assert again.read(answer).fleet == "fleet: newer"
+    again.settle(answer)
+    assert again.bundle.fleet == "fleet: newer"
+    assert {path: path.read_bytes() for path in home.ca.rglob("*") if path.is_file()} == before
+    assert dict(founder.authority.epochs) == {}
+    assert Verifier(founder.authority.ca_public).verify(token, "x").name == "A@pc2"
+
+
+def test_a_join_that_lost_its_last_word_is_repeated(founder: Founder, tmp_path: Path) -> None:
+    """A computer that has installed everything when the line goes dead comes through with the same command."""
+    home, code = Home(tmp_path / "second"), founder.host.invite("pc2")
+    guest = Guest(home, "pc2", code)
+    guest.settle(founder.host.admit(guest.question())[1])
+    again = Guest(home, "pc2", code)
+    again.settle(founder.host.admit(again.question())[1])
+    assert founder.authority.record("pc2").key == founder.authority.signing_key_of("pc2") != ""
+
+
+def test_a_member_of_one_fleet_takes_nothing_of_another(founder: Founder, tmp_path: Path) -> None:
+    """pc2 of our fleet cannot become another machine of it, and what another fleet answers changes nothing."""
+    home = Home(tmp_path / "second")
+    guest = Guest(home, "pc2", founder.host.invite("pc2"))
+    guest.settle(founder.host.admit(guest.question())[1])
+    with pytest.raises(ConfigError, match="already"):
+        Guest(home, "pc3", founder.host.invite("pc3"))
+    other = Founder(tmp_path / "other")
+    lured = Guest(home, "pc2", other.host.invite("pc2"))
+    answer = other.host.admit(lured.question())[1]
+    for take in (lured.read, lured.settle):
+        with pytest.raises(ConfigError, match="already"):
+            take(answer)
+    assert Authority.open(home).ca_public == founder.authority.ca_public
+
+
+def test_who_was_expelled_does_not_come_back_with_the_same_keys(founder: Founder, tmp_path: Path) -> None:
+    """After `machine remove` a new invitation does not serve the former keys, which somebody may have a copy of; new ones it does."""
+    home = Home(tmp_path / "second")
+    guest = Guest(home, "pc2", founder.host.invite("pc2"))
+    joined = guest.settle(founder.host.admit(guest.question())[1])
+    Authority.open(founder.home).revoke("pc2")  # another process, while this one waits at its door
+    code = founder.host.invite("pc2")
+    with pytest.raises(PermissionDenied, match="was expelled"):
+        founder.host.admit(Guest(home, "pc2", code).question())
+    joined.merge(Authority.open(founder.home).announcement)
+    with pytest.raises(PermissionDenied, match="was expelled"):
+        Guest(home, "pc2", code)
+    home.ca.rename(home.root / "ca-of-old")
+    fresh = Guest(home, "pc2", code)
+    assert fresh.settle(founder.host.admit(fresh.question())[1]).machine("pc2").name == "pc2"
+
+
 def test_only_the_founder_invites(founder: Founder, tmp_path: Path) -> None:
     """A joined computer cannot let further ones in."""
     home = Home(tmp_path / "second")
