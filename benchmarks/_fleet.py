@@ -16,6 +16,10 @@ from typing import Any
 
 import psutil
 
+from tandem.api import connect
+from tandem.core.errors import TandemError
+from tandem.rpc import Endpoint, Peers
+
 AGENTS = [f"Agent{number:02}" for number in range(77)]
 PORT_OFFSET = "15000"
 PATIENCE_S = 300.0
@@ -67,8 +71,6 @@ class Fleet:
 
     def connect(self) -> Any:
         """An operator's connection, as an async context manager."""
-        from tandem.api import connect
-
         os.environ.update({key: self.environment[key] for key in ("TANDEM_HOME", "TANDEM_RUN_DIR", "PORT_OFFSET")})
         return connect(str(self.file), budget_s=PATIENCE_S)
 
@@ -103,8 +105,6 @@ async def answered(agent: str, path: Path, accept: Callable[[Any], bool] = bool,
 
     A fresh client each time, so that nothing of a failed call lingers. For agents without identities.
     """
-    from tandem.core.errors import TandemError
-    from tandem.rpc import Endpoint, Peers
 
     class Here:
         async def resolve(self, peer: str, deadline: Any) -> Endpoint:
