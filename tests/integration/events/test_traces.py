@@ -7,6 +7,7 @@ import io
 import json
 from contextlib import redirect_stdout
 
+import msgspec
 import pytest
 
 from tandem.cli import nats_link
@@ -54,6 +55,27 @@ async def turn(nats_pair, eventually):
     for exporter, connection in zip((here, there), connections, strict=True):
         await exporter.close()
         await connection.close()
+
+
+async def test_spans_reach_the_traces_stream(nats_server, bus, eventually):
+    """A sampled turn's spans are found under its trace id, as this machine's."""
+    exporter = SpanExporter(bus.connection)
+    tracing.set_sink(exporter)
+    try:
+        with tracing.start_turn() as turn, tracing.span("step"):
+            trace_id = turn.context.trace_id
+        manager = (await bus.connection.client()).jetstream()
+
+        async def stored() -> bool:
+            return (await manager.stream_info("TRACES_ALL")).state.messages == 1
+
+        await eventually(stored)
+    finally:
+        tracing.set_sink(None)
+        await exporter.close()
+    message = await manager.get_last_msg("TRACES_ALL", f"trace.mainpc.{trace_id}")
+    spans = msgspec.json.decode(message.data, type=list[tracing.Span])
+    assert [span.name for span in spans] == ["step", "turn"]
 
 
 async def test_a_turn_is_found_by_any_of_its_names_on_either_machine(nats_pair, turn):

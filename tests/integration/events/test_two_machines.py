@@ -7,19 +7,14 @@ import contextlib
 
 import nats.errors
 import pytest
+from events_rig import FactLearned
 
 from tandem.core.tasks import end
-from tandem.events import Bus, Event, SourceHealer, current_delivery, ensure_streams
+from tandem.events import Bus, SourceHealer, current_delivery, ensure_streams
 
 pytestmark = pytest.mark.integration
 
 MACHINES = ("mainpc", "pc2")
-
-
-class FactLearned(Event, topic="fact.learned"):
-    """What the tests announce."""
-
-    number: int
 
 
 class Side:
