@@ -11,20 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "supervise"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fleet_rig import FleetRig, MakeFleet
+from fleet_rig import MakeFleet, fleets
 
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[MakeFleet]:
     """Makes fleets; whatever they leave running is ended afterwards."""
-    made: list[FleetRig] = []
-
-    def make(agents: str, **more: str) -> FleetRig:
-        rig = FleetRig(tmp_path, agents, **more)
-        rig.env["PYTHONPATH"] = str(Path(__file__).parent)
-        made.append(rig)
-        return rig
-
-    yield make
-    for rig in made:
-        rig.close()
+    yield from fleets(tmp_path, Path(__file__).parent)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ PORTS = (4222, 4223, 7422, 7423, 7443, 7444, 8322, 8323, *range(FIRST_PORT, LAST
 OFFSETS = tuple(5_400 + 248 * n for n in range(76))
 """Above what whole households are given; the step is no divisor of a difference of two of the ports, so that no two fleets
 have one in common; all ports stay below 32768, where the kernel begins to give ports to outgoing connections."""
+THREE = """
+A: {class: "fleet_agents:Good"}
+B: {class: "fleet_agents:Good", needs: [A], port: 7210}
+C: {class: "fleet_agents:Good", launch: exec}
+"""
+"""Three agents: one alone, one that needs it and has a port, one that is executed."""
 
 
 class FleetRig:
@@ -156,3 +162,18 @@ def free_offset() -> int:
 
 
 MakeFleet = Callable[..., FleetRig]
+
+
+def fleets(root: Path, modules: Path = HERE) -> Iterator[MakeFleet]:
+    """What a fixture yields from: makes fleets of the agents in the folder ``modules``, and ends them after the test."""
+    made: list[FleetRig] = []
+
+    def make(agents: str, **options: str) -> FleetRig:
+        rig = FleetRig(root, agents, **options)
+        rig.env["PYTHONPATH"] = str(modules)
+        made.append(rig)
+        return rig
+
+    yield make
+    for rig in made:
+        rig.close()
