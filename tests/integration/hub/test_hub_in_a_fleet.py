@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
@@ -10,66 +9,27 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import yaml
+from watched_rig import PATIENCE_S, PORTS, Fleet, call, opened, until, worry
 
 from tandem.export.grafana import expressions
 from tandem.export.prometheus import rules
 from tandem.export.queries import NEEDS_GPU
 from tandem.telemetry.objectives import DEFAULT_OBJECTIVES
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "supervise"))
-
-from fleet_rig import free_offset
-
 pytest.importorskip("uvicorn", reason="the extra `hub` is not installed: no HTTP to test")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-T = TypeVar("T")
-HERE = Path(__file__).parent
-PATIENCE_S = 90.0
-FLEET = """
-fleet: watched
-machines:
-  west: {ports: [7200-7249], gpu: {name: any, vram_mb: 8192, budget: 80%%}}
-  east: {ports: [7250-7299]}
-x-alerts: &alerts
-  alerts: {routes: [{name: pager, to: "http://127.0.0.1:%d/hook", at: critical}]}
-groups:
-  shop:
-    machine: west
-    agents:
-      Worker: {class: "watched_agents:Worker", port: 7201}
-      Sick: {class: "watched_agents:Sick"}
-      PredictiveHealthMonitor:
-        class: "watched_agents:PredictiveHealthMonitor"
-        observer: true
-        settings: {budget: {settle_s: 4, patience_s: 1}, disposable: [Sick]}
-      ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7210, speaks: http, settings: *alerts}
-  yard:
-    machine: east
-    agents:
-      Helper: {class: "watched_agents:Worker"}
-      Frail: {class: "watched_agents:Sick"}
-      ObservabilityHub:
-        class: "watched_agents:ObservabilityHub"
-        observer: true
-        port: 7260
-        speaks: http
-        settings: {<<: *alerts, care: {budget: {settle_s: 4, patience_s: 1}, disposable: [Frail]}}
-"""
-PORTS = {"west": 7210, "east": 7260}
 OF_BOTH_MACHINES = (
     "tandem_agent_start_seconds", "tandem_agent_health_check_seconds", "tandem_agent_restarts_total",
     "tandem_agent_memory_bytes", "tandem_agent_cpu_seconds_total", "agent_requests_in_flight",
@@ -78,93 +38,6 @@ OF_BOTH_MACHINES = (
     "tandem_valkey_used_memory_bytes", "tandem_valkey_connected_clients", "tandem_server_restarts_total",
 )  # fmt: skip
 """What every agent, server and link is measured for; errors and GPU memory have queries of their own in the dashboards."""
-
-
-class Receiver(http.server.BaseHTTPRequestHandler):
-    got: list[dict[str, Any]]
-
-    def do_POST(self) -> None:
-        self.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
-
-
-class Fleet:
-    def __init__(self, root: Path) -> None:
-        self.alerts: list[dict[str, Any]] = []
-        handler = type("Handler", (Receiver,), {"got": self.alerts})
-        self.receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
-        self.run = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))
-        self.root = root
-        self.offset = free_offset()
-        (root / "fleet.yaml").write_text(FLEET % self.receiver.server_port)
-        shutil.copy(HERE / "watched_agents.py", root)
-        self.env = os.environ | {
-            "TANDEM_HOME": str(root / "home"), "TANDEM_RUN_DIR": str(self.run), "PORT_OFFSET": str(self.offset),
-            "COLUMNS": "200",
-        }  # fmt: skip
-        for name in ("TANDEM_FLEET", "MAINPC_IP", "PC2_IP", "XDG_RUNTIME_DIR"):
-            self.env.pop(name, None)
-
-    def tandem(self, *arguments: str, code: int | None = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "tandem.cli.main", *arguments],
-            cwd=self.root, env=self.env, text=True, capture_output=True, timeout=120, check=False,
-        )  # fmt: skip
-        assert code is None or done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def get(self, machine: str, path: str, **headers: str) -> Any:
-        body = self.text(machine, path, **headers)
-        return json.loads(body)
-
-    def text(self, machine: str, path: str, *, data: bytes | None = None, method: str | None = None, **headers: str) -> str:
-        address = f"http://localhost:{PORTS[machine] + self.offset}{path}"
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(address, data, named, method=method)
-        with urllib.request.urlopen(request, timeout=100) as answer:
-            return str(answer.read().decode())
-
-    def machine(self, seen_by: str, machine: str) -> dict[str, Any]:
-        [found] = [m for m in self.get(seen_by, "/api/v1/fleet")["machines"] if m["machine"] == machine]
-        return dict(found)
-
-    def pid(self, identity: str) -> int:
-        views = json.loads(self.tandem("status", "--json"))["agents"]
-        return next(int(v["pid"]) for v in views if f"{v['name']}@{v['machine']}" == identity)
-
-    def node(self, machine: str) -> int:
-        """The process of that machine's node."""
-        machines = json.loads(self.tandem("status", "--json"))["machines"]
-        return next(int(found["pid"]) for found in machines if found["name"] == machine)
-
-    def keeper(self, machine: str) -> int:
-        """The process of that machine's keeper."""
-        rows = json.loads(self.tandem("node", "--json"))
-        return next(int(row["keeper"]) for row in rows if row["machine"] == machine)
-
-    def close(self) -> None:
-        self.tandem("down", code=None)
-        self.receiver.shutdown()
-        shutil.rmtree(self.run, ignore_errors=True)
-
-
-def until(what: Callable[[], T], holds: Callable[[T], Any] = bool) -> T:
-    """The first value of ``what`` for which ``holds``; connections refused meanwhile are waited out."""
-    limit, last = time.monotonic() + PATIENCE_S, None
-    while time.monotonic() < limit:
-        try:
-            last = what()
-            if holds(last):
-                return last
-        except (OSError, ValueError, StopIteration) as error:
-            last = error  # type: ignore[assignment]
-        threading.Event().wait(0.2)
-    raise AssertionError(f"never came: {last}")
 
 
 @pytest.fixture(scope="module")
@@ -262,11 +135,11 @@ def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Pat
     east["static_configs"][0]["targets"] = west["static_configs"][0]["targets"]
     east["params"] = {"machine": ["east"]}
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    for call in ("turn()", "work()", "worry(what='Smoke')"):
+    for action in ("turn()", "work()", "worry(what='Smoke')"):
         for _ in range(2):
-            _call(fleet, "Worker@west", call)
+            call(fleet, "Worker@west", action)
     with pytest.raises(subprocess.CalledProcessError):
-        _call(fleet, "Worker@west", "work(fail=True)")
+        call(fleet, "Worker@west", "work(fail=True)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -285,7 +158,7 @@ def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Pat
             return json.load(answer)["data"]["result"]
 
     def silent() -> list[str]:
-        _call(fleet, "Worker@west", "turn()")
+        call(fleet, "Worker@west", "turn()")
         return [expr for expr in sorted(wanted - NEEDS_GPU) if not ask(expr)]
 
     try:
@@ -310,38 +183,22 @@ def test_exported_files_pass_the_tools_of_their_makers(fleet: Fleet, tmp_path: P
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-def _worry(fleet: Fleet, agent: str, what: str) -> None:
-    _call(fleet, agent, f"worry(what={what!r})")
-
-
-def _call(fleet: Fleet, agent: str, call: str) -> None:
-    code = (
-        "import asyncio\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
-        f"        await c.peer({agent!r}).{call}\nasyncio.run(main())"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, check=True, timeout=60)
-
-
-def _opened(fleet: Fleet, what: str) -> list[dict[str, Any]]:
-    return [a for a in fleet.alerts if a["root"]["type"] == what and a["stage"] == "opened"]
-
-
 def test_one_hub_sends_and_the_other_takes_over(fleet: Fleet) -> None:
     """Both have the same route: one alert comes. The sender killed, the other sends what is new and not what was sent."""
-    _worry(fleet, "Worker@west", "Fire")
-    [first] = until(lambda: _opened(fleet, "Fire"))
+    worry(fleet, "Worker@west", "Fire")
+    [first] = until(lambda: opened(fleet, "Fire"))
     assert first["sender"] == "ObservabilityHub@west" and first["apart"] == []
     until(lambda: fleet.get("east", "/api/v1/fleet")["alerting"], lambda alerting: alerting is False)
     fleet.tandem("stop", "ObservabilityHub@west")
-    _worry(fleet, "Helper@east", "Flood")
-    [second] = until(lambda: _opened(fleet, "Flood"))
+    worry(fleet, "Helper@east", "Flood")
+    [second] = until(lambda: opened(fleet, "Flood"))
     assert second["sender"] == "ObservabilityHub@east" and second["apart"] == ["west"]
     fleet.tandem("start", "ObservabilityHub@west")
     until(lambda: (fleet.get("west", "/api/v1/fleet")["alerting"], fleet.get("east", "/api/v1/fleet")["alerting"]), lambda both: both == (True, False))
-    _worry(fleet, "Worker@west", "Fire")
+    worry(fleet, "Worker@west", "Fire")
     threading.Event().wait(5)
-    assert len(_opened(fleet, "Fire")) == 1, "what is known was told again"
-    assert len(_opened(fleet, "Flood")) == 1, "what the other hub had sent was sent again"
+    assert len(opened(fleet, "Fire")) == 1, "what is known was told again"
+    assert len(opened(fleet, "Flood")) == 1, "what the other hub had sent was sent again"
 
 
 @pytest.mark.parametrize(("frozen", "other"), [("west", "east"), ("east", "west")])
@@ -355,8 +212,8 @@ def test_the_alert_of_a_hub_that_hangs_is_sent_by_the_other(fleet: Fleet, frozen
     for pid in reversed(held):
         os.kill(pid, signal.SIGSTOP)
     try:
-        _worry(fleet, "Helper@east" if frozen == "west" else "Worker@west", what)
-        [alert] = until(lambda: _opened(fleet, what))
+        worry(fleet, "Helper@east" if frozen == "west" else "Worker@west", what)
+        [alert] = until(lambda: opened(fleet, what))
         assert alert["sender"] == f"ObservabilityHub@{other}"
         if frozen == "west":
             # Whose turn it was; the other one sends at once, before it can have noticed the silence.
@@ -367,7 +224,7 @@ def test_the_alert_of_a_hub_that_hangs_is_sent_by_the_other(fleet: Fleet, frozen
     until(lambda: {m: fleet.get(m, "/api/v1/fleet")["alerting"] for m in both}, lambda found: found == both)
     until(lambda: fleet.machine(other, frozen)["reach"], lambda reach: reach == "linked")
     threading.Event().wait(5)
-    assert len(_opened(fleet, what)) == 1, "told again after the return"
+    assert len(opened(fleet, what)) == 1, "told again after the return"
 
 
 @pytest.mark.parametrize(("machine", "other"), [("west", "east"), ("east", "west")])
@@ -391,7 +248,7 @@ def test_recovery_widens_until_it_helps_and_remembers(fleet: Fleet, agent: str, 
 
     One machine is looked after by a health monitor, the other by its hub.
     """
-    _call(fleet, f"{agent}@{machine}", "fall_ill()")
+    call(fleet, f"{agent}@{machine}", "fall_ill()")
 
     def attempts() -> list[dict[str, Any]]:
         code = (
