@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import sysconfig
 import time
 import urllib.request
@@ -22,6 +23,8 @@ import pytest
 
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.infra.valkey import valkey_binary
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several folders share
 
 NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
 

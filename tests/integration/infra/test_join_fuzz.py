@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 import tracemalloc
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import descriptors, try_all
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem.core.errors import TandemError
@@ -86,17 +86,11 @@ async def test_nonsense_gets_no_answer_and_leaves_nothing(door: Door, tmp_path: 
     monkeypatch.setattr("tandem.security.invitation.new_code", lambda: CODE)
     door.host.invite("pc2")
     monkeypatch.undo()
-    loop = asyncio.get_running_loop()
 
-    def run() -> None:
-        @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        @given(FRAMES)
-        def attempt(data: bytes) -> None:
-            assert asyncio.run_coroutine_threadsafe(door.throw(data), loop).result(BOUND_S) == b""
+    async def attempt(data: bytes) -> None:
+        assert await door.throw(data) == b""
 
-        attempt()
-
-    await asyncio.to_thread(run)
+    await try_all(FRAMES, attempt, 150)
     assert door.desk._guests.total() == 0
     assert Authority.open(door.home).local_machines() == []
     await door.let_in(tmp_path / "second")
@@ -162,7 +156,7 @@ async def test_drop_by_drop_is_no_way_to_stay(
     """Callers that send a question one byte at a time are hung up on when the exchange's time is over, however busy they
     are; their descriptors are given back, and the invited comes through meanwhile from the same address."""
     monkeypatch.setattr(joining, "EXCHANGE_S", 3.0)
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     crowd = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(GUESTS_PER_ADDRESS - 1)]
     for _, writer in crowd:
         writer.write(struct.pack(">I", QUESTION_MAX))
@@ -176,7 +170,7 @@ async def test_drop_by_drop_is_no_way_to_stay(
     assert all(await ends)
     for _, writer in crowd:
         writer.close()
-    await eventually(lambda: not door.desk._guests.total() and len(os.listdir("/proc/self/fd")) <= before)
+    await eventually(lambda: not door.desk._guests.total() and descriptors() <= before)
 
 
 async def test_whoever_has_the_code_cannot_hold_the_door_either(

@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from rpc_contract import RpcContract
 from rpc_contract_failures import RpcFailureContract
+from rpc_contract_sessions import RpcSessionContract
 from rpc_rig import Rig, UnixTransport, ZmqTransport
 
 pytestmark = [
@@ -42,3 +43,7 @@ class TestSockets(RpcContract):
 
 class TestSocketFailures(RpcFailureContract):
     """See :class:`RpcFailureContract`."""
+
+
+class TestSocketSessions(RpcSessionContract):
+    """See :class:`RpcSessionContract`."""

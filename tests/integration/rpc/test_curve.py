@@ -7,11 +7,10 @@ import socket
 
 import pytest
 import zmq
-from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, Watcher, until
+from rpc_rig import BOUND_S, METHODS, SERVICE, At, Echo, Watcher, until
 
-from tandem.core.deadline import Deadline
 from tandem.core.errors import ConfigError, PermissionDenied, Unreachable
-from tandem.rpc import Endpoint, Peers, Server, handlers_from
+from tandem.rpc import Peers, Server, handlers_from
 from tandem.rpc.envelope import PROTOCOL_VERSION, Hello, encode, encode_request
 from tandem.security import CurveKeys, Principal
 
@@ -20,16 +19,6 @@ pytestmark = pytest.mark.integration
 
 def keys() -> CurveKeys:
     return CurveKeys(*zmq.curve_keypair())
-
-
-class At:
-    """Resolves every name to one endpoint."""
-
-    def __init__(self, address: str, public: bytes):
-        self.endpoint = Endpoint("zmq", address, curve_public=public, service=SERVICE)
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        return self.endpoint
 
 
 class Guarded:
@@ -52,7 +41,7 @@ class Guarded:
         return "Friend" if public == self.friend.public else None
 
     def peers(self, curve: CurveKeys | None, public: bytes | None = None, token: str = "") -> Peers:
-        at = At(self.address, self.keys.public if public is None else public)
+        at = At("zmq", self.address, self.keys.public if public is None else public)
         return Peers(at, curve=curve, token=lambda _audience: token)
 
 
@@ -223,10 +212,10 @@ async def test_plain_text_never_leaves_the_machine() -> None:
     server = Server(SERVICE, handlers_from(Echo(), METHODS))
     with pytest.raises(ConfigError, match="CURVE"):
         await server.listen_zmq(endpoint="tcp://0.0.0.0:*", keys=None)
-    peers = Peers(At("tcp://192.0.2.1:7000", b""))
+    peers = Peers(At("zmq", "tcp://192.0.2.1:7000", b""))
     with pytest.raises(ConfigError, match="CURVE"):
         await peers.call("Echo", "who")
-    keyless = Peers(At("tcp://192.0.2.1:7000", keys().public))
+    keyless = Peers(At("zmq", "tcp://192.0.2.1:7000", keys().public))
     with pytest.raises(ConfigError, match="no keys"):
         await keyless.call("Echo", "who")
     await peers.close()

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import descriptors, try_all
 from hypothesis import strategies as st
-from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, authenticate, until
+from rpc_frames import IDS, frames
+from rpc_rig import BOUND_S, METHODS, SERVICE, At, Echo, authenticate, until
 
-from tandem.core.deadline import Deadline
-from tandem.rpc import Endpoint, Limits, Peers, Server, handlers_from
-from tandem.rpc.envelope import (
-    FRAME_LIMIT,
-    PROTOCOL_VERSION,
-    Cancel,
-    Credit,
-    Hello,
-    Ping,
-    encode,
-    encode_request,
-)
+from tandem.rpc import Limits, Peers, Server, handlers_from
+from tandem.rpc.envelope import FRAME_LIMIT, PROTOCOL_VERSION, Hello, encode
 
 pytestmark = pytest.mark.integration
 
@@ -41,15 +31,7 @@ def framed(*frames: bytes) -> bytes:
 HELLO = encode(Hello(1, PROTOCOL_VERSION, SERVICE, "c", f"A@{SERVICE}"))
 """A caller that proves who it is: what follows is read with more trust."""
 
-IDS = st.integers(0, 2**40)
-GOOD = st.one_of(
-    st.just(HELLO),
-    st.builds(lambda i, a, b: encode_request(i, a, {"name": b}, 50), IDS, st.sampled_from([*METHODS, "x"]), st.text(max_size=20)),
-    st.builds(lambda i, c: encode_request(i, "chunks", {"count": 3, "size": 10}, 50, c), IDS, st.integers(1, 5000)),
-    IDS.map(lambda i: encode(Cancel(i))),
-    st.builds(lambda i, n: encode(Credit(i, n)), IDS, st.integers(-5, 10_000)),
-    IDS.map(lambda i: encode(Ping(i))),
-)
+GOOD = frames(HELLO)
 BENT = st.builds(
     lambda frame, at, bit: frame[: at % len(frame)] + bytes([frame[at % len(frame)] ^ bit]) + frame[at % len(frame) + 1 :],
     GOOD, IDS, st.integers(1, 255),
@@ -62,14 +44,6 @@ TALK = st.one_of(
 )
 
 
-class At:
-    def __init__(self, path: Path):
-        self._endpoint = Endpoint("unix", str(path), service=SERVICE)
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        return self._endpoint
-
-
 class Open:
     """A listening service and an honest caller of it."""
 
@@ -78,7 +52,7 @@ class Open:
         self.server = Server(
             SERVICE, handlers_from(Echo(), METHODS), authenticate=authenticate, limits=Limits(hello_s=HELLO_S)
         )
-        self.friend = Peers(At(path), token=lambda audience: f"Friend@{audience}")
+        self.friend = Peers(At("unix", str(path)), token=lambda audience: f"Friend@{audience}")
 
     async def throw(self, data: bytes) -> None:
         """Send ``data``, read what is answered, and go."""
@@ -96,10 +70,6 @@ class Open:
         return bool(await self.friend.call("Echo", "who", timeout=BOUND_S) == "Friend")
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     opened = Open(tmp_path / "e.sock")
@@ -112,18 +82,8 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
 
 async def test_nonsense_harms_nobody(opened: Open) -> None:
     """Random bytes, bent frames, unknown ids and impossible lengths end their own connection at most; nothing is kept."""
-    loop = asyncio.get_running_loop()
-
-    def run() -> None:
-        @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-        @given(TALK)
-        def attempt(data: bytes) -> None:
-            asyncio.run_coroutine_threadsafe(opened.throw(data), loop).result(BOUND_S)
-
-        attempt()
-
     before = descriptors()
-    await asyncio.to_thread(run)
+    await try_all(TALK, opened.throw, 300)
     await until(lambda: opened.server.connections == 1 and opened.server.in_flight == 0 and descriptors() <= before)
     assert await opened.serves()
 

@@ -30,6 +30,19 @@ class CutOff:
             raise self.error
         return self.endpoint
 
+    async def lose(self, peers: Peers, error: Unreachable) -> None:
+        """Fail calls with ``error`` until the peer is left alone."""
+        self.error = error
+        while peers.breaker(SERVICE) is not BreakerState.OPEN:
+            with pytest.raises(Unreachable):
+                await peers.call(SERVICE, "who", timeout=OPEN_S / 4)
+
+    async def regain(self, peers: Peers) -> None:
+        """Return when the peer has been found again without a call, and answers one."""
+        self.error = None
+        await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
+        assert await peers.call(SERVICE, "who") == "nobody"
+
 
 async def test_a_peer_is_looked_for_while_it_is_left_alone() -> None:
     """Once the link is back the breaker closes by itself, long before its pause is over and without a call."""
@@ -38,17 +51,12 @@ async def test_a_peer_is_looked_for_while_it_is_left_alone() -> None:
     peers = Peers(at)
     assert await peers.call(SERVICE, "who") == "nobody"
     await server.close()
-    at.error = Unreachable("the link is cut")
-    while peers.breaker(SERVICE) is not BreakerState.OPEN:
-        with pytest.raises(Unreachable):
-            await peers.call(SERVICE, "who", timeout=OPEN_S / 4)
+    await at.lose(peers, Unreachable("the link is cut"))
     again = Server(SERVICE, handlers_from(Echo(), METHODS))
     at.endpoint = Endpoint(
         "zmq", await again.listen_zmq(endpoint="tcp://127.0.0.1:*", keys=None), instance="same"
     )
-    at.error = None
-    await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
-    assert await peers.call(SERVICE, "who") == "nobody"
+    await at.regain(peers)
     await peers.close()
     await again.close()
 
@@ -64,15 +72,10 @@ async def test_a_neighbour_is_looked_for_while_it_is_left_alone(tmp_path: Path) 
     peers = Peers(at)
     assert await peers.call(SERVICE, "who") == "nobody"
     await server.close()
-    at.error = Unreachable("it hangs")
-    while peers.breaker(SERVICE) is not BreakerState.OPEN:
-        with pytest.raises(Unreachable):
-            await peers.call(SERVICE, "who", timeout=OPEN_S / 4)
+    await at.lose(peers, Unreachable("it hangs"))
     again = Server(SERVICE, handlers_from(Echo(), METHODS))
     await again.listen_unix(door)
-    at.error = None
-    await until(lambda: peers.breaker(SERVICE) is BreakerState.CLOSED)
-    assert await peers.call(SERVICE, "who") == "nobody"
+    await at.regain(peers)
     await peers.close()
     await again.close()
 

@@ -9,24 +9,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from rpc_rig import METHODS, SERVICE, Echo, Watcher, until
+from rpc_rig import METHODS, SERVICE, At, Echo, Watcher, until
 
-from tandem.core.deadline import Deadline
 from tandem.core.errors import ConfigError, PermissionDenied
-from tandem.rpc import Endpoint, Peers, Server, handlers_from
+from tandem.rpc import Peers, Server, handlers_from
 from tandem.security import Principal
 
 pytestmark = pytest.mark.integration
-
-
-class At:
-    """Resolves every name to one path."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        return Endpoint("unix", str(self.path), service=SERVICE)
 
 
 async def test_own_path_is_private_and_removed(tmp_path: Path) -> None:
@@ -48,7 +37,7 @@ async def test_kept_socket_outlives_the_server(tmp_path: Path) -> None:
         for _ in range(2):
             server = Server(SERVICE, handlers_from(Echo(), METHODS))
             await server.listen_unix(kept.dup())
-            peers = Peers(At(path))
+            peers = Peers(At("unix", str(path)))
             assert await peers.call("Echo", "who") == "nobody"
             await peers.close()
             await server.close()
@@ -91,7 +80,7 @@ async def test_caller_without_token_is_known_by_its_user(tmp_path: Path) -> None
 
     server = Server(SERVICE, handlers_from(Echo(), METHODS), authenticate=refuse, local=operator)
     await server.listen_unix(path)
-    peers, intruder = Peers(At(path)), Peers(At(path), token=lambda _audience: "forged")
+    peers, intruder = Peers(At("unix", str(path))), Peers(At("unix", str(path)), token=lambda _audience: "forged")
     assert await peers.call("Echo", "who") == "operator"
     with pytest.raises(PermissionDenied, match="forged"):
         await intruder.call("Echo", "who")
@@ -120,7 +109,7 @@ async def test_caller_that_does_not_read_is_not_read_from(tmp_path: Path) -> Non
         await until(lambda: server.in_flight == 0)
         handled = len(watcher.calls)
         await loop.sock_sendall(caller, data[: len(data) // 2])
-        peers = Peers(At(path))
+        peers = Peers(At("unix", str(path)))
         assert await peers.call("Echo", "who") == "nobody"
         await peers.close()
         assert len(watcher.calls) == handled + 1

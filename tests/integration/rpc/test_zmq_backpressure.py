@@ -6,11 +6,10 @@ import asyncio
 
 import pytest
 import zmq
-from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, until
+from rpc_rig import BOUND_S, METHODS, SERVICE, At, Echo, until
 
-from tandem.core.deadline import Deadline
 from tandem.core.errors import DeadlineExceeded
-from tandem.rpc import Endpoint, Peers, Server, handlers_from
+from tandem.rpc import Peers, Server, handlers_from
 from tandem.rpc.envelope import (
     PROTOCOL_VERSION,
     Hello,
@@ -27,16 +26,6 @@ from tandem.rpc.transports import zmq_socket
 pytestmark = pytest.mark.integration
 
 BIG = 256 * 1024
-
-
-class At:
-    """Resolves every name to one address."""
-
-    def __init__(self, address: str):
-        self.address = address
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        return Endpoint("zmq", self.address, service=SERVICE)
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +60,7 @@ async def test_answers_wait_for_a_slow_reader(monkeypatch: pytest.MonkeyPatch) -
     greedy = await asyncio.to_thread(Greedy, address)
     await asyncio.to_thread(greedy.ask, 100)
     await until(lambda: [session for session in server._sessions if session.channel.congested])
-    peers = Peers(At(address))
+    peers = Peers(At("zmq", address))
     assert await peers.call("Echo", "who", timeout=BOUND_S) == "nobody"
 
     def read() -> list[int]:
@@ -92,7 +81,7 @@ async def test_reader_that_never_reads_is_dropped(monkeypatch: pytest.MonkeyPatc
     assert server.connections == 1
     await asyncio.to_thread(greedy.ask, 100)
     await until(lambda: server.connections == 0)
-    peers = Peers(At(address))
+    peers = Peers(At("zmq", address))
     assert await peers.call("Echo", "who", timeout=BOUND_S) == "nobody"
     await peers.close()
     greedy.close()
@@ -111,7 +100,7 @@ async def test_calls_wait_for_a_callee_that_does_not_read() -> None:
         router.send_multipart([route, encode(Welcome(PROTOCOL_VERSION, SERVICE, "by hand"))])
         return route
 
-    peers = Peers(At(router.getsockopt_string(zmq.LAST_ENDPOINT)))
+    peers = Peers(At("zmq", router.getsockopt_string(zmq.LAST_ENDPOINT)))
     data = bytes(BIG)
     greeting = asyncio.create_task(asyncio.to_thread(greet))
     calls = [

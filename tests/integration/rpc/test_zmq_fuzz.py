@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -12,22 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import zmq
-from hypothesis import HealthCheck, given, settings
+from fuzzing import descriptors, try_all
 from hypothesis import strategies as st
-from rpc_rig import BOUND_S, METHODS, SERVICE, Echo, Watcher, authenticate, until
+from rpc_frames import frames
+from rpc_rig import BOUND_S, METHODS, SERVICE, At, Echo, Watcher, authenticate, until
 
-from tandem.core.deadline import Deadline
-from tandem.rpc import Endpoint, Limits, Peers, Server, handlers_from
-from tandem.rpc.envelope import (
-    FRAME_LIMIT,
-    PROTOCOL_VERSION,
-    Cancel,
-    Credit,
-    Hello,
-    Ping,
-    encode,
-    encode_request,
-)
+from tandem.rpc import Limits, Peers, Server, handlers_from
+from tandem.rpc.envelope import FRAME_LIMIT, PROTOCOL_VERSION, Hello, encode
 from tandem.security import CurveKeys
 
 pytestmark = pytest.mark.integration
@@ -56,25 +46,8 @@ WIRE = st.one_of(
     st.integers(0, 2**64 - 1).map(lambda size: GREETING + b"\x06" + struct.pack(">Q", size) + b"x" * 50),
 )
 
-IDS = st.integers(0, 2**40)
-FRAMES = st.one_of(
-    st.binary(max_size=300),
-    st.builds(lambda i, a, b: encode_request(i, a, {"name": b}, 50), IDS, st.sampled_from([*METHODS, "x"]), st.text(max_size=20)),
-    st.builds(lambda i, c: encode_request(i, "chunks", {"count": 3, "size": 10}, 50, c), IDS, st.integers(1, 5000)),
-    IDS.map(lambda i: encode(Cancel(i))),
-    st.builds(lambda i, n: encode(Credit(i, n)), IDS, st.integers(-5, 10_000)),
-    IDS.map(lambda i: encode(Ping(i))),
-    st.just(encode(Hello(1, PROTOCOL_VERSION, SERVICE, "c", f"Friend@{SERVICE}"))),
-)
+FRAMES = st.one_of(st.binary(max_size=300), frames(encode(Hello(1, PROTOCOL_VERSION, SERVICE, "c", f"Friend@{SERVICE}"))))
 MESSAGES = st.lists(st.lists(FRAMES, min_size=1, max_size=3), max_size=8)
-
-
-class At:
-    def __init__(self, address: str, public: bytes):
-        self._endpoint = Endpoint("zmq", address, curve_public=public, service=SERVICE)
-
-    async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
-        return self._endpoint
 
 
 class Open:
@@ -90,7 +63,7 @@ class Open:
     async def open(self) -> None:
         self.address = await self.server.listen_zmq(endpoint="tcp://127.0.0.1:*", keys=self.keys, allow=self._owner)
         self.friend = Peers(
-            At(self.address, self.keys.public), curve=self.member, token=lambda audience: f"Friend@{audience}"
+            At("zmq", self.address, self.keys.public), curve=self.member, token=lambda audience: f"Friend@{audience}"
         )
         assert await self.serves()
         self.descriptors = descriptors()
@@ -128,10 +101,6 @@ class Open:
         await until(lambda: descriptors() <= self.descriptors and self.server.connections == 1 and self.server.in_flight == 0)
 
 
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.fixture
 async def opened() -> AsyncIterator[Open]:
     opened = Open()
@@ -143,17 +112,7 @@ async def opened() -> AsyncIterator[Open]:
 async def test_nonsense_on_the_port_harms_nobody(opened: Open) -> None:
     """Random bytes, bent greetings, CURVE handshakes of random keys and boxes, and impossible lengths are hung up on; no
     session begins, no descriptor stays, and the friend is served."""
-    loop = asyncio.get_running_loop()
-
-    def run() -> None:
-        @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        @given(WIRE)
-        def attempt(data: bytes) -> None:
-            asyncio.run_coroutine_threadsafe(opened.throw(data), loop).result(BOUND_S)
-
-        attempt()
-
-    await asyncio.to_thread(run)
+    await try_all(WIRE, opened.throw, 250)
     assert await opened.serves()
     await opened.holds_no_more()
     assert ("", "CONNECT") in opened.watcher.denied
@@ -162,7 +121,6 @@ async def test_nonsense_on_the_port_harms_nobody(opened: Open) -> None:
 async def test_a_member_that_talks_nonsense_loses_its_session_only(opened: Open) -> None:
     """Behind a good key, random frames, many-part messages and frames in the wrong order reach no action of others, and
     nothing of them stays."""
-    loop = asyncio.get_running_loop()
 
     async def talk(messages: list[list[bytes]]) -> None:
         context = zmq.Context()
@@ -176,15 +134,7 @@ async def test_a_member_that_talks_nonsense_loses_its_session_only(opened: Open)
             assert await opened.serves()
         await asyncio.to_thread(context.term)
 
-    def run() -> None:
-        @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-        @given(MESSAGES)
-        def attempt(messages: list[list[bytes]]) -> None:
-            asyncio.run_coroutine_threadsafe(talk(messages), loop).result(BOUND_S)
-
-        attempt()
-
-    await asyncio.to_thread(run)
+    await try_all(MESSAGES, talk, 60)
     await opened.holds_no_more()
 
 

@@ -6,4 +6,4 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("rpc_contract", "rpc_contract_failures", "rpc_rig")
+pytest.register_assert_rewrite("rpc_contract", "rpc_contract_failures", "rpc_contract_sessions", "rpc_rig")

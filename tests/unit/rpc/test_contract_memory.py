@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from rpc_contract import RpcContract
 from rpc_contract_failures import RpcFailureContract
+from rpc_contract_sessions import RpcSessionContract
 from rpc_rig import MemoryTransport, Rig
 
 
@@ -23,3 +24,7 @@ class TestMemory(RpcContract):
 
 class TestMemoryFailures(RpcFailureContract):
     """See :class:`RpcFailureContract`."""
+
+
+class TestMemorySessions(RpcSessionContract):
+    """See :class:`RpcSessionContract`."""
