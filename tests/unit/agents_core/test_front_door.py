@@ -12,7 +12,6 @@ from tandem.agent.testing import Fleet, virtual_time
 from tandem.core.errors import InvalidArguments, Overloaded, TooLarge
 from tandem_agents.core_services.contracts import Answer, FrontDoor
 from tandem_agents.core_services.request_coordinator import RequestCoordinator
-from tandem_agents.core_services.requests import MAX_REQUEST_CHARS, check_text, rank
 from tandem_agents.memory_services.contracts import MemoryUpkeep
 from tandem_agents.memory_services.memory_orchestrator_service import MemoryOrchestratorService
 from tandem_agents.memory_system.contracts import Conversations
@@ -382,36 +381,3 @@ async def test_a_full_disk_acknowledges_nothing(home: SimpleNamespace) -> None:
         assert refused
         assert len(await fleet.peer(FrontDoor).list_alarms()) == 60 - refused
         assert (await said(fleet, "what is 1 + 1"))[1] == "1 + 1 is 2."
-
-
-@pytest.mark.parametrize(
-    "text", ["plain", "línea\nnew\ttab\r\n", "emoji 🍵 日本語", "x" * MAX_REQUEST_CHARS, ""]
-)
-def test_text_is_text(text: str) -> None:
-    """Every script, line breaks and emoji pass."""
-    assert check_text(text) == text
-
-
-@pytest.mark.parametrize("text", ["\x00", "a\x07b", "\ud800", "bad �", "\x1b[31m"])
-def test_bytes_are_not_text(text: str) -> None:
-    """Control characters, lone surrogates and replacement marks are refused."""
-    with pytest.raises(InvalidArguments):
-        check_text(text)
-
-
-@pytest.mark.parametrize(
-    ("source", "urgent", "waiting", "place"),
-    [
-        ("voice", 0, 0, 1),
-        ("text", 0, 0, 2),
-        ("text", 1, 0, 1),
-        ("background", 0, 0, 5),
-        ("background", 0, 60, 9),
-        ("background", 1, 60, 7),
-        ("voice", 9, 99, 1),
-        ("text", -3, 0, 2),
-    ],
-)
-def test_ranks(source: str, urgent: float, waiting: int, place: int) -> None:
-    """Spoken before typed before background; urgency moves forward; a long line moves background back."""
-    assert rank(source, urgent, waiting, 100) == place  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Small pure parts of the core services: sentences, follow-ups, forecasts, announcements."""
+"""Small pure parts of the core services: requests, sentences, follow-ups, forecasts, announcements."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem.agent.testing import virtual_time
+from tandem.core.errors import InvalidArguments
 from tandem_agents.core_services.announcements import MAX_BEHIND, Announcements
 from tandem_agents.core_services.contracts import Announcement
 from tandem_agents.core_services.follow_ups import FORGET_AFTER_S, FollowUps
 from tandem_agents.core_services.load_forecast import would_fit
+from tandem_agents.core_services.requests import MAX_REQUEST_CHARS, check_text, rank
 from tandem_agents.core_services.sentences import sentences
 from tandem_agents.infrastructure.contracts import MachineReading
 from tandem_agents.language_processing.contracts import Analysis, Slots
@@ -140,3 +142,36 @@ async def test_a_listener_that_stalls_loses_the_oldest() -> None:
     assert int((await anext(heard)).id) > 40
     await heard.aclose()
     assert announcements.announce(Announcement(id="last", text="x", at=0.0)) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "línea\nnew\ttab\r\n", "emoji 🍵 日本語", "x" * MAX_REQUEST_CHARS, ""]
+)
+def test_text_is_text(text: str) -> None:
+    """Every script, line breaks and emoji pass."""
+    assert check_text(text) == text
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x07b", "\ud800", "bad �", "\x1b[31m"])
+def test_bytes_are_not_text(text: str) -> None:
+    """Control characters, lone surrogates and replacement marks are refused."""
+    with pytest.raises(InvalidArguments):
+        check_text(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "urgent", "waiting", "place"),
+    [
+        ("voice", 0, 0, 1),
+        ("text", 0, 0, 2),
+        ("text", 1, 0, 1),
+        ("background", 0, 0, 5),
+        ("background", 0, 60, 9),
+        ("background", 1, 60, 7),
+        ("voice", 9, 99, 1),
+        ("text", -3, 0, 2),
+    ],
+)
+def test_ranks(source: str, urgent: float, waiting: int, place: int) -> None:
+    """Spoken before typed before background; urgency moves forward; a long line moves background back."""
+    assert rank(source, urgent, waiting, 100) == place  # type: ignore[arg-type]
