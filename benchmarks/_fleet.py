@@ -27,23 +27,17 @@ POLL_S = 0.05
 HEALTHY = ("healthy", "degraded")
 
 
-class Fleet:
-    """Minimal agents ``agents``, and the YAML lines ``more`` beside them."""
+class Home:
+    """A folder for a fleet file, its state and its sockets; every port is moved by ``port_offset``."""
 
-    def __init__(self, folder: Path, agents: Sequence[str] = AGENTS, more: str = ""):
+    def __init__(self, folder: Path, port_offset: int | str):
         self.folder = folder
-        self.agents = agents
         self.file = folder / "fleet.yaml"
-        lines = "\n".join(f'      {name}: {{class: "minimal_agent:MinimalAgent"}}' for name in agents)
-        self.file.write_text(f"fleet: bench\nmachines:\n  bench: {{}}\ngroups:\n  all:\n    agents:\n{lines}\n{more}")
-        for module in ("minimal_agent", "chatty_agent"):
-            shutil.copy(Path(__file__).with_name(f"{module}.py"), folder)
-        self.environment = {
-            **os.environ,
-            "TANDEM_HOME": str(folder / "home"),
-            "TANDEM_RUN_DIR": str(folder / "run"),
-            "PORT_OFFSET": os.environ.get("PORT_OFFSET", PORT_OFFSET),
-        }
+        self.environment = os.environ | {
+            "TANDEM_HOME": str(folder / "home"), "TANDEM_RUN_DIR": str(folder / "run"), "PORT_OFFSET": str(port_offset),
+        }  # fmt: skip
+        for name in ("TANDEM_FLEET", "MAINPC_IP", "PC2_IP"):
+            self.environment.pop(name, None)
 
     def tandem(self, *arguments: str) -> str:
         """What the command prints. Raises ``CalledProcessError``, with its words on standard error, when it fails."""
@@ -52,6 +46,18 @@ class Fleet:
             cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
         return done.stdout
+
+
+class Fleet(Home):
+    """Minimal agents ``agents``, and the YAML lines ``more`` beside them."""
+
+    def __init__(self, folder: Path, agents: Sequence[str] = AGENTS, more: str = ""):
+        super().__init__(folder, os.environ.get("PORT_OFFSET", PORT_OFFSET))
+        self.agents = agents
+        lines = "\n".join(f'      {name}: {{class: "minimal_agent:MinimalAgent"}}' for name in agents)
+        self.file.write_text(f"fleet: bench\nmachines:\n  bench: {{}}\ngroups:\n  all:\n    agents:\n{lines}\n{more}")
+        for module in ("minimal_agent", "chatty_agent"):
+            shutil.copy(Path(__file__).with_name(f"{module}.py"), folder)
 
     def processes(self) -> list[psutil.Process]:
         """The keeper and everything below it: node, zygote, servers, agents."""

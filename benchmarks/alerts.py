@@ -15,8 +15,6 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -24,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _fleet import Home
 from _rows import Row, run, say
 
 PORT_OFFSET = 18_000
@@ -48,25 +47,13 @@ class ObservabilityHub(Hub):
 '''
 
 
-class Hubs:
+class Hubs(Home):
     """The fleet, in a home of its own."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        (folder / "fleet.yaml").write_text(FLEET)
+        super().__init__(folder, PORT_OFFSET)
+        self.file.write_text(FLEET)
         (folder / "alerting_hub.py").write_text(MODULE)
-        self.environment = os.environ | {
-            "TANDEM_HOME": str(folder / "home"), "TANDEM_RUN_DIR": str(folder / "run"), "PORT_OFFSET": str(PORT_OFFSET),
-        }  # fmt: skip
-        for name in ("TANDEM_FLEET", "MAINPC_IP", "PC2_IP"):
-            self.environment.pop(name, None)
-
-    def tandem(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("tandem")), *arguments],
-            cwd=self.folder, env=self.environment, check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        return done.stdout
 
     def alerting(self, machine: str) -> bool | None:
         """Whether that machine's hub says it sends the alerts; None when it says nothing."""

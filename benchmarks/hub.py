@@ -14,8 +14,6 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from _fleet import Home
 from _rows import Row, run, say
 
 PORT_OFFSET = 16_000
@@ -46,28 +45,18 @@ class MinimalAgent(Agent):
 '''
 
 
-class Watched:
+class Watched(Home):
     """The fleet, in a home of its own."""
 
     def __init__(self, folder: Path, agents: int):
-        self.folder = folder
+        super().__init__(folder, PORT_OFFSET)
         names = [f"Agent{number:04}" for number in range(agents)]
         listed = "\n".join(f'      {name}: {{class: "watched_fleet:MinimalAgent"}}' for name in names)
         hub = '      ObservabilityHub: {class: "watched_fleet:ObservabilityHub", observer: true, port: 9000, speaks: http}'
-        (folder / "fleet.yaml").write_text(
+        self.file.write_text(
             f"fleet: bench\nmachines:\n  bench: {{}}\ngroups:\n  all:\n    agents:\n{hub}\n{listed}\n"
         )
         (folder / AGENT).write_text(AGENTS_MODULE)
-        self.environment = os.environ | {
-            "TANDEM_HOME": str(folder / "home"), "TANDEM_RUN_DIR": str(folder / "run"), "PORT_OFFSET": str(PORT_OFFSET),
-        }  # fmt: skip
-
-    def tandem(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("tandem")), *arguments],
-            cwd=self.folder, env=self.environment, check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        return done.stdout
 
     def pid(self, name: str) -> int:
         agents = json.loads(self.tandem("status", "--json"))["agents"]

@@ -41,7 +41,8 @@ import msgspec
 from msgspec import Struct
 
 from _rows import Row, compare, run, say
-from _rpc_subjects import HOST_VARIABLE, READY, Alternated, Turns
+from _rpc_process import Alternated, Turns
+from _rpc_subjects import HOST_VARIABLE, READY
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "link"), str(TESTS / "e2e")]
@@ -76,7 +77,7 @@ def veth() -> Iterator[tuple[str, str]]:
 
 def one_round(turns: Turns, spaces: tuple[str, str]) -> Alternated:
     """The servers on the second computer, one caller of all of them on the first."""
-    script = str(Path(__file__).with_name("_rpc_subjects.py"))
+    script = str(Path(__file__).with_name("_rpc_process.py"))
     caller_in, server_in = (["nsenter", f"--net=/run/netns/{space}", "--"] for space in spaces)
     environment = os.environ | {HOST_VARIABLE: ADDRESS_B}
     planned = msgspec.json.encode(turns).decode()

@@ -26,7 +26,8 @@ from pathlib import Path
 import msgspec
 
 from _rows import Row, compare, run, say
-from _rpc_subjects import READY, SUBJECTS, Measured, Plan
+from _rpc_process import Measured, Plan
+from _rpc_subjects import READY, SUBJECTS
 
 _HTTP = ("aiohttp", "starlette", "uvicorn", "httptools")
 NEEDS = {"http": _HTTP, "http-bare": _HTTP, "ray": ("ray",)}
@@ -49,7 +50,7 @@ def missing(subject: str) -> list[str]:
 
 def one_round(subject: str, plan: Plan) -> Measured:
     """One round of one subject, in two processes."""
-    script = str(Path(__file__).with_name("_rpc_subjects.py"))
+    script = str(Path(__file__).with_name("_rpc_process.py"))
     planned = msgspec.json.encode(plan).decode()
     with tempfile.TemporaryDirectory(prefix="rpc-") as where:
         server = subprocess.Popen(

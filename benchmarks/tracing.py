@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from _rows import Row, compare, run, say
-from _rpc_subjects import Measured, Plan
+from _rpc_process import Measured, Plan
 from rpc import medians, one_round
 from tandem.telemetry.tracing import SpanQueue, set_sink, span, start_turn
 
