@@ -38,6 +38,8 @@ class Scalar(Struct):
 
 
 class Sequence(Struct):
+    """A list; ``span`` covers where it begins."""
+
     span: Span
     items: list[Value] = field(default_factory=list)
 

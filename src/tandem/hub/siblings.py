@@ -106,6 +106,8 @@ class Asked(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Answered(Struct, frozen=True, kw_only=True, tag=True):
+    """What the question ``id`` of machine ``to`` came to."""
+
     to: str
     id: str
     answer: Answer

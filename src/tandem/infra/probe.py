@@ -29,10 +29,14 @@ class DiskFull(Unavailable):
 
 
 class JetStreamConfig(msgspec.Struct, frozen=True):
+    """Where nats-server keeps streams; empty without JetStream."""
+
     store_dir: str = ""
 
 
 class JetStreamState(msgspec.Struct, frozen=True):
+    """What nats-server tells of JetStream."""
+
     config: JetStreamConfig = JetStreamConfig()
 
 

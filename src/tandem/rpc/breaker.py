@@ -26,12 +26,16 @@ class CircuitOpen(Unreachable):
 
 
 class BreakerState(StrEnum):
+    """Whether calls go through: all, none, or one to try."""
+
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half-open"
 
 
 class BreakerEvent(StrEnum):
+    """What the breaker of a peer learns."""
+
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ABANDONED = "abandoned"

@@ -84,6 +84,8 @@ class Request(Struct, array_like=True, tag=3, gc=False):
 
 
 class Reply(Struct, array_like=True, tag=4, gc=False):
+    """The result of a call that is not a stream."""
+
     id: int
     result: Raw
 
@@ -100,37 +102,49 @@ class Failure(Struct, array_like=True, tag=5, gc=False):
 
 
 class Item(Struct, array_like=True, tag=6, gc=False):
+    """The next item of a stream; each one uses up one credit."""
+
     id: int
     value: Raw
 
 
 class End(Struct, array_like=True, tag=7, gc=False, frozen=True):
+    """The stream has given its last item."""
+
     id: int
 
 
 class Credit(Struct, array_like=True, tag=8, gc=False, frozen=True):
+    """The caller has room for ``amount`` more items."""
+
     id: int
     amount: int
 
 
 class Cancel(Struct, array_like=True, tag=9, gc=False, frozen=True):
+    """The caller no longer wants the answer."""
+
     id: int
 
 
 class Ping(Struct, array_like=True, tag=10, gc=False, frozen=True):
+    """Is your event loop alive?"""
+
     number: int
 
 
 class Pong(Struct, array_like=True, tag=11, gc=False, frozen=True):
+    """It is; ``number`` is the PING's."""
+
     number: int
 
 
 class Drain(Struct, array_like=True, tag=12, gc=False, frozen=True):
-    pass
+    """The callee takes no new calls: ask its successor."""
 
 
 class Bye(Struct, array_like=True, tag=13, gc=False, frozen=True):
-    pass
+    """The connection ends here on purpose."""
 
 
 Frame = Hello | Welcome | Request | Reply | Failure | Item | End | Credit | Cancel | Ping | Pong | Drain | Bye

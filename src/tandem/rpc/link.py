@@ -64,6 +64,8 @@ class Owner(Protocol):
 
 
 class Stage(Enum):
+    """How far a connection to a peer is."""
+
     GREETING = auto()
     OPEN = auto()
     DRAINING = auto()

@@ -40,6 +40,8 @@ Token = Callable[[str], str]
 
 
 class Stage(Enum):
+    """Whether new connections may be made."""
+
     OPEN = auto()
     CLOSED = auto()
 

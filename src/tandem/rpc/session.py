@@ -76,6 +76,8 @@ class Shared(msgspec.Struct, kw_only=True):
 
 
 class Stage(Enum):
+    """How far a caller's connection is."""
+
     GREETING = auto()
     OPEN = auto()
     LEAVING = auto()

@@ -23,6 +23,8 @@ class Boot(Struct, frozen=True, tag=True):
 
 
 class Born(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """A process of ours exists; ``ticks`` is its start in clock ticks since boot, times are Unix seconds."""
+
     name: str
     instance: str
     kind: str
@@ -35,11 +37,15 @@ class Born(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
 
 
 class BecameReady(Struct, frozen=True, kw_only=True, tag=True):
+    """The instance said READY at that Unix time."""
+
     instance: str
     at: float
 
 
 class Died(Struct, frozen=True, kw_only=True, tag=True):
+    """The instance's own process ended; others of it may be left."""
+
     instance: str
     exit: UnitExit
 
@@ -51,6 +57,8 @@ class Gone(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Memory(Struct, frozen=True, kw_only=True, tag=True):
+    """What the node wants its successors to know, the newest of each name counts."""
+
     name: str
     data: bytes
 

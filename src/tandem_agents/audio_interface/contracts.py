@@ -22,6 +22,8 @@ class Chunk(Struct, frozen=True):
 
 @contract("AudioCapture")
 class Capture(Protocol):
+    """Where sound comes in: sessions of a microphone, a file or the network."""
+
     async def open(self, kind: SourceKind) -> str:
         """Begin a session and return its id; a microphone starts to record.
 
@@ -61,6 +63,8 @@ class CleanChunk(Struct, frozen=True, kw_only=True):
 
 @contract("FusedAudioPreprocessor")
 class Cleaning(Protocol):
+    """Makes sound fit to be understood, and finds the speech in it."""
+
     def clean(self, session: str) -> AsyncGenerator[CleanChunk, None]:
         """The session's sound without hum and offset, at an even loudness, with speech marked."""
         ...
@@ -74,12 +78,16 @@ class Wake(Struct, frozen=True):
 
 
 class WakeWordHeard(Event, topic="voice.wake"):
+    """The assistant was called in that session."""
+
     session: str
     wake: Wake
 
 
 @contract("WakeWordDetector")
 class Waking(Protocol):
+    """Listens for the wake phrase."""
+
     def detect(self, session: str) -> AsyncIterator[Wake]:
         """Every time the session's sound holds the wake phrase."""
         ...
@@ -109,6 +117,8 @@ class UtteranceHeard(Event, topic="voice.heard"):
 
 @contract("StreamingSpeechRecognition")
 class Hearing(Protocol):
+    """Writes down what is said, while it is said."""
+
     def listen(self, session: str, wake: bool = False) -> AsyncIterator[Heard]:
         """Partial and final transcripts of the session's utterances, until it ends.
 
@@ -119,6 +129,8 @@ class Hearing(Protocol):
 
 @contract("StreamingTTSAgent")
 class Reading(Protocol):
+    """Reads answers aloud while they are still being made."""
+
     def speak(
         self, text: str, session: str = "main", voice: str = "", speed: float = 0.0
     ) -> AsyncIterator[Pcm]:

@@ -94,6 +94,8 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 @contract("RequestCoordinator")
 class FrontDoor(Protocol):
+    """Whatever people ask comes here."""
+
     async def ask(
         self,
         text: str,
@@ -151,6 +153,8 @@ class FrontDoor(Protocol):
 
 @contract("RequestCoordinator")
 class Ringing(Protocol):
+    """The side of the front door that alarms use."""
+
     @action(idempotent=True)
     async def ring(self, alarms: list[Alarm]) -> list[Alarm]:
         """Ring those that have not rung yet, and return all of them as they are now."""
@@ -193,6 +197,8 @@ class Registration(Struct, frozen=True, kw_only=True):
 
 @contract("ServiceRegistry")
 class Directory(Protocol):
+    """Where everybody is: agents of the fleet, and programs registered from outside."""
+
     @action(idempotent=True)
     async def register_agent(self, registration: Registration) -> AgentView:
         """Announce a program of the outside; on disk when this returns. Agents of the fleet are known without it."""
@@ -204,17 +210,28 @@ class Directory(Protocol):
         ...
 
     @action(idempotent=True)
-    async def unregister_agent(self, name: str) -> int: ...
-
-    @action(idempotent=True)
-    async def get_agent_endpoint(self, name: str) -> AgentView:
-        """Raises ``NotFound`` for a name nobody has announced."""
+    async def unregister_agent(self, name: str) -> int:
+        """Withdraw a program announced before; returns how many there were, 0 or 1."""
         ...
 
     @action(idempotent=True)
-    async def list_agents(self, machine: str = "") -> list[AgentView]: ...
+    async def get_agent_endpoint(self, name: str) -> AgentView:
+        """Where an agent or a registered program is; of several with one name, that of the machine asked.
+
+        Raises ``NotFound`` for a name nobody has announced, ``InvalidArguments`` when only other machines have it twice.
+        """
+        ...
+
     @action(idempotent=True)
-    async def discover(self, capability: str, machine: str = "") -> list[AgentView]: ...
+    async def list_agents(self, machine: str = "") -> list[AgentView]:
+        """Everybody known, by name: agents of the fleet, and programs that are registered."""
+        ...
+
+    @action(idempotent=True)
+    async def discover(self, capability: str, machine: str = "") -> list[AgentView]:
+        """Registered programs with this capability, by name."""
+        ...
+
     def watch(self, machine: str = "") -> AsyncGenerator[DirectoryChange, None]:
         """Everybody there is, then every change."""
         ...
@@ -250,19 +267,33 @@ class Outlook(Struct, frozen=True, kw_only=True):
 
 @contract("SystemDigitalTwin")
 class Twin(Protocol):
+    """A picture of the machines, and what would become of it if."""
+
     @action(idempotent=True)
     async def get_metrics(self) -> list[MachineReading]:
         """The newest reading of every machine."""
         ...
 
     @action(idempotent=True)
-    async def get_history(self, machine: str = "", seconds: float = 3600.0) -> list[MachineReading]: ...
+    async def get_history(self, machine: str = "", seconds: float = 3600.0) -> list[MachineReading]:
+        """Readings of the last ``seconds``, oldest first, of one machine or of all; six hours are kept."""
+        ...
+
     @action(idempotent=True)
-    async def get_all_agents(self) -> list[AgentView]: ...
+    async def get_all_agents(self) -> list[AgentView]:
+        """Everybody the directory knows."""
+        ...
+
     @action(idempotent=True)
-    async def get_ok_agents(self) -> list[AgentView]: ...
+    async def get_ok_agents(self) -> list[AgentView]:
+        """Those of them that are up, be it degraded."""
+        ...
+
     @action(idempotent=True)
-    async def get_agent_info(self, name: str) -> AgentView: ...
+    async def get_agent_info(self, name: str) -> AgentView:
+        """One of them; raises as :meth:`Directory.get_agent_endpoint`."""
+        ...
+
     @action(idempotent=True)
     async def what_if(self, loads: list[PlannedLoad], without: tuple[str, ...] = ()) -> Outlook:
         """Would all of ``loads`` fit at once, with the machines in ``without`` switched off? Changes nothing.

@@ -69,6 +69,8 @@ class Preload(Struct, frozen=True, kw_only=True):
 
 
 class SuiteStats(Struct, frozen=True, kw_only=True):
+    """Counts since the start; ``generating`` is how many requests run now."""
+
     requests: int
     failures: int
     prompt_tokens: int
@@ -78,6 +80,8 @@ class SuiteStats(Struct, frozen=True, kw_only=True):
 
 @contract("ModelManagerSuite")
 class Models(Protocol):
+    """The one owner of language models."""
+
     async def generate_text(
         self, messages: list[Message], options: ChatOptions | None = None, model: str = ""
     ) -> Completion:
@@ -91,9 +95,15 @@ class Models(Protocol):
         ...
 
     @action(idempotent=True)
-    async def list_models(self) -> list[ModelInfo]: ...
+    async def list_models(self) -> list[ModelInfo]:
+        """The models of the catalogue, and what can be done with each now."""
+        ...
+
     @action(idempotent=True)
-    async def get_loaded_models_status(self) -> list[LoadedModel]: ...
+    async def get_loaded_models_status(self) -> list[LoadedModel]:
+        """Those that are in memory."""
+        ...
+
     @action(idempotent=True)
     async def select_model(self, task: str) -> ModelInfo:
         """The best model for ``fact``, ``chat``, ``reasoning``, ``code`` or ``tool``. Raises ``Unavailable`` without any.
@@ -103,12 +113,27 @@ class Models(Protocol):
         ...
 
     @action(idempotent=True)
-    async def load_model(self, model: str = "") -> LoadedModel: ...
+    async def load_model(self, model: str = "") -> LoadedModel:
+        """Load a model (empty: the default), so that the next request need not wait. Raises ``Unavailable`` when it is missing."""
+        ...
+
     @action(idempotent=True)
-    async def unload_model(self, model: str = "") -> int: ...
+    async def unload_model(self, model: str = "") -> int:
+        """Free the memory of a model (empty: the default); returns how many were loaded, 0 or 1.
+
+        Raises ``Overloaded`` when it stays in use for half a minute.
+        """
+        ...
+
     @action(idempotent=True)
-    async def get_stats(self) -> SuiteStats: ...
-    async def log_performance_metric(self, metric: ModelMetric) -> None: ...
+    async def get_stats(self) -> SuiteStats:
+        """What was done since the start."""
+        ...
+
+    async def log_performance_metric(self, metric: ModelMetric) -> None:
+        """Keep a measurement; on disk when this returns."""
+        ...
+
     async def log_model_evaluation(self, evaluation: ModelEvaluation) -> None:
         """Keep a score; :meth:`select_model` goes by them once there are enough."""
         ...
@@ -130,4 +155,6 @@ class Models(Protocol):
     @action(idempotent=True)
     async def get_performance_metrics(
         self, model: str = "", name: str = "", limit: int = 100
-    ) -> list[ModelMetric]: ...
+    ) -> list[ModelMetric]:
+        """Measurements, newest first; ``model`` or ``name`` left empty means all."""
+        ...

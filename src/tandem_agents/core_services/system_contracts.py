@@ -54,19 +54,35 @@ class SystemInfo(Struct, frozen=True, kw_only=True):
 
 @contract("UnifiedSystemAgent")
 class SystemControl(Protocol):
+    """The operator's orders, for programs. Names are ``Name`` or ``Name@machine``."""
+
     @action(idempotent=True)
-    async def list_services(self, machine: str = "") -> list[ManagedAgent]: ...
+    async def list_services(self, machine: str = "") -> list[ManagedAgent]:
+        """Every agent of ``machine``, or of all; raises nothing for a computer that does not answer, see :class:`ManagedAgent`."""
+        ...
+
     @action(idempotent=True)
-    async def get_service_status(self, name: str) -> ManagedAgent: ...
+    async def get_service_status(self, name: str) -> ManagedAgent:
+        """One agent, by ``Name`` or ``Name@machine``. Raises ``NotFound``."""
+        ...
+
     async def start_service(self, name: str) -> ManagedAgent:
         """This and the following raise ``PermissionDenied`` for who is not an operator, ``NotFound`` for no such agent."""
         ...
 
-    async def stop_service(self, name: str) -> ManagedAgent: ...
-    async def restart_service(self, name: str) -> ManagedAgent: ...
+    async def stop_service(self, name: str) -> ManagedAgent:
+        """Stop an agent; returns when nothing of it is left."""
+        ...
+
+    async def restart_service(self, name: str) -> ManagedAgent:
+        """Stop an agent and start it anew; returns when it is up or in trouble."""
+        ...
+
     async def cleanup_system(self, older_than_s: float = 604_800.0, machine: str = "") -> list[Leftover]:
         """Delete compressed logs older than that on the asked computer, or that of ``machine``; which they were."""
         ...
 
     @action(idempotent=True)
-    async def get_system_info(self, machine: str = "") -> SystemInfo: ...
+    async def get_system_info(self, machine: str = "") -> SystemInfo:
+        """What the asked computer, or that of ``machine``, is, and the machines of the fleet that run on it."""
+        ...

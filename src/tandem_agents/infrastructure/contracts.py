@@ -43,6 +43,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class JobResult(Struct, frozen=True, kw_only=True):
+    """What a job gave, and the seconds it waited and ran."""
+
     id: str
     output: dict[str, str]
     waited_s: float
@@ -107,6 +109,8 @@ class Identified(Struct, frozen=True, kw_only=True):
 
 @contract("AsyncProcessor")
 class Reading(Protocol):
+    """The side of the processor that tells how busy its machine is."""
+
     @action(idempotent=True)
     async def read_machine(self) -> MachineReading:
         """The machine this agent runs on."""
@@ -115,17 +119,23 @@ class Reading(Protocol):
 
 @contract("AsyncProcessor")
 class Processing(Protocol):
+    """Runs jobs, as many at once as the machine bears."""
+
     @action(idempotent=True)
     async def process(self, job: Job) -> JobResult:
         """Run a job when its turn has come. A repeated id while it runs waits for the same run."""
         ...
 
     @action(idempotent=True)
-    async def queue_status(self) -> QueueStatus: ...
+    async def queue_status(self) -> QueueStatus:
+        """What waits and runs, and the load of the machine."""
+        ...
 
 
 @contract("TaskScheduler")
 class Scheduling(Protocol):
+    """Keeps orders for jobs, and alarms, on disk until they are due."""
+
     async def schedule_task(
         self, kind: str, data: dict[str, str] | None = None, priority: Priority = "medium", at: float = 0.0
     ) -> ScheduledTask:
@@ -133,7 +143,9 @@ class Scheduling(Protocol):
         ...
 
     @action(idempotent=True)
-    async def get_task(self, task_id: str) -> ScheduledTask: ...
+    async def get_task(self, task_id: str) -> ScheduledTask:
+        """A task with its result. Raises ``NotFound``."""
+        ...
 
     @action(idempotent=True)
     async def cancel_task(self, task_id: str) -> ScheduledTask:
@@ -141,7 +153,9 @@ class Scheduling(Protocol):
         ...
 
     @action(idempotent=True)
-    async def list_tasks(self, state: TaskState | None = None, limit: int = 50) -> list[ScheduledTask]: ...
+    async def list_tasks(self, state: TaskState | None = None, limit: int = 50) -> list[ScheduledTask]:
+        """Tasks in that state, or in any, soonest first."""
+        ...
 
     @action(idempotent=True)
     async def merge_alarms(self, alarms: list[Alarm]) -> list[Alarm]:
@@ -151,6 +165,8 @@ class Scheduling(Protocol):
 
 @contract("AuthenticationAgent")
 class Accounts(Protocol):
+    """Who people are, and their sessions."""
+
     async def register(self, user: str, password: str) -> None:
         """A new account."""
         ...

@@ -64,6 +64,8 @@ class LanguageGuess(Struct, frozen=True, kw_only=True):
 
 @contract("StreamingLanguageAnalyzer")
 class LanguageLabels(Protocol):
+    """Tells languages apart."""
+
     @action(idempotent=True)
     async def label(self, text: str) -> LanguageGuess:
         """Whether ``text`` is English, Filipino or both."""
@@ -72,6 +74,8 @@ class LanguageLabels(Protocol):
 
 @contract("NLUAgent")
 class NLU(Protocol):
+    """Understands what is asked."""
+
     @action(idempotent=True)
     async def analyze(self, text: str, language: Language = "en") -> Analysis:
         """What ``text`` asks for. Points in time are resolved against this machine's clock."""
@@ -113,6 +117,8 @@ class VoiceProfile(Struct, frozen=True, kw_only=True):
 
 @contract("Responder")
 class Speaking(Protocol):
+    """Puts replies into words."""
+
     @action(idempotent=True)
     async def respond(self, reply: Reply, user: str = "you") -> Wording:
         """Put a reply into words, and say how this user likes them spoken."""
@@ -130,6 +136,8 @@ class Speaking(Protocol):
 
 @contract("ChitchatAgent")
 class Chitchat(Protocol):
+    """Keeps up small talk."""
+
     async def chitchat(
         self, text: str, user: str = "you", language: Language = "en", intent: Intent = "small_talk"
     ) -> str:
@@ -169,6 +177,8 @@ class TaskResult(Struct, frozen=True, kw_only=True):
 
 @contract("ModelOrchestrator")
 class Orchestration(Protocol):
+    """Finds the model for a task, and what it should know."""
+
     async def execute_task(self, task: Task) -> TaskResult:
         """Answer with the right model and what is remembered. Raises ``Unavailable`` without a model."""
         ...

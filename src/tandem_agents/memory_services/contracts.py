@@ -91,11 +91,15 @@ class Link(Struct, frozen=True):
 
 
 class Related(Struct, frozen=True):
+    """A memory at the other end of a link."""
+
     memory: Memory
     link: Link
 
 
 class Group(Struct, frozen=True):
+    """Memories that belong together; ``created`` is Unix seconds."""
+
     id: str
     name: str
     description: str
@@ -113,6 +117,8 @@ class UpkeepReport(Struct, frozen=True, kw_only=True):
 
 
 class StoreStats(Struct, frozen=True, kw_only=True):
+    """What is stored, on disk in ``bytes``; ``without_vector`` are not yet found by meaning."""
+
     memories: int
     by_kind: dict[str, int]
     by_tier: dict[str, int]
@@ -138,7 +144,9 @@ class MemoryStore(Protocol):
         ...
 
     @action(idempotent=True)
-    async def get_memory(self, memory_id: str) -> Memory: ...
+    async def get_memory(self, memory_id: str) -> Memory:
+        """One memory."""
+        ...
 
     @action(idempotent=True)
     async def batch_get_memories(self, ids: list[str]) -> list[Memory]:
@@ -175,7 +183,9 @@ class MemoryStore(Protocol):
         ...
 
     @action(idempotent=True)
-    async def update_memory(self, memory_id: str, change: Change) -> Memory: ...
+    async def update_memory(self, memory_id: str, change: Change) -> Memory:
+        """Change what ``change`` names; returns the memory as it is then."""
+        ...
 
     async def delete_memory(self, memory_id: str) -> int:
         """Delete it with its children and links; returns how many memories went."""
@@ -186,7 +196,9 @@ class MemoryStore(Protocol):
         ...
 
     @action(idempotent=True)
-    async def add_relationship(self, link: Link) -> Link: ...
+    async def add_relationship(self, link: Link) -> Link:
+        """Link two memories; a link of the same ends and kind is replaced."""
+        ...
 
     @action(idempotent=True)
     async def get_related(self, memory_id: str, kind: str = "") -> list[Related]:
@@ -204,7 +216,9 @@ class MemoryStore(Protocol):
         ...
 
     @action(idempotent=True)
-    async def get_memories_by_group(self, group: str, limit: int = 100) -> list[Memory]: ...
+    async def get_memories_by_group(self, group: str, limit: int = 100) -> list[Memory]:
+        """The members of a group, named as in :meth:`add_to_group`."""
+        ...
 
 
 @contract("MemoryOrchestratorService")
@@ -217,10 +231,14 @@ class MemoryUpkeep(Protocol):
         ...
 
     @action(idempotent=True)
-    async def stats(self) -> StoreStats: ...
+    async def stats(self) -> StoreStats:
+        """How much is stored."""
+        ...
 
 
 class CacheStats(Struct, frozen=True, kw_only=True):
+    """``hits`` and ``misses`` since the start, ``entries`` now."""
+
     hits: int
     misses: int
     entries: int
@@ -228,12 +246,23 @@ class CacheStats(Struct, frozen=True, kw_only=True):
 
 @contract("CacheManager")
 class Cache(Protocol):
+    """Values and memories for a while; whatever is here may be gone at any time. Raises ``Unreachable`` without its server."""
+
     @action(idempotent=True)
-    async def get(self, key: str) -> bytes | None: ...
+    async def get(self, key: str) -> bytes | None:
+        """The value of a key, None when there is none (any more)."""
+        ...
+
     @action(idempotent=True)
-    async def put(self, key: str, value: bytes, ttl_s: float = 300.0) -> None: ...
+    async def put(self, key: str, value: bytes, ttl_s: float = 300.0) -> None:
+        """Keep a value for ``ttl_s`` seconds, 0.001 to a week. Raises ``TooLarge`` and ``InvalidArguments`` beyond the limits."""
+        ...
+
     @action(idempotent=True)
-    async def invalidate(self, key: str) -> int: ...
+    async def invalidate(self, key: str) -> int:
+        """Drop one entry; returns how many there were, 0 or 1."""
+        ...
+
     @action(idempotent=True)
     async def flush(self, prefix: str = "") -> int:
         """Drop every entry, or those whose key begins with ``prefix``; returns how many."""
@@ -245,8 +274,16 @@ class Cache(Protocol):
         ...
 
     @action(idempotent=True)
-    async def cache_memory(self, memory: Memory, ttl_s: float = 300.0) -> None: ...
+    async def cache_memory(self, memory: Memory, ttl_s: float = 300.0) -> None:
+        """Keep a memory as :meth:`get_cached_memory` would."""
+        ...
+
     @action(idempotent=True)
-    async def invalidate_memory_cache(self, memory_id: str) -> int: ...
+    async def invalidate_memory_cache(self, memory_id: str) -> int:
+        """Have a memory read from the store the next time; returns how many copies were dropped, 0 or 1."""
+        ...
+
     @action(idempotent=True)
-    async def stats(self) -> CacheStats: ...
+    async def stats(self) -> CacheStats:
+        """Hits and misses since the start, and entries now."""
+        ...

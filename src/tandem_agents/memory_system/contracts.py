@@ -22,7 +22,9 @@ class MemoryGateway(Protocol):
     """Besides every action of ``MemoryStore``."""
 
     @action(idempotent=True)
-    async def status(self) -> GatewayStatus: ...
+    async def status(self) -> GatewayStatus:
+        """What waits for the store, and why."""
+        ...
 
     @action(idempotent=True)
     async def reset_circuit_breaker(self) -> GatewayStatus:
@@ -57,6 +59,8 @@ class Session(Struct, frozen=True, kw_only=True):
 
 @contract("SessionMemoryAgent")
 class Conversations(Protocol):
+    """What was said lately, session by session."""
+
     @action(idempotent=True)
     async def create_session(self, name: str = "main") -> Session:
         """The open session of that name, new when there is none or it has gone stale."""
@@ -74,7 +78,9 @@ class Conversations(Protocol):
     @action(idempotent=True)
     async def search_interactions(
         self, query: str, session: str = "", limit: int = 10
-    ) -> list[Interaction]: ...
+    ) -> list[Interaction]:
+        """Turns that share words with the query, best first; of one session or of all."""
+        ...
 
     async def forget_mentions(self, what: str) -> int:
         """Forget every turn that has all meaningful words of ``what``; returns how many went."""

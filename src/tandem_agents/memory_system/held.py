@@ -28,29 +28,41 @@ CREATE TABLE refused (at REAL NOT NULL, why TEXT NOT NULL, change BLOB NOT NULL)
 
 
 class AddMemories(Struct, frozen=True, tag="add"):
+    """These are to be stored."""
+
     memories: list[NewMemory]
 
 
 class OpenSession(Struct, frozen=True, tag="session"):
+    """A session of that name and id is to be there."""
+
     name: str
     id: str
 
 
 class UpdateMemory(Struct, frozen=True, tag="update"):
+    """This is to be changed."""
+
     id: str
     change: Change
 
 
 class DeleteMemory(Struct, frozen=True, tag="delete"):
+    """This is to go."""
+
     id: str
 
 
 class Reinforce(Struct, frozen=True, tag="reinforce"):
+    """This is to weigh more, by ``amount``."""
+
     id: str
     amount: float
 
 
 class AddLink(Struct, frozen=True, tag="link"):
+    """This link is to be there."""
+
     link: Link
 
 

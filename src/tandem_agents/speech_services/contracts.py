@@ -32,13 +32,18 @@ class BatchResult(Struct, frozen=True, kw_only=True):
 
 @contract("STTService")
 class Dictation(Protocol):
+    """Writes clips down."""
+
     @action(idempotent=True)
     async def transcribe(self, audio: Pcm) -> Transcript:
         """Write down a clip of any rate; silence gives an empty text. Raises ``Unavailable`` without a model."""
         ...
 
     @action(idempotent=True)
-    async def batch_transcribe(self, clips: list[Pcm]) -> list[Transcript]: ...
+    async def batch_transcribe(self, clips: list[Pcm]) -> list[Transcript]:
+        """The same for several clips, in their order. Raises ``TooLarge`` for more than the settings allow (32)."""
+        ...
+
     async def queue_for_batch(self, audio: Pcm) -> str:
         """Have a clip written down when nobody is being listened to; on disk when this returns. Returns its ticket.
 
@@ -52,11 +57,15 @@ class Dictation(Protocol):
         ...
 
     @action(idempotent=True)
-    async def performance_metrics(self) -> SpeechStats: ...
+    async def performance_metrics(self) -> SpeechStats:
+        """What was heard since the start, and how fast."""
+        ...
 
 
 @contract("TTSService")
 class Voicing(Protocol):
+    """Speaks text."""
+
     @action(idempotent=True)
     def synthesize(self, text: str, voice: str = "", speed: float = 0.0) -> AsyncIterator[Pcm]:
         """Speak ``text``; pieces of at most half a second. ``voice`` empty and ``speed`` 0 mean the defaults.
@@ -83,6 +92,11 @@ class Voicing(Protocol):
         ...
 
     @action(idempotent=True)
-    async def voices(self) -> list[Voice]: ...
+    async def voices(self) -> list[Voice]:
+        """What there is to choose from. Raises ``Unavailable`` without a model."""
+        ...
+
     @action(idempotent=True)
-    async def performance_metrics(self) -> SpeechStats: ...
+    async def performance_metrics(self) -> SpeechStats:
+        """What was said since the start, and how fast."""
+        ...

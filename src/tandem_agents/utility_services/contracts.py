@@ -19,6 +19,8 @@ class ResourceStats(Struct, frozen=True, kw_only=True):
 
 @contract("TinyLlamaServiceEnhanced")
 class QuickModel(Protocol):
+    """Short completions by the smallest language model there is."""
+
     async def generate(self, prompt: str, max_tokens: int = 64) -> str:
         """A short completion by the smallest model there is."""
         ...
@@ -29,6 +31,11 @@ class QuickModel(Protocol):
         ...
 
     @action(idempotent=True)
-    async def request_unload(self) -> int: ...
+    async def request_unload(self) -> int:
+        """Free its memory; returns how many models were unloaded, 0 or 1."""
+        ...
+
     @action(idempotent=True)
-    async def resource_stats(self) -> ResourceStats: ...
+    async def resource_stats(self) -> ResourceStats:
+        """Whether it is loaded, and how much it was used."""
+        ...

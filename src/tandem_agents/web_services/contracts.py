@@ -38,6 +38,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
 
 @contract("RemoteConnectorAgent")
 class RemoteModels(Protocol):
+    """Language models on servers of others, or of your own."""
+
     async def generate(
         self,
         prompt: str,

@@ -112,9 +112,10 @@ def test_any_text_is_survived(text: str) -> None:
     expression = read_sum(text)
     if expression is not None:
         try:
-            work_out(expression)
-        except InvalidArguments:
-            return
+            answer = work_out(expression).value
+        except InvalidArguments as refusal:
+            answer = refusal.message
+        assert answer.strip()
 
 
 def test_rounding_is_told() -> None:

@@ -223,11 +223,24 @@ def test_different_things_are_different_subjects() -> None:
     assert content_words("glass bus") == ["glass", "bus"]
 
 
+FIND = "SELECT rowid FROM memory_words WHERE memory_words MATCH ?"
+
+
 @given(st.text(max_size=60))
 def test_any_text_makes_a_valid_query(text: str) -> None:
-    """Whatever a person types, quotes and operators included, is only words to the search."""
+    """Whatever a person types is a query the search understands; where nothing is stored it finds nothing."""
     expression = match_expression(text, "AND")
     if expression:
         database = MemoryDatabase(Path(":memory:"))
-        database.database.rows("SELECT rowid FROM memory_words WHERE memory_words MATCH ?", expression)
+        assert database.database.rows(FIND, expression) == []
         database.close()
+
+
+@given(st.lists(st.sampled_from(["tea", "AND", "OR", "NOT", "NEAR(", '"', "'", "*", "^", "-", ":", "content:", ")", "it's", "+"]), max_size=12))
+def test_quotes_and_operators_are_only_words_to_the_search(pieces: list[str]) -> None:
+    """A memory is found by its own text, whatever of the search's own language is in it."""
+    text = " ".join([*pieces, "kettle"])
+    database = MemoryDatabase(Path(":memory:"))
+    database.add([NewMemory(content=text)], 1.0)
+    assert len(database.database.rows(FIND, match_expression(text, "AND"))) == 1
+    database.close()

@@ -72,7 +72,9 @@ def test_slips_of_the_hand_are_judged(text: str, data: st.DataObject) -> None:
     doubled = data.draw(st.booleans())
     cut = text[start : start + length]
     broken = text[:start] + put + (cut + cut if doubled else "") + text[start + length :]
-    render_all(load_text(broken, "fleet.yaml", AROUND).diagnostics)
+    result = load_text(broken, "fleet.yaml", AROUND)
+    assert result.fleet is not None or result.diagnostics
+    render_all(result.diagnostics)
 
 
 @pytest.mark.parametrize(

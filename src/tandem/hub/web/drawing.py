@@ -48,6 +48,8 @@ class Share(Struct, frozen=True):
 
 
 class Waterfall(Struct, frozen=True):
+    """A turn as it is drawn; ``ticks`` are seconds from its begin."""
+
     hops: list[Hop]
     machines: list[str]
     ticks: list[float]

@@ -43,6 +43,8 @@ class Spark(Struct, frozen=True):
 
 
 class GroupShown(Struct, frozen=True):
+    """A group of one machine, with those of its agents."""
+
     name: str
     description: str
     agents: list[AgentPicture]

@@ -29,6 +29,8 @@ _MAX_BODY = 4 * MAX_QUESTION + 1_000
 
 
 class Question(Struct, frozen=True):
+    """What a person typed into the page."""
+
     question: str
     session: str = "main"
 

@@ -54,6 +54,8 @@ class MemoryChannel:
 
 
 class MemoryListener:
+    """One address of the network, until it is closed."""
+
     def __init__(self, network: MemoryNetwork, address: str):
         self._network = network
         self._address = address
