@@ -38,6 +38,7 @@ from tandem.core.errors import EX_CONFIG, ConfigError, Unavailable
 from tandem.core.health import Issue
 from tandem.core.ids import AgentId
 from tandem.core.paths import private_dir
+from tandem.core.tasks import end
 from tandem.errors import ErrorClient, Receipt
 from tandem.errors.legacy import BRIDGE
 from tandem.registry import Lease, Registry, RegistryResolver
@@ -173,9 +174,7 @@ class AgentProcess:
             await runtime.stop()
             fence.release()
         finally:
-            for sign in signs:
-                sign.cancel()
-            await asyncio.gather(*signs, return_exceptions=True)
+            await end(*signs)
             if trust is not None:
                 await trust.close()
             await server.close()

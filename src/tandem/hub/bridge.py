@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from tandem.core import clock
 from tandem.core.errors import ConfigError
+from tandem.core.tasks import end
 from tandem.errors import Receipt
 from tandem.errors.legacy import TOPIC, Phase, Twins, parse, render
 from tandem.errors.report import ErrorReport
@@ -61,9 +62,7 @@ class LegacyBridge:
 
     async def close(self) -> None:
         """Stop listening; what waited for a twin is relayed."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         self._tasks = []
         self._relay_ripe(float("inf"))
         if self._context is not None:

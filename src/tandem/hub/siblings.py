@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from tandem.core import clock
 from tandem.core.errors import NotFound, TandemError, Unreachable, error_from_wire
 from tandem.core.ids import AgentId, new_id
+from tandem.core.tasks import end
 from tandem.events import Connection
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, MachinePicture
@@ -152,9 +153,8 @@ class Siblings:
             await self._subscribe(await self._connection.client(0))
 
     async def close(self) -> None:
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
+        """Break off the answers that are being worked out."""
+        await end(*self._work)
 
     async def beat(self, alerting: bool, since: float) -> None:
         await self._say(Beat(alerting=alerting, since=since))

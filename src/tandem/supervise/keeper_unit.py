@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from enum import Enum, auto
 
 from tandem.supervise.keeper_journal import Born
 from tandem.supervise.keeper_logs import LogStream
@@ -18,8 +19,20 @@ MAX_NOTIFY_BYTES = 256 * 1024
 OnLines = Callable[["Unit", list[str]], None]
 
 
+class Remains(Enum):
+    """What there is of an instance."""
+
+    ALL = auto()
+    """Its main process has not ended, or has not even been made."""
+    FAMILY = auto()
+    """Others of its group, or strays that count as its own. Whoever was told of the end must hear when they are gone."""
+    JOBS = auto()
+    """Detached jobs only, which may outlive it."""
+    NOTHING = auto()
+
+
 class Unit:
-    """``pid`` is None while it is being made; ``is_over`` once nothing of its group is left."""
+    """``pid`` is None while it is being made."""
 
     def __init__(self, name: str, instance: str, kind: str, log: LogStream, doors: Doors | None = None):
         self.name = name
@@ -32,13 +45,10 @@ class Unit:
         self.beat_at: float | None = None
         self.exit: UnitExit | None = None
         self.tail: list[str] = []
+        self.remains = Remains.ALL
         self.adopted = False
-        self.lingering = False
         self.doomed = False
-        self.is_over = False
         self.detached = False
-        self.has_jobs = False
-        """Over but for its detached jobs."""
         self.ends_jobs = False
         """Told to end its jobs as well; they count as its own from then on."""
         self.pending_signals: list[int] = []
@@ -81,6 +91,11 @@ class Unit:
     def born(self, pid: int) -> None:
         self.pid = pid
         self._ticks = start_ticks(pid)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.remains is Remains.NOTHING
 
     @property
     def owns_strays(self) -> bool:

@@ -18,7 +18,7 @@ from tandem.supervise.keeper_family import Families
 from tandem.supervise.keeper_journal import BecameReady, Born, Died, Gone, Journal, Memory, Past
 from tandem.supervise.keeper_logs import LogBook
 from tandem.supervise.keeper_loop import Loop
-from tandem.supervise.keeper_unit import Unit
+from tandem.supervise.keeper_unit import Remains, Unit
 from tandem.supervise.keeper_zygote import ZygoteLink
 from tandem.supervise.mark import MARK
 from tandem.supervise.wire import (
@@ -313,33 +313,30 @@ class Units:
         for instance in link.close() if link is not None else ():
             if (unborn := self._units.get(instance)) is not None:
                 self._failed(unborn, "the zygote ended", "zygote")
-        unit.lingering = not empty  # who was told "not empty" must hear of the end, even if it comes right now
+        if not empty:
+            unit.remains = Remains.FAMILY
         self.settle(unit)
 
     def settle(self, unit: Unit) -> None:
         """Conclude a unit whose leader is gone, now or as soon as its group is empty."""
         if not self._families.is_empty(unit):
-            unit.lingering = True
+            unit.remains = Remains.FAMILY
             self._check_soon()
             return
-        was_lingering, unit.lingering = unit.lingering, False
-        if self._families.has_jobs(unit):
-            unit.has_jobs = True
-            if was_lingering:
-                self._emit(UnitEmptied(name=unit.name, instance=unit.instance))
-            return
-        unit.is_over, unit.has_jobs = True, False
-        unit.tail = list(unit.log.tail)
-        self._by_pid.pop(unit.pid or 0, None)
-        unit.close_notify(self._loop)
-        self._journal.add(Gone(instance=unit.instance))
-        self._families.forget(unit)
-        if was_lingering:
+        had_family = unit.remains is Remains.FAMILY
+        unit.remains = Remains.JOBS if self._families.has_jobs(unit) else Remains.NOTHING
+        if unit.is_over:
+            unit.tail = list(unit.log.tail)
+            self._by_pid.pop(unit.pid or 0, None)
+            unit.close_notify(self._loop)
+            self._journal.add(Gone(instance=unit.instance))
+            self._families.forget(unit)
+        if had_family:
             self._emit(UnitEmptied(name=unit.name, instance=unit.instance))
 
     def check_dying(self) -> None:
         """Conclude every unit whose group has become empty; KILL again what a killed one left behind."""
-        for unit in [u for u in self._units.values() if u.lingering or u.has_jobs]:
+        for unit in [u for u in self._units.values() if u.remains in (Remains.FAMILY, Remains.JOBS)]:
             if unit.doomed:
                 self._families.kill_strays(unit)
             self.settle(unit)

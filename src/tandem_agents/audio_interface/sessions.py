@@ -100,6 +100,9 @@ class Session:
                 yield chunk
         finally:
             del self._positions[listener]
+            if self._positions:
+                # The others may be through with what only this listener had not heard.
+                self._forget_heard()
             self._changed.notify()
 
     def _next(self, listener: object) -> Chunk | None:

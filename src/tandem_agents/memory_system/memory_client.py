@@ -325,12 +325,8 @@ class MemoryClient(Agent):
                 position, change = waiting
                 try:
                     await self._ask(self._apply(change))
-                except AWAY:
-                    break
-                except (NotFound, Unavailable) as error:
-                    if isinstance(error, Unavailable):
-                        break  # for example a full disk over there
-                    await self._give_up(position, change, error)
+                except (*AWAY, Unavailable):
+                    break  # unavailable: for example a full disk over there
                 except TandemError as error:
                     await self._give_up(position, change, error)
                 else:

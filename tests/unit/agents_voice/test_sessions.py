@@ -66,6 +66,23 @@ async def test_a_slow_listener_slows_the_writer() -> None:
 
 
 @virtual_time
+async def test_a_slow_listener_that_leaves_holds_nobody_up() -> None:
+    """When it goes, the writer and those who have heard everything so far go on at once."""
+    session = Session("file", 1.0)
+    quick = asyncio.create_task(hear(session))
+    slow = session.listen()
+    writer = asyncio.create_task(session.push(tone(3.0), last=True))
+    await anext(slow)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not writer.done()
+    await slow.aclose()
+    async with asyncio.timeout(1):
+        await writer
+        assert await quick == tone(3.0).data
+
+
+@virtual_time
 async def test_a_microphone_never_waits() -> None:
     """A recording nobody keeps up with forgets its oldest sound instead of blocking."""
     session = Session("microphone", 1.0)
