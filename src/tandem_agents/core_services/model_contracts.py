@@ -29,7 +29,7 @@ class LoadedModel(Struct, frozen=True, kw_only=True):
     loaded_at: float
     idle_s: float
     requests: int
-    bytes: int
+    bytes: int = 0
 
 
 class ModelMetric(Struct, frozen=True, kw_only=True):

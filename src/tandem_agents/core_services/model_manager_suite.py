@@ -151,7 +151,7 @@ class ModelManagerSuite(Agent):
     @action(idempotent=True)
     async def get_loaded_models_status(self) -> list[LoadedModel]:
         """What is resident."""
-        return self._shelf.loaded()
+        return self._loaded()
 
     @action(idempotent=True)
     async def select_model(self, task: str) -> ModelInfo:
@@ -172,7 +172,7 @@ class ModelManagerSuite(Agent):
             self._note(model_id, error)
             raise
         self._found(model_id)
-        return next(loaded for loaded in self._shelf.loaded() if loaded.id == model_id)
+        return next(loaded for loaded in self._loaded() if loaded.id == model_id)
 
     @action(idempotent=True)
     async def unload_model(self, model: str = "") -> int:
@@ -293,6 +293,10 @@ class ModelManagerSuite(Agent):
             self._note(self._default, error)
         else:
             self._missing = None
+
+    def _loaded(self) -> list[LoadedModel]:
+        sizes = {model.id: model.bytes for model in builtin_catalogue()}
+        return [structs.replace(model, bytes=sizes.get(model.id, 0)) for model in self._shelf.loaded()]
 
     def _found(self, model_id: str) -> None:
         if model_id == self._default:

@@ -76,10 +76,11 @@ class ModelShelf:
                 await self.unload(model_id)
 
     def loaded(self) -> list[LoadedModel]:
+        """What is resident; how large each is on disk is not known here."""
         now, wall = clock.monotonic(), clock.wall()
         return [
             LoadedModel(
-                id=model_id, kind="llm", loaded_at=wall - (now - resident.loaded_at), requests=resident.requests, bytes=0,
+                id=model_id, kind="llm", loaded_at=wall - (now - resident.loaded_at), requests=resident.requests,
                 idle_s=0.0 if resident.users else now - resident.last_used,
             )
             for model_id, resident in self._resident.items()

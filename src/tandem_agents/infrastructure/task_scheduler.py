@@ -92,12 +92,7 @@ class TaskScheduler(Agent):
     @action(idempotent=True)
     async def cancel_task(self, task_id: str) -> ScheduledTask:
         """Cancel a task that has not begun."""
-        task = await self._worker(self._tasks.get, task_id)
-        if task.state == "cancelled":
-            return task
-        if task.state != "waiting":
-            raise InvalidArguments(f"the task is {task.state}; only a waiting one can be cancelled")
-        return await self._worker(self._tasks.put, structs.replace(task, state="cancelled"), clock.wall())
+        return await self._worker(self._tasks.cancel, task_id, clock.wall())
 
     @action(idempotent=True)
     async def list_tasks(self, state: TaskState | None = None, limit: int = 50) -> list[ScheduledTask]:
@@ -118,29 +113,30 @@ class TaskScheduler(Agent):
 
     async def _watch_tasks(self) -> None:
         while True:
-            for task in await self._worker(
-                self._tasks.due, clock.wall(), self.settings.parallel - self._under_way
-            ):
-                begun = structs.replace(task, state="running", attempts=task.attempts + 1)
-                await self._worker(self._tasks.put, begun, clock.wall())
+            free = self.settings.parallel - self._under_way
+            for task in await self._worker(self._tasks.begin, clock.wall(), free):
                 self._under_way += 1
-                self.spawn(self._perform(begun), f"task {task.id}")
+                self.spawn(self._perform(task), f"task {task.id}")
             full = self._under_way >= self.settings.parallel
             await self._task_waker.until(None if full else await self._worker(self._tasks.next_due))
 
     async def _perform(self, task: ScheduledTask) -> None:
+        try:
+            await self._worker(self._tasks.put, await self._attempt(task), clock.wall())
+        finally:
+            self._under_way -= 1
+            self._task_waker.wake()
+
+    async def _attempt(self, task: ScheduledTask) -> ScheduledTask:
+        """Have the job done once; the task as it is then."""
         job = Job(id=task.id, kind=task.kind, data=task.data, priority=task.priority)
         try:
             with deadline_scope(Deadline.after(self.settings.task_timeout_s)):
                 result = await self.peer(Processing).process(job)
-            finished = structs.replace(task, state="done", output=result.output, error="")
         except TandemError as error:
-            finished = _after_failure(task, error, clock.wall())
             self.log.warning("task %s (%s) failed, attempt %d: %s", task.id, task.kind, task.attempts, error)
-        finally:
-            self._under_way -= 1
-        await self._worker(self._tasks.put, finished, clock.wall())
-        self._task_waker.wake()
+            return _after_failure(task, error, clock.wall())
+        return structs.replace(task, state="done", output=result.output, error="")
 
     async def _watch_alarms(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from tandem.core.errors import Overloaded, Unavailable
 from tandem_agents.core_services.model_contracts import ModelMetric, Models
 from tandem_agents.core_services.model_shelf import ModelShelf
 from tandem_agents.engines.kinds import Message
+from tandem_agents.engines.models import builtin_catalogue
 from tandem_agents.utility_services.contracts import QuickModel
 from tandem_agents.utility_services.tiny_llama_service_enhanced import TinyLlamaServiceEnhanced
 
@@ -68,16 +69,14 @@ async def test_closing_a_stream_stops_the_model(home: SimpleNamespace) -> None:
 
 @virtual_time
 async def test_only_idle_models_are_put_away(home: SimpleNamespace) -> None:
-    """Five minutes unused unload a model, but never the default one, which answers people."""
+    """Five minutes unused unload a model, but never the default one, which answers people; sizes are the catalogue's."""
     async with suite_of(home) as fleet:
         await home.teach(fleet)
         other = home.Parrot("other")
         fleet.agent(home.Suite, NAME).present["other"] = other
         await fleet.peer(Models).generate_text(HELLO, model="other")
-        assert {model.id for model in await fleet.peer(Models).get_loaded_models_status()} == {
-            home.DEFAULT,
-            "other",
-        }
+        loaded = {model.id: model.bytes for model in await fleet.peer(Models).get_loaded_models_status()}
+        assert loaded == {home.DEFAULT: builtin_catalogue().default("llm").bytes, "other": 0}
         await asyncio.sleep(320)
         assert {model.id for model in await fleet.peer(Models).get_loaded_models_status()} == {home.DEFAULT}
         assert other.closed == 1

@@ -10,7 +10,7 @@ import pytest
 from tandem.agent import Agent, action
 from tandem.agent.testing import Fleet, Member, fleet_of, virtual_time
 from tandem.core import clock
-from tandem.core.errors import InvalidArguments, NotFound, Unreachable
+from tandem.core.errors import InvalidArguments, NotFound, Unavailable, Unreachable
 from tandem_agents.core_services.contracts import Ringing
 from tandem_agents.infrastructure.async_processor import AsyncProcessor
 from tandem_agents.infrastructure.contracts import (
@@ -23,6 +23,7 @@ from tandem_agents.infrastructure.contracts import (
     Scheduling,
 )
 from tandem_agents.infrastructure.task_scheduler import TaskScheduler
+from tandem_agents.infrastructure.tasks import TaskList
 from tandem_agents.memory_services.contracts import MemoryUpkeep
 from tandem_agents.memory_services.memory_orchestrator_service import MemoryOrchestratorService
 
@@ -191,6 +192,42 @@ async def test_only_a_waiting_task_can_be_cancelled() -> None:
         await asyncio.sleep(120)
         assert "never" not in fleet.agent(Moody, "AsyncProcessor").runs
         assert [task.id for task in await scheduler.list_tasks("cancelled")] == [later.id]
+
+
+@virtual_time
+async def test_a_result_that_finds_no_room_on_the_disk_holds_up_no_other_task() -> None:
+    """The place is free again for whoever waits; the task itself is done once more after a restart."""
+    async with fleet_of(Member(Moody, name="AsyncProcessor"), Member(TaskScheduler, parallel=1)) as fleet:
+        scheduler, agent = fleet.peer(Scheduling), fleet.agent(TaskScheduler)
+        unlucky = await scheduler.schedule_task("x", {"name": "unlucky"})
+        next_one = await scheduler.schedule_task("x")
+        await asyncio.sleep(0.5)
+        put, agent._tasks.put = agent._tasks.put, full_disk
+        await asyncio.sleep(1)
+        agent._tasks.put = put
+        assert (await finished(fleet, next_one)).state == "done"
+        assert (await scheduler.get_task(unlucky.id)).state == "running"
+        await fleet.kill("TaskScheduler")
+        await fleet.start("TaskScheduler")
+        assert (await finished(fleet, unlucky)).state == "done"
+
+
+def full_disk(task: ScheduledTask, now: float) -> ScheduledTask:
+    raise Unavailable("the disk is full")
+
+
+def test_a_task_is_either_begun_or_cancelled(tmp_path: Path) -> None:
+    """Whichever comes first holds: what was cancelled is not begun, what was begun is not cancelled."""
+    tasks = TaskList(tmp_path / "tasks.db")
+    for name in ("a", "b"):
+        tasks.put(ScheduledTask(id=name, kind="x", due=1.0), 1.0)
+    assert tasks.cancel("a", 2.0).state == "cancelled"
+    [begun] = tasks.begin(2.0, 10)
+    assert (begun.id, begun.state, begun.attempts) == ("b", "running", 1)
+    with pytest.raises(InvalidArguments, match="running"):
+        tasks.cancel("b", 2.0)
+    assert tasks.begin(2.0, 10) == []
+    tasks.close()
 
 
 @virtual_time
