@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tandem.core.errors import ConfigError, TooLarge, Unavailable
+from tandem.core.files import write_atomic
 
 T = TypeVar("T")
 Row = sqlite3.Row
@@ -131,6 +132,14 @@ class Database:
                         store.execute(statement)
                     store.execute("INSERT INTO schema_info VALUES (?)", (step.oldest_reader,))
                     store.execute(f"PRAGMA user_version={step.version:d}")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a small file, whole or not at all; on the disk when this returns. Raises :class:`Unavailable`."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}", hint=f"check {path.parent}") from error
 
 
 class Worker:

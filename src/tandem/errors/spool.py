@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tandem.core.files import sync_dir
 from tandem.core.ids import new_id
 from tandem.core.paths import private_dir
 from tandem.errors.segments import Record, Segment, pack
@@ -100,11 +101,7 @@ class Spool:
             os.fsync(fd)
         finally:
             os.close(fd)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_dir(self._directory)
 
     def batch(self, max_records: int, max_bytes: int) -> Batch | None:
         """The oldest records that are not acknowledged; the same again until they are. None when there are none."""

@@ -5,16 +5,14 @@ One small public file per home, written when a computer joins: machine name to a
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from tandem.core.errors import ConfigError
+from tandem.core.files import write_atomic
 from tandem.core.paths import Home, private_dir
 
 FILE = "places.json"
@@ -47,9 +45,4 @@ def known_places(home: Home | None = None) -> dict[str, Whereabouts]:
 def write_places(home: Home, places: Places) -> None:
     """Replace what is known; whole or not at all."""
     private_dir(home.root)
-    fd, name = tempfile.mkstemp(dir=home.root, prefix=f".{FILE}.")
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(dict(places))))
-        file.flush()
-        os.fsync(fd)
-    Path(name).replace(home.root / FILE)
+    write_atomic(home.root / FILE, msgspec.json.format(msgspec.json.encode(dict(places))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from msgspec import Meta, Struct
 
 from tandem.core import clock
 from tandem.core.errors import ConfigError
+from tandem.core.files import write_atomic
 from tandem.core.tasks import end
 from tandem.errors import Receipt
 from tandem.errors.legacy import TOPIC, Phase, Twins, parse, render
@@ -71,12 +71,7 @@ class LegacyBridge:
 
     async def migrate(self, phase: Phase) -> None:
         """Enter ``phase``, also after a restart. Raises :class:`ConfigError` when a port is taken."""
-        partial = self._file.with_suffix(".new")
-        with partial.open("w") as file:
-            file.write(phase)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._file)
+        write_atomic(self._file, phase.encode())
         await self.close()
         self.phase = phase
         self._open()

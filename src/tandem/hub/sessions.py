@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from tandem.core import clock
 from tandem.core.errors import PermissionDenied, Unavailable
-from tandem.security.files import write_atomic
+from tandem.core.files import write_atomic
+from tandem.security.files import SECRET_MODE
 
 log = logging.getLogger("tandem.hub")
 
@@ -133,7 +134,7 @@ class Sessions:
 
     def _keep(self, sessions: dict[str, Session]) -> None:
         try:
-            write_atomic(self._path, msgspec.json.encode(list(sessions.values())))
+            write_atomic(self._path, msgspec.json.encode(list(sessions.values())), SECRET_MODE)
         except OSError as error:
             raise Unavailable(f"who is signed in cannot be written down: {error}", hint=f"check {self._path.parent}") from error
         self._read = None

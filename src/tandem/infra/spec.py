@@ -7,8 +7,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from tandem.core.access import ValkeyAccess
+from tandem.core.files import write_atomic
 from tandem.core.paths import private_dir
-from tandem.security.files import write_atomic
 
 
 class NatsProbe(Struct, frozen=True, tag="nats"):

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from tandem.core import clock
 from tandem.core.errors import ConfigError, NotFound, PermissionDenied
+from tandem.core.files import sync_dir, write_atomic
 from tandem.core.paths import FORMER_SEED, NEXT_KEYS, Home, private_dir
 from tandem.security import x509
-from tandem.security.files import SECRET_MODE, locked, read_secret, sync_dir, write_atomic
+from tandem.security.files import SECRET_MODE, locked, read_secret
 from tandem.security.keyring import SEED_BYTES, Keyring
 from tandem.security.machine import (
     CERTIFICATE_FILE,

@@ -1,43 +1,16 @@
-"""Files that hold secrets: private from the first byte, whole or absent, never half written."""
+"""Files that hold secrets, and files that only one process at a time may change."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tandem.core.errors import ConfigError
 
 SECRET_MODE = 0o400
-
-
-def sync_dir(path: Path) -> None:
-    """Make the names in ``path`` durable; a rename is only on disk after this."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_atomic(path: Path, data: bytes, mode: int = SECRET_MODE) -> None:
-    """Replace ``path`` by ``data``, with permissions ``mode`` before any byte is in it; durable on return."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_dir(path.parent)
 
 
 def read_secret(path: Path) -> bytes:

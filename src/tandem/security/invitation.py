@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from tandem.core import clock
 from tandem.core.errors import NotFound, PermissionDenied
+from tandem.core.files import write_atomic
 from tandem.core.paths import private_dir
-from tandem.security.files import SECRET_MODE, write_atomic
+from tandem.security.files import SECRET_MODE
 
 CODE_BYTES = 15
 """120 random bits: 24 characters to type, and nothing to guess."""

@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core.errors import ConfigError, PermissionDenied
+from tandem.core.files import write_atomic
 from tandem.core.paths import Home, private_dir
 from tandem.security.authority import LOCAL_HOSTS, PUBLIC_MODE, Authority, install_machine, place
-from tandem.security.files import SECRET_MODE, locked, read_secret, write_atomic
+from tandem.security.files import SECRET_MODE, locked, read_secret
 from tandem.security.invitation import (
     LIFE_S,
     Channel,

@@ -20,9 +20,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from tandem.core.errors import ConfigError, NotFound
+from tandem.core.files import write_atomic
 from tandem.core.paths import Home, private_dir
 from tandem.core.secret_refs import REFERENCE, is_reference
-from tandem.security.files import SECRET_MODE, locked, read_secret, write_atomic
+from tandem.security.files import SECRET_MODE, locked, read_secret
 from tandem.security.machine import Machine
 from tandem.security.redaction import Secret
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from msgspec import Struct
 
 from tandem.core import clock
 from tandem_agents.core_services.contracts import Registration
+from tandem_agents.storage import write_file
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -53,26 +53,24 @@ class MemoryShelf:
             self._held = msgspec.json.decode(file.read_bytes(), type=dict[str, Held])
 
     async def put(self, held: Held) -> None:
-        self._held[held.registration.name] = held
-        self._save()
+        self._save(self._held | {held.registration.name: held})
 
     async def delete(self, name: str) -> bool:
-        gone = self._held.pop(name, None)
-        self._save()
-        return gone is not None and not gone.is_over(clock.wall())
+        gone = self._held.get(name)
+        if gone is None:
+            return False
+        self._save({other: held for other, held in self._held.items() if other != name})
+        return not gone.is_over(clock.wall())
 
     async def all(self) -> list[Held]:
         now = clock.wall()
         self._held = {name: held for name, held in self._held.items() if not held.is_over(now)}
         return list(self._held.values())
 
-    def _save(self) -> None:
-        partial = self._file.with_suffix(".new")
-        with partial.open("wb") as file:
-            file.write(msgspec.json.encode(self._held))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._file)
+    def _save(self, held: dict[str, Held]) -> None:
+        """What could not be written down is not known afterwards either."""
+        write_file(self._file, msgspec.json.encode(held))
+        self._held = held
 
 
 class ValkeyShelf:

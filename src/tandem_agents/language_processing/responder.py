@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import msgspec
 from msgspec import Struct
 
@@ -14,6 +12,7 @@ from tandem_agents.language_processing.calendar_words import ClockStyle, local
 from tandem_agents.language_processing.contracts import Reply, VoiceProfile, Wording
 from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.speech_services.contracts import Voicing
+from tandem_agents.storage import write_file
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 
@@ -54,15 +53,7 @@ class Responder(Agent):
             if profile.voice not in known:
                 raise NotFound(f"there is no voice {profile.voice!r}", hint=f"one of {', '.join(known)}")
         before = self._voices.get(profile.user, VoiceProfile(user=profile.user))
-        self._voices[profile.user] = profile
-        self._save()
+        voices = self._voices | {profile.user: profile}
+        write_file(self._file, msgspec.json.encode(voices))
+        self._voices = voices
         return before
-
-    def _save(self) -> None:
-        """A few bytes; whole or not at all, and on the disk when this returns."""
-        draft = self._file.with_suffix(".new")
-        with draft.open("wb") as file:
-            file.write(msgspec.json.encode(self._voices))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._file)

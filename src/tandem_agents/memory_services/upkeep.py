@@ -71,13 +71,13 @@ def run_upkeep(store: MemoryDatabase, now: float) -> UpkeepReport:
 def _age(connection: sqlite3.Connection, row: Row, now: float) -> int:
     importance = faded(row["importance"], row["tier"], now - row["faded"])
     tier = next_tier(row["tier"], importance)
-    content = row["content"]
-    if tier == "long" and row["tier"] != "long" and row["kind"] == "turn":
-        content = shortened(content)
     connection.execute(
-        "UPDATE memories SET importance = ?, tier = ?, faded = ?, content = ? WHERE id = ?",
-        (importance, tier, max(now, row["faded"]), content, row["id"]),
+        "UPDATE memories SET importance = ?, tier = ?, faded = ? WHERE id = ?",
+        (importance, tier, max(now, row["faded"]), row["id"]),
     )
+    if tier == "long" and row["tier"] != "long" and row["kind"] == "turn":
+        # Apart from the rest: whoever sets a text, be it to what it was, has the index of words written anew.
+        connection.execute("UPDATE memories SET content = ? WHERE id = ?", (shortened(row["content"]), row["id"]))
     return int(tier != row["tier"])
 
 

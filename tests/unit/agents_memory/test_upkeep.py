@@ -93,6 +93,15 @@ def test_running_twice_is_running_once(store: MemoryDatabase) -> None:
     assert once.importance == pytest.approx(0.72)
 
 
+def test_fading_leaves_the_index_of_words_alone(store: MemoryDatabase) -> None:
+    """An hourly round over many memories whose texts stay does not write the full-text index."""
+    store.add([NewMemory(content=f"tea number {number}") for number in range(20)], 0.0)
+    index = "SELECT id, block FROM memory_words_data ORDER BY id"
+    before = [tuple(row) for row in store.database.rows(index)]
+    assert run_upkeep(store, DAY_S).faded == 20
+    assert [tuple(row) for row in store.database.rows(index)] == before
+
+
 def test_old_turns_become_one_summary_and_go_later(store: MemoryDatabase) -> None:
     """Turns fade to the long tier, three or more of a session merge, and leave after ninety days; the gist stays."""
     session = store.session("main", "", 0.0)
