@@ -60,6 +60,7 @@ def logs(
     import heapq
     import sys
     import time
+    from collections import deque
 
     from tandem.cli.elsewhere import RemoteLogs
     from tandem.core.paths import Home
@@ -80,8 +81,8 @@ def logs(
         for name, advice in silent.items():
             typer.echo(f"{name!r} never wrote anything here. {advice}".rstrip(), err=True)
         near = (line for line in reader.read(earliest) if passes(line))
-        found = list(heapq.merge(near, far, key=lambda line: line.ts))
-        _print(found[-lines:] if lines else found, json=json, color=color)
+        found = deque(heapq.merge(near, far, key=lambda line: line.ts), lines or None)
+        _print(found, json=json, color=color)
         if not (found or follow or silent):
             typer.echo("No line matches." if grep or level or since or chosen else "Nothing was logged yet.", err=True)
         asked_at = time.monotonic()
