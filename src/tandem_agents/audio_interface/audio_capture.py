@@ -12,7 +12,7 @@ from tandem.agent import Agent, Issue, action, every
 from tandem.core.errors import TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Chunk, SourceKind
 from tandem_agents.audio_interface.microphone import Microphone, Recording
-from tandem_agents.audio_interface.sessions import Sessions
+from tandem_agents.audio_interface.sessions import Session, Sessions
 from tandem_agents.engines.kinds import Pcm
 
 
@@ -66,13 +66,22 @@ class AudioCapture(Agent):
             raise Unavailable(f"there is no microphone: {self._no_microphone}", hint=self._instead)
         session = self._sessions.open(kind)
         if kind == "microphone" and self._microphone is not None:
-            loop = asyncio.get_running_loop()
-
-            def arrived(pcm: Pcm) -> None:
-                loop.call_soon_threadsafe(session.record, pcm)
-
-            self._recordings[session.id] = await asyncio.to_thread(self._microphone.record, arrived)
+            recording = asyncio.ensure_future(self._record(self._microphone, session))
+            try:
+                # Whoever asked may have no time left; the device that is being opened must be closed all the same.
+                await asyncio.shield(recording)
+            except BaseException:
+                recording.add_done_callback(lambda _: self.spawn(self.close(session.id), "closing the microphone"))
+                raise
         return session.id
+
+    async def _record(self, microphone: Microphone, session: Session) -> None:
+        loop = asyncio.get_running_loop()
+
+        def arrived(pcm: Pcm) -> None:
+            loop.call_soon_threadsafe(session.record, pcm)
+
+        self._recordings[session.id] = await asyncio.to_thread(microphone.record, arrived)
 
     @action
     async def push(self, session: str, pcm: Pcm, last: bool = False) -> float:

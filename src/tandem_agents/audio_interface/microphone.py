@@ -56,7 +56,11 @@ class Microphone:
                 dtype="int16",
                 callback=block,
             )
+        except self._sounddevice.PortAudioError as error:
+            raise Unavailable(f"the microphone cannot be opened: {error}") from error
+        try:
             stream.start()
         except self._sounddevice.PortAudioError as error:
+            stream.close()
             raise Unavailable(f"the microphone does not start: {error}") from error
         return Recording(stream)

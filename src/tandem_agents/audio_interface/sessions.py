@@ -67,12 +67,16 @@ class Session:
             raise InvalidArguments("the session has ended")
         for chunk in self._cut(pcm, last):
             await self._changed.until(self._has_room)
+            self.touched = clock.monotonic()
             self._append(chunk)
         if last:
             self.end()
 
     def record(self, pcm: Pcm) -> None:
-        """Add sound that cannot wait, from a microphone; the oldest is forgotten when nobody keeps up."""
+        """Add sound that cannot wait, from a microphone; the oldest is forgotten when nobody keeps up.
+
+        It keeps no session open: a microphone nobody listens to is to be closed.
+        """
         for chunk in self._cut(pcm, False):
             if not self._has_room():
                 self._chunks.popleft()
@@ -115,7 +119,6 @@ class Session:
 
     def _append(self, chunk: Chunk) -> None:
         self._chunks.append(chunk)
-        self.touched = clock.monotonic()
         self._changed.notify()
 
     def _forget_heard(self) -> None:
@@ -175,7 +178,7 @@ class Sessions:
             found.end()
 
     def close_idle(self, idle_s: float) -> list[str]:
-        """Close what nobody has written to or heard from for ``idle_s`` seconds; returns their ids."""
+        """Close what nobody has written to or listened to for ``idle_s`` seconds; returns their ids."""
         now = clock.monotonic()
         idle = [session.id for session in self._open.values() if now - session.touched > idle_s]
         for session in idle:

@@ -198,22 +198,22 @@ async def test_only_a_waiting_task_can_be_cancelled() -> None:
 async def test_a_result_that_finds_no_room_on_the_disk_holds_up_no_other_task() -> None:
     """The place is free again for whoever waits; the task itself is done once more after a restart."""
     async with fleet_of(Member(Moody, name="AsyncProcessor"), Member(TaskScheduler, parallel=1)) as fleet:
-        scheduler, agent = fleet.peer(Scheduling), fleet.agent(TaskScheduler)
+        tasks = fleet.agent(TaskScheduler)._tasks
+        put = tasks.put
+
+        def full_disk(task: ScheduledTask, now: float) -> ScheduledTask:
+            if task.state == "done" and task.data:
+                raise Unavailable("the disk is full")
+            return put(task, now)
+
+        tasks.put = full_disk  # type: ignore[method-assign]
+        scheduler = fleet.peer(Scheduling)
         unlucky = await scheduler.schedule_task("x", {"name": "unlucky"})
-        next_one = await scheduler.schedule_task("x")
-        await asyncio.sleep(0.5)
-        put, agent._tasks.put = agent._tasks.put, full_disk
-        await asyncio.sleep(1)
-        agent._tasks.put = put
-        assert (await finished(fleet, next_one)).state == "done"
+        assert (await finished(fleet, await scheduler.schedule_task("x"))).state == "done"
         assert (await scheduler.get_task(unlucky.id)).state == "running"
         await fleet.kill("TaskScheduler")
         await fleet.start("TaskScheduler")
         assert (await finished(fleet, unlucky)).state == "done"
-
-
-def full_disk(task: ScheduledTask, now: float) -> ScheduledTask:
-    raise Unavailable("the disk is full")
 
 
 def test_a_task_is_either_begun_or_cancelled(tmp_path: Path) -> None:

@@ -118,3 +118,19 @@ async def test_sessions_are_limited_and_forgotten_when_idle() -> None:
     assert sessions.close_idle(60) == [session.id]
     with pytest.raises(NotFound):
         sessions.get(session.id)
+
+
+@virtual_time
+async def test_a_microphone_nobody_listens_to_is_idle() -> None:
+    """Its own sound keeps no session open, a listener does."""
+    sessions = Sessions(limit=2, capacity_s=10)
+    forgotten, heard = sessions.open("microphone"), sessions.open("microphone")
+    listening = asyncio.create_task(hear(heard))
+    for _ in range(70):
+        forgotten.record(tone(1.0))
+        heard.record(tone(1.0))
+        await asyncio.sleep(1)
+
+    assert sessions.close_idle(60) == [forgotten.id]
+    sessions.close(heard.id)
+    assert len(await listening) == 70 * RATE * 2
