@@ -5,26 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rpc_rig import SERVICE, Rig, until
+from rpc_rig import SERVICE, Collector, Rig, until
 
 from tandem.core.errors import PermissionDenied
 from tandem.rpc import Limits
-from tandem.rpc.envelope import PROTOCOL_VERSION, Failure, Hello, Welcome, decode, encode
+from tandem.rpc.envelope import PROTOCOL_VERSION, Failure, Hello, Welcome, encode
 from tandem.security import Principal
-
-
-class Collector:
-    """A bare receiver that keeps what arrives."""
-
-    def __init__(self) -> None:
-        self.frames: list[object] = []
-        self.lost: list[BaseException] = []
-
-    def frame_received(self, frame: bytes | memoryview) -> None:
-        self.frames.append(decode(bytes(frame)))
-
-    def channel_lost(self, reason: BaseException) -> None:
-        self.lost.append(reason)
 
 
 class RpcSessionContract:

@@ -24,6 +24,7 @@ from tandem.rpc import (
     handlers_from,
 )
 from tandem.rpc.channel import Channel
+from tandem.rpc.envelope import decode
 from tandem.security import CurveKeys, Principal
 
 SERVICE = "Echo@here"
@@ -181,6 +182,20 @@ class At:
 
     async def resolve(self, peer: str, deadline: Deadline) -> Endpoint:
         return self._endpoint
+
+
+class Collector:
+    """A bare receiver that keeps what arrives."""
+
+    def __init__(self) -> None:
+        self.frames: list[object] = []
+        self.lost: list[BaseException] = []
+
+    def frame_received(self, frame: bytes | memoryview) -> None:
+        self.frames.append(decode(bytes(frame)))
+
+    def channel_lost(self, reason: BaseException) -> None:
+        self.lost.append(reason)
 
 
 class Transport(Protocol):

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from msgspec import Raw
-from rpc_contract import Collector
-from rpc_rig import ECHO, METHODS, SERVICE, Echo, MemoryTransport, Note, Rig, until
+from rpc_rig import ECHO, METHODS, SERVICE, Collector, Echo, MemoryTransport, Note, Rig, until
 
 from tandem.core.errors import DeadlineExceeded, Overloaded, TandemError, Unreachable
 from tandem.rpc import Limits, Server, handlers_from

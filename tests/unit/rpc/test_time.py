@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rpc_contract import Collector
-from rpc_rig import ECHO, METHODS, SERVICE, Echo, MemoryTransport, Note, Rig
+from rpc_rig import ECHO, METHODS, SERVICE, Collector, Echo, MemoryTransport, Note, Rig
 
 from tandem.agent.testing import virtual_time
 from tandem.core import clock
