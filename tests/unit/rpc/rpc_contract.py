@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
@@ -236,8 +237,7 @@ class RpcContract:
         peers = rig.peers()
         holding = asyncio.create_task(peers.call("Echo", "hold", {"name": "a"}, timeout=60))
         await until(lambda: "a began" in rig.echo.seen)
-        with pytest.raises(Overloaded):
-            await peers.call("Echo", "add", {"name": "x"}, timeout=0.2)
+        await refused(lambda: peers.call("Echo", "add", {"name": "x"}, timeout=0.2))
         waiting = asyncio.create_task(peers.call("Echo", "add", {"name": "y"}, timeout=BOUND_S))
         rig.echo.release.set()
         await holding
@@ -250,8 +250,7 @@ class RpcContract:
         greedy, other = rig.peers(), rig.peers()
         holding = asyncio.create_task(greedy.call("Echo", "hold", {"name": "a"}, timeout=60))
         await until(lambda: "a began" in rig.echo.seen)
-        with pytest.raises(Overloaded):
-            await greedy.call("Echo", "who", timeout=0.1)
+        await refused(lambda: greedy.call("Echo", "who", timeout=0.1))
         assert await other.call("Echo", "who") == "nobody"
         rig.echo.release.set()
         await holding
@@ -316,3 +315,12 @@ async def stopped(items: AsyncIterator[object]) -> BaseException | None:
     except Exception as error:
         return error
     return None
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> None:
+    """There is no room for the call. On a busy computer its time may be over before it hears so; then it asks again."""
+    async with asyncio.timeout(BOUND_S):
+        with pytest.raises(Overloaded):
+            while True:
+                with contextlib.suppress(DeadlineExceeded):
+                    pytest.fail(f"it was answered: {await call()}")
