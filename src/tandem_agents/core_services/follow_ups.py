@@ -12,6 +12,10 @@ FORGET_AFTER_S = 60.0
 _OPEN_INTENTS: frozenset[Intent] = frozenset({"question", "detail", "small_talk", "statement"})
 
 
+_DEEDS: frozenset[Intent] = frozenset({"unsupported", "device"})
+"""What the house cannot do is what people want to be reminded of: ``call mom``, ``water the plants``."""
+
+
 class _Open(Struct, frozen=True):
     analysis: Analysis
     until: float
@@ -55,7 +59,7 @@ def _filled(wanted: Slots, said: Analysis) -> Slots | None:
         if _YES.match(said.text):
             return structs.replace(wanted, missing="", kind="yes")
         return structs.replace(wanted, missing="", kind="no") if _NO.match(said.text) else None
-    if wanted.missing == "text" and said.intent in _OPEN_INTENTS:
+    if wanted.missing == "text" and said.intent in _OPEN_INTENTS | _DEEDS:
         known = wanted.at is not None or wanted.duration_s is not None
         return structs.replace(wanted, label=said.text, missing="" if known else "moment")
     return None

@@ -56,6 +56,8 @@ async def tell_date(turn: Turn) -> Reply:
 
 async def tell_days_until(turn: Turn) -> Reply:
     slots = turn.analysis.slots
+    if slots.duration_s is not None:
+        return turn.say("time_until", length_s=max(60.0, round(slots.duration_s, -1) // 60 * 60), name=slots.label)
     then, today = local(slots.at or 0.0).date(), local(clock.wall()).date()
     days = (then - today).days
     facts: dict[str, Value] = {"name": slots.label, "day_date": slots.at or 0.0, "count": abs(days)}

@@ -11,7 +11,7 @@ from tandem_agents.language_processing.rule import Rule, rules
 
 _OTHER_SAFETY = re.compile(
     r"\b(?:files?|data|passwords?|neighbou?rhood|city|country|website|link|email|code|bank|stranger)\b"
-    r"|\btake (?:a|the|my|off|part|out|this|it|you|him|her|them)\b(?! (?:pill|tablet|medicine|medication|drug|aspirin))",
+    r"|\btake (?:an?|the|my|off|part|out|this|it|you|him|her|them)\b(?! (?:pill|tablet|medicine|medication|drug|aspirin))",
     re.IGNORECASE,
 )
 """What else is called safe or dangerous: a question about the world, not about a body."""

@@ -35,6 +35,21 @@ _OWN = re.compile(r"^(?:i|we|my|our|i'm|i've|we're|we've)\b", re.IGNORECASE)
 _COURTESIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), phrase)
     for pattern, phrase in (
+        (r"^how do you work$", "how_i_work"),
+        (r"\blanguages\b.*\byou\b|^(?:(?:do|can) you )?(?:speak|understand|know) \w+$", "languages"),
+        (r"^(?:merry|happy) |^maligayang|^congrat|^bless you", "wished"),
+        (r"^(?:(?:i am|i'm) )?(?:so |very |really )?sorry\b|^my (?:bad|mistake|apolog)|\bapologi[sz]e\b|^excuse me|^pasensya", "no_problem"),
+        (r"^(?:(?:will|would) you )?(?:marry|date|kiss|hug) me\b", "no_feelings"),
+        (r"\byour (?:boss|owner|master)\b", "my_boss"), (r"\byour (?:creator|maker|developer)\b", "made_by"),
+        (r"^(?:that is|that's|that was|this is|you are|you're|you were)\b.*\b(?:wrong|not right|not true|not correct|incorrect|nonsense|not what)\b"
+         r"|^you (?:did not|didn't|do not|don't) (?:understand|get|hear|listen)|^you (?:misunderstood|got|made a mistake)", "scolded"),
+        (r"\bgood ?night\b|\b(?:going|off) to (?:go to )?(?:bed|sleep)\b", "good_night"),
+        (r"^(?:i am|i'm) (?:home|back|here)\b", "welcome_back"),
+        (r"^(?:i am|i'm) (?:leaving|off|going|heading)\b", "see_you"),
+        (r"^what version", "what_model"), (r"^(?:is everything|are things|is all)\b", "everything"),
+        (r"^(?:say something|talk to me|let us talk|let's talk|chat with me)", "talk_to_me"),
+        (r"^hear me|^wake up", "hearing"), (r"^(?:you are|you're) welcome", "acknowledged"),
+        (r"^(?:maybe|perhaps|i (?:do not|don't) know|(?:i am |i'm )?not sure|whatever|hmm?|never|always|no idea)$", "acknowledged"),
         (r"\bhow are (?:you|things)|\bhow is it going|\bkumusta|\bkamusta", "how_are_you"),
         (r"\b(?:test|testing|sound check|microphone check)\b", "test_heard"),
         (r"\bmodel (?:are you|do you|is this)|\bare you (?:chatgpt|gpt|siri|alexa|google|gemini|claude|qwen|cortana|an llm|a language model|a chatbot)", "what_model"),

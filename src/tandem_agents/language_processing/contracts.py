@@ -149,7 +149,7 @@ class Chitchat(Protocol):
         ...
 
 
-TaskKind = Literal["fact", "chat", "reasoning", "code", "tool"]
+TaskKind = Literal["fact", "chat", "reasoning", "code", "tool", "joke", "story", "verse"]
 
 
 class Task(Struct, frozen=True, kw_only=True):

@@ -33,7 +33,8 @@ MONTHS = {
 }  # fmt: skip
 _RELATIVE: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("the", "day", "after", "tomorrow"), 2, ""), (("day", "after", "tomorrow"), 2, ""), (("samakalawa",), 2, ""),
-    (("sa", "makalawa"), 2, ""), (("yesterday",), -1, ""), (("kahapon",), -1, ""),
+    (("sa", "makalawa"), 2, ""), (("the", "day", "before", "yesterday"), -2, ""), (("day", "before", "yesterday"), -2, ""),
+    (("yesterday",), -1, ""), (("kahapon",), -1, ""),
     (("tomorrow", "night"), 1, "night"), (("tomorrow", "morning"), 1, "morning"), (("tomorrow",), 1, ""),
     (("bukas",), 1, ""), (("tonight",), 0, "night"), (("mamayang", "gabi"), 0, "night"),
     (("ngayong", "gabi"), 0, "night"), (("mamayang", "hapon"), 0, "afternoon"), (("ngayong", "hapon"), 0, "afternoon"),

@@ -1,4 +1,4 @@
-"""When a model is not sure of a fact, that is said instead of a guess sounding like knowledge."""
+"""What a model says is not always passed on: guesses that sound like knowledge, deeds it has not done, and half sentences."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ told at all. Chosen on one half of ``benchmarks/facts.yaml`` with Qwen2.5-0.5B-i
 lowest at which four of five answers told were right, ``GUESSING`` the lowest at which half of those told as guesses were.
 ``tandem bench doubt`` chooses them anew and judges them on the other half."""
 _YES = re.compile(r"\s*yes\b", re.IGNORECASE)
+_LOOPS = re.compile(r"\b(\w+)(?:\W+\1\b){3,}", re.IGNORECASE)
+"""What a small model falls into in a language it hardly knows."""
+_NO_ORDER = re.compile(
+    r"\?|^\W*(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|am|do|does|did|can|could|will|would|should|may|might|have|has|had"
+    r"|i|i'\w+|we|you|he|she|it|they|this|that|there|the|a|an|my|our|your|if|and|but|so|or|no|yes|not"
+    r"|tell|say|explain|describe|write|name|list|give|define|compare|translate|summari[sz]e|suggest|recommend|imagine|count|recite|spell|help"
+    r"|show|think|let|let's|teach|answer|continue|go|discuss|complete|finish|rewrite|calculate|solve|pretend|talk|ano|sino|saan|bakit|paano)\b",
+    re.IGNORECASE,
+)
+"""Questions, statements, and orders to say something: an answer to those that begins with "I will" claims nothing."""
+_CLAIM = re.compile(
+    r"^\W*(?:(?:sure|certainly|of course|okay|ok|yes|alright|all right|done|absolutely)\b[\s,.!]*)*"
+    r"(?:i(?:'ll| will|'m going to| am going to|'ve| have| just)\b(?! (?:be (?:happy|glad|unable)|not\b|to\b|no\b|never))|i \w+ed\b)",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r".*[.!?…][\"')\]]*(?=\s|$)", re.DOTALL)
+"""Up to the end of the last whole sentence."""
 
 
 def doubted(answer: str, sure: float | None, language: Language) -> Reply | None:
@@ -21,6 +38,8 @@ def doubted(answer: str, sure: float | None, language: Language) -> Reply | None
     A "yes" is never believed: a small model says it to whatever it is asked, of spiders being insects as surely as of
     the sun being a star (right four times in twelve, at a certainty of 0.77 to 0.93).
     """
+    if _LOOPS.search(answer):
+        return Reply(phrase="unknown", language=language)
     if sure is None:
         return None
     if sure < GUESSING or _YES.match(answer):
@@ -28,3 +47,19 @@ def doubted(answer: str, sure: float | None, language: Language) -> Reply | None
     if sure < SURE:
         return Reply(phrase="unsure", facts={"guess": answer}, language=language)
     return None
+
+
+def pretended(asked: str, answer: str, language: Language) -> Reply | None:
+    """What to say instead of ``answer`` when it claims that something ordered was or will be done; None otherwise.
+
+    A model can only talk, and a small one promises whatever it is told to do ("I'll drive you to work").
+    """
+    if _NO_ORDER.search(asked.strip()) or not _CLAIM.match(answer):
+        return None
+    return Reply(phrase="chore", language=language)
+
+
+def sentences_end(text: str) -> int:
+    """Where the last whole sentence of ``text`` ends; 0 when there is none."""
+    match = _WHOLE.match(text)
+    return match.end() if match else 0

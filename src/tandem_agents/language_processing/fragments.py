@@ -34,5 +34,21 @@ FRAGMENTS = {
     "climate": "temperature|brightness|volume",
     "coin": "coin|heads or tails",
     "die": "die|dice|dices",
+    "machine": (
+        "vacuum|vacuum cleaner|robot vacuum|robot|dishwasher|washing machine|washer|dryer|oven|microwave|coffee maker|coffee machine|kettle"
+        "|sprinkler|sprinklers|mower|heater|fan|aircon|air conditioner|air conditioning|car|tv|television|projector|printer"
+    ),
+    "food": (
+        "coffee|tea|breakfast|lunch|dinner|supper|sandwich|drink|water|beer|wine|juice|milk|snack|food|pizza|cake|eggs|toast|soup|rice"
+        "|something to (eat|drink)|meal"
+    ),
+    "chores": (
+        "room|rooms|house|kitchen|bathroom|dishes|laundry|clothes|floor|floors|car|dog|cat|plants|garden|lawn|windows|window|table|bed"
+        "|housework|cleaning|shirt|shirts|living room|bedroom|garage|fish"
+    ),
+    "places": "store|stores|shop|shops|bank|banks|pharmacy|library|mall|museum|restaurant|post office|supermarket|office|gym|pool|school|market",
+    "weekday": "monday|tuesday|wednesday|thursday|friday|saturday|sunday|lunes|martes|miyerkules|huwebes|biyernes|sabado|linggo",
+    "tomorrow": "tomorrow|bukas",
+    "faraway": "the day after tomorrow|the day before yesterday",
     "state": "on|off|up|down|open|closed|locked|unlocked|running|still on",
 }

@@ -32,6 +32,7 @@ _THANKS = compile_template("(thanks|thank you)", FRAGMENTS)
 _EXPAND = (
     (re.compile(r"\b(what|where|who|when|how)'s\b", re.IGNORECASE), r"\1 is"),
     (re.compile(r"\b(what|where|who)s\b(?= )", re.IGNORECASE), r"\1 is"),
+    (re.compile(r"(?<=[a-z]):\s+", re.IGNORECASE), ", "),
     (re.compile(r"\ba\.m\.?(?=\W|$)", re.IGNORECASE), "am"),
     (re.compile(r"\bp\.m\.?(?=\W|$)", re.IGNORECASE), "pm"),
 )

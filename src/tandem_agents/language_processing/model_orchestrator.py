@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tandem.agent import Agent, action
 from tandem.core import clock
@@ -18,7 +18,7 @@ from tandem_agents.engines.text import SentenceSplitter
 from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.code_check import python_error
 from tandem_agents.language_processing.contracts import Language, Reply, Task, TaskKind, TaskResult
-from tandem_agents.language_processing.doubt import doubted
+from tandem_agents.language_processing.doubt import doubted, pretended, sentences_end
 from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.language_processing.prompts import OPTIONS, conversation, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
@@ -27,6 +27,11 @@ from tandem_agents.memory_system.contracts import Conversations, Interaction
 
 CONTEXT_BUDGET_S = 1.5
 MAX_FIXES = 2
+
+
+def measured(kind: TaskKind, language: Language) -> bool:
+    """Whether it is looked how sure the model is of its words: of facts, and of all it says in a language it hardly knows."""
+    return kind == "fact" or (language != "en" and kind != "code")
 
 
 class ModelOrchestrator(Agent):
@@ -51,23 +56,25 @@ class ModelOrchestrator(Agent):
             messages, memories = await self._prepare(task, kind)
         sure: float | None = None
         with timed(timings, "model"):
-            text, model, sure = await self._generate(messages, kind)
+            text, model, sure = await self._generate(messages, kind, measured(kind, task.language))
             if kind == "code":
                 text = await self._fixed(messages, text)
-        doubt = None if memories else doubted(text, sure, task.language)
+        instead = (None if memories else doubted(text, sure, task.language)) or pretended(task.text, text, task.language)
         return TaskResult(
-            text=self._words(doubt) if doubt else text, kind=kind, model=model, memories=memories, certainty=sure,
+            text=self._words(instead) if instead else text, kind=kind, model=model, memories=memories, certainty=sure,
             timings=timings,
         )  # fmt: skip
 
     @action
     async def stream_task(self, task: Task) -> AsyncGenerator[str, None]:
-        """The answer, piece by piece. A fact's first sentence is held until it is known how sure the model is of it."""
+        """The answer, piece by piece. Its first sentence is held until it is known whether it may be said."""
         kind = task.kind or classify(task.text)
         messages, memories = await self._prepare(task, kind)
-        async with aclosing(self.peer(Models).generate(messages, OPTIONS[kind])) as chunks:
-            if kind == "fact" and not memories:
-                async for text in self._judged(chunks, task.language):
+        doubting = not memories and measured(kind, task.language)
+        options = structs.replace(OPTIONS[kind], measure="certainty") if doubting else OPTIONS[kind]
+        async with aclosing(self.peer(Models).generate(messages, options)) as chunks:
+            if kind != "code":
+                async for text in self._judged(chunks, task, doubting):
                     yield text
                 return
             async for chunk in chunks:
@@ -75,27 +82,34 @@ class ModelOrchestrator(Agent):
                     yield chunk.text
 
     async def _judged(
-        self, chunks: AsyncGenerator[ChatChunk, None], language: Language
+        self, chunks: AsyncGenerator[ChatChunk, None], task: Task, doubting: bool
     ) -> AsyncGenerator[str, None]:
-        """The answer as it is, or what is said instead when the model is unsure of its first sentence."""
+        """The answer in whole sentences, or what is said instead when the first one is a guess or a pretence."""
         held, words = "", SentenceSplitter()
-        measured: list[float] = []
+        probabilities: list[float] = []
         done: list[str] = []
         async for chunk in chunks:
             held += chunk.text
-            measured.extend(chunk.log_probabilities)
+            probabilities.extend(chunk.log_probabilities)
             done = words.push(chunk.text)
             if done:
                 break
         first = done[0] if done else held.strip()
-        doubt = doubted(first, certainty(measured), language)
-        if doubt is not None:
-            yield self._words(doubt)
+        doubt = doubted(first, certainty(probabilities), task.language) if doubting else None
+        instead = doubt or pretended(task.text, first, task.language)
+        if instead is not None:
+            yield self._words(instead)
             return
         yield held
+        tail, is_cut = "", False
         async for chunk in chunks:
-            if chunk.text:
-                yield chunk.text
+            tail, is_cut = tail + chunk.text, is_cut or chunk.finish == "length"
+            if end := sentences_end(tail):
+                yield tail[:end]
+                tail = tail[end:]
+        # Half a sentence would be said as if it were one.
+        if tail and not is_cut:
+            yield tail
 
     def _words(self, reply: Reply) -> str:
         return render(reply, local(clock.wall()))
@@ -135,14 +149,19 @@ class ModelOrchestrator(Agent):
                 remembered = [(memory.id, memory.content) for memory in told[: self.settings.remembered]]
         return turns, remembered
 
-    async def _generate(self, messages: list[Message], kind: TaskKind) -> tuple[str, str, float | None]:
+    async def _generate(
+        self, messages: list[Message], kind: TaskKind, doubting: bool = False
+    ) -> tuple[str, str, float | None]:
         models = self.peer(Models)
         chosen = await models.select_model(kind)
-        completion = await models.generate_text(messages, OPTIONS[kind], chosen.id)
+        options = structs.replace(OPTIONS[kind], measure="certainty") if doubting else OPTIONS[kind]
+        completion = await models.generate_text(messages, options, chosen.id)
         text = completion.text.strip()
+        if completion.finish == "length" and kind != "code":
+            text = text[: sentences_end(text) or None]
         if not text:
             raise Unavailable("the language model had nothing to say", hint="ask again in other words")
-        return text, chosen.id, completion.certainty if kind == "fact" else None
+        return text, chosen.id, completion.certainty if doubting else None
 
     async def _fixed(self, messages: list[Message], text: str) -> str:
         for _ in range(MAX_FIXES):

@@ -19,6 +19,7 @@ SKILLS: dict[str, dict[str, str]] = {
         "en": "{count} days until {name}, {day_date}.",
         "fil": "{count} araw pa bago ang {name}, {day_date}.",
     },
+    "time_until": {"en": "{length_s} until {name}.", "fil": "{length_s} pa bago ang {name}."},
     "one_day_until": {"en": "{name} is tomorrow, {day_date}.", "fil": "Bukas na ang {name}, {day_date}."},
     "day_is_today": {"en": "That is today, {day_date}.", "fil": "Ngayon na iyon, {day_date}."},
     "days_since": {

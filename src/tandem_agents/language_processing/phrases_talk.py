@@ -51,6 +51,22 @@ TALK: dict[str, dict[str, str]] = {
         "en": "I cannot open programs or order anything yet.",
         "fil": "Hindi pa ako makapagbukas ng programa o makapag-order.",
     },
+    "chore": {
+        "en": "I cannot do that: I have no hands, and control no machines.",
+        "fil": "Hindi ko iyon magagawa: wala akong kamay, at wala akong makinang kinokontrol.",
+    },
+    "whereabouts": {
+        "en": "I have no way to tell where we are, or where anything is. Tell me where you put something, and I remember it.",
+        "fil": "Hindi ko malalaman kung nasaan tayo o ang anumang bagay. Sabihin mo kung saan mo inilagay, at tatandaan ko.",
+    },
+    "what_note": {
+        "en": "Say remember, and then what I should keep.",
+        "fil": "Sabihin ang tandaan mo na, at pagkatapos ang dapat kong itago.",
+    },
+    "power": {
+        "en": "I cannot restart or switch off anything. Whoever sits at the computer can: tandem restart, tandem down.",
+        "fil": "Hindi ko kayang mag-restart o magpatay ng anuman. Kaya iyon ng nasa computer: tandem restart, tandem down.",
+    },
     "translate": {"en": "I cannot translate yet.", "fil": "Hindi pa ako makapagsalin."},
     "live": {
         "en": "That changes all the time and I cannot look it up, so I would rather not guess.",
@@ -159,6 +175,31 @@ TALK: dict[str, dict[str, str]] = {
     "bored": {
         "en": "Ask me for a joke or a story, or tell me something to think about.",
         "fil": "Magpakuwento ka sa akin o magpatawa, o sabihin mo kung ano ang pag-iisipan natin.",
+    },
+    "how_i_work": {
+        "en": "I work out what is asked by rules that run on your own computers. Open questions go to a small language model, which can be wrong.",
+        "fil": "Inuunawa ko ang tanong gamit ang mga tuntunin sa sarili mong mga computer. Ang mga bukas na tanong ay sa maliit na language model, na maaaring magkamali.",
+    },
+    "languages": {
+        "en": "I understand English and Filipino when you write, and English when you speak.",
+        "fil": "Ingles at Filipino ang naiintindihan ko kapag isinulat, at Ingles kapag sinabi.",
+    },
+    "wished": {"en": "Thank you! All the best to you, too.", "fil": "Salamat! Ganoon din sa iyo."},
+    "no_problem": {"en": "No problem.", "fil": "Walang problema."},
+    "my_boss": {
+        "en": "You are: I run on your own computers and do what I am asked there.",
+        "fil": "Ikaw: tumatakbo ako sa sarili mong mga computer.",
+    },
+    "welcome_back": {"en": "Welcome back!", "fil": "Maligayang pagbabalik!"},
+    "see_you": {"en": "See you later!", "fil": "Hanggang mamaya!"},
+    "good_night": {"en": "Good night!", "fil": "Magandang gabi!"},
+    "everything": {
+        "en": "I am running well. How the rest of the house is, tandem status tells.",
+        "fil": "Mabuti ang takbo ko. Ang kalagayan ng iba, sasabihin ng tandem status.",
+    },
+    "talk_to_me": {
+        "en": "Gladly. Ask me something, or tell me how your day was.",
+        "fil": "Sige. Magtanong ka, o ikuwento mo ang araw mo.",
     },
     "met": {"en": "Nice to meet you, too.", "fil": "Ikinagagalak din kitang makilala."},
     "acknowledged": {"en": "All right.", "fil": "Sige."},

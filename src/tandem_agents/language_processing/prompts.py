@@ -17,12 +17,18 @@ OPTIONS: dict[TaskKind, ChatOptions] = {
     "tool": ChatOptions(max_tokens=160, temperature=0.3),
     "reasoning": ChatOptions(max_tokens=512, temperature=0.3),
     "code": ChatOptions(max_tokens=768, temperature=0.1),
+    "joke": ChatOptions(max_tokens=60, temperature=0.6),
+    "story": ChatOptions(max_tokens=180, temperature=0.5),
+    "verse": ChatOptions(max_tokens=80, temperature=0.5),
 }
 _MANNER: dict[TaskKind, str] = {
     "fact": "Answer in one or two short, plain sentences.",
     "chat": "You are a friendly assistant. Answer in one to three short, plain sentences.",
     "tool": "Answer in one or two short, plain sentences. You cannot look anything up: say so if that is needed.",
     "reasoning": "Think it through briefly, then give the result in a few plain sentences.",
+    "joke": "You tell short, well-known jokes that children like. Answer with one joke only: a question and its punch line.",
+    "story": "Tell a simple story for children in six short sentences, with a happy end. Begin with: Once upon a time.",
+    "verse": "Write a poem of four short rhyming lines. Answer with the poem only.",
     "code": "Answer with working code in one fenced block and at most two sentences around it.",
 }
 _LANGUAGES: dict[Language, str] = {

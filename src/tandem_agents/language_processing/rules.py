@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tandem_agents.language_processing import everyday, several, slots
 from tandem_agents.language_processing.care import ABOUT_ME, CARE
+from tandem_agents.language_processing.household import HOUSEHOLD
 from tandem_agents.language_processing.rule import Rule, rules
 from tandem_agents.language_processing.statements import CORRECTIONS, STATEMENTS
 
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = (
         "(tigil|tumigil [ka]|itigil mo|hinto|huminto [ka]|tama na|huwag na|wag na|tahimik|manahimik [ka])",
     ),
     *CARE,
+    *HOUSEHOLD,
     *rules(
         "time", 0.98, slots.nothing,
         "[<ask>] what [is] the [current] time [is it|it is|is] [<now>]",
@@ -307,7 +309,7 @@ RULES: tuple[Rule, ...] = (
         "are you (chatgpt|gpt|siri|alexa|google|gemini|claude|qwen|cortana|a chatbot|a program|a machine|an llm|a language model)",
         "(what|which) [language] model (are you|do you use|is this|do you run [on])",
         "[and] how are (you|things) [doing] [today|tonight|this morning]", "how is it going", "what is (up|new)",
-        "(who|what) are you", "what is your name", "what should i call you", "tell me a (joke|story|secret)",
+        "(who|what) are you", "what is your name", "what should i call you", "tell me a secret",
         "are you (there|listening|awake|ok|okay|a robot|human|a human|a person|real|alive|an ai|happy|sad|tired|busy|sure|smart)",
         "who (made|created|built|wrote|programmed|invented|designed) you", "how old are you", "when were you (born|made|built)",
         "where (are|do) you [live|come from|run|from]", "where are you from", "what are you made of",

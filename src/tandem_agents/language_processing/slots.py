@@ -72,12 +72,17 @@ def own_name(match: re.Match[str], now: datetime) -> Slots | None:
 
 
 def day(match: re.Match[str], now: datetime) -> Slots | None:
-    """A date question about one day; declines when the words name no day (``what day does school start``)."""
+    """A date question about one day; declines when the words name no day (``what day does school start``).
+
+    ``duration_s`` is how long it is until a time of day that was named without one (``how long until 6 pm``).
+    """
     tokens = tokenize(match["day"])
     found = find_moment(tokens, now)
     if found is None or found.start > 0 or found.end < len(tokens):
         return None
-    return Slots(at=found.at.timestamp(), label=clean(match["day"]))
+    named = any(day_at(tokens, index, now.date()) for index in range(len(tokens)))
+    left = None if named else (found.at - now).total_seconds()
+    return Slots(at=found.at.timestamp(), label=clean(match["day"]), duration_s=left)
 
 
 def sum_asked(match: re.Match[str], now: datetime) -> Slots | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from tandem_agents.language_processing.contracts import TaskKind
 
@@ -31,6 +32,20 @@ _SIGNS: dict[TaskKind, tuple[tuple[float, str], ...]] = {
     ),
     "chat": ((1.0, r"\b(?:tell me (?:a|about)|story|poem|joke|feel|think of|favou?rite|chat)\b"),),
 }
+_TOLD: tuple[tuple[TaskKind, re.Pattern[str]], ...] = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE))
+    for kind, pattern in cast(
+        tuple[tuple[TaskKind, str], ...],
+        (
+            ("joke", r"^(?:(?:tell|give) (?:me|us) |say |do you know |know |got |have you got )?(?:an?|another|one more|some|any|a few)?\s*(?:\w+ )?(?:jokes?|riddles?|pun)\b(?: please)?\W*$"
+             r"|^(?:make me laugh|cheer me up|entertain me|say something funny|magpatawa ka|patawanin mo ako)\b"),
+            ("story", r"^(?:(?:can you |please )?(?:tell|give|read) (?:me|us) )(?:an?|another|one more|some)\s+(?:\w+ ){0,2}(?:story|stories|tale|fairy tale)\b|^magkuwento ka"),
+            ("verse", r"^(?:(?:can you |please )?(?:tell|give|read|write|say|make|recite)(?: me| us)? )(?:an?|another|one more|some)\s+(?:\w+ ){0,2}(?:poem|poems|poetry|rhyme|verse|haiku|limerick)\b"),
+            ("fact", r"^(?:(?:tell|give) (?:me|us) )(?:an?|another|some)?\s*(?:\w+ ){0,2}(?:facts?|trivia)\b|^(?:tell|teach) me something\b"),
+        ),
+    )
+)
+"""What is asked to be told for its own sake. A fact to be thought of by itself is doubted like any other."""
 _COMPILED = {
     kind: [(weight, re.compile(pattern, re.IGNORECASE)) for weight, pattern in signs]
     for kind, signs in _SIGNS.items()
@@ -61,6 +76,9 @@ def classify(text: str) -> TaskKind:
     A fact is asked for by its question word or by a name, and has one right answer of a few words. What something is
     or why it is so is explained in many ways, so a model's choice of words tells nothing there: that is ``chat``.
     """
+    for told, sign in _TOLD:
+        if sign.search(text.strip()):
+            return told
     scores: dict[TaskKind, float] = {"chat": 0.5, "reasoning": 0.0, "code": 0.0, "tool": 0.0, "fact": 0.0}
     for kind, signs in _COMPILED.items():
         scores[kind] += sum(weight for weight, sign in signs if sign.search(text))

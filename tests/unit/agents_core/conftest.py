@@ -37,17 +37,23 @@ class Parrot:
         self.finished = 0
         self.sure: float | None = None
         """The probability of each of its sentences, if it tells."""
+        self.limit = 0
+        """Characters after which an answer is cut off, if it is."""
 
     async def chat(
         self, messages: Sequence[Message], options: ChatOptions | None = None
     ) -> AsyncGenerator[ChatChunk, None]:
         self.asked.append(list(messages))
+        left = self.limit or len(self.answer) + 2
         for sentence in self.answer.split(". "):
             await asyncio.sleep(1)
             text = sentence if sentence.endswith((".", "?", "!", "`")) else sentence + ". "
-            yield ChatChunk(text=text, log_probabilities=(math.log(self.sure),) if self.sure else ())
+            yield ChatChunk(text=text[:left], log_probabilities=(math.log(self.sure),) if self.sure else ())
+            left -= len(text)
+            if left <= 0:
+                break
         self.finished += 1
-        yield ChatChunk(finish="stop", usage=Usage(10, 5))
+        yield ChatChunk(finish="length" if self.limit else "stop", usage=Usage(10, 5))
 
     async def close(self) -> None:
         self.closed += 1

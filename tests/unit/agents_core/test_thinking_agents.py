@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tandem.agent.testing import Member, fleet_of, virtual_time
+from tandem.agent.testing import Fleet, Member, fleet_of, virtual_time
 from tandem.core.errors import InvalidArguments
 from tandem_agents.core_services.contracts import FrontDoor
 from tandem_agents.infrastructure.async_processor import AsyncProcessor
@@ -25,6 +25,46 @@ async def test_code_that_does_not_parse_is_given_back(home: SimpleNamespace) -> 
         result = await fleet.peer(Orchestration).execute_task(Task(text="write a python function"))
         assert (result.kind, len(parrot.asked)) == ("code", 3)
         assert "does not parse: SyntaxError" in parrot.asked[1][-1].content
+
+
+async def told_both_ways(fleet: Fleet, text: str) -> set[str]:
+    """The answer to ``text`` as a whole, and as it is spoken."""
+    whole = await fleet.peer(FrontDoor).ask(text)
+    spoken = [piece.text async for piece in fleet.peer(FrontDoor).answer_stream(text) if piece.text]
+    return {whole.answer, " ".join(spoken)}
+
+
+@virtual_time
+async def test_half_a_sentence_is_not_told(home: SimpleNamespace) -> None:
+    """What remains of an answer that was cut off ends with its last whole sentence; one without an end is told as it is."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Tea is a drink. It is made of leaves. And then")
+        parrot.limit = 42
+        assert await told_both_ways(fleet, "tell me about tea") == {"Tea is a drink. It is made of leaves."}
+        parrot.limit = 8
+        assert await told_both_ways(fleet, "tell me about tea") == {"Tea is a"}
+
+
+@virtual_time
+async def test_deeds_are_not_pretended(home: SimpleNamespace) -> None:
+    """A model that promises what takes hands is not passed on; asked for words it may begin as it likes."""
+    async with home.household() as fleet:
+        await home.teach(fleet, "Sure, I'll fold them. They are done.")
+        refused = {"I cannot do that: I have no hands, and control no machines."}
+        assert await told_both_ways(fleet, "fold my socks") == refused
+        assert await told_both_ways(fleet, "tell me about your socks") != refused
+
+
+@virtual_time
+async def test_a_language_it_hardly_knows_is_doubted(home: SimpleNamespace) -> None:
+    """In Filipino whatever the model is unsure of is left unsaid, not only facts."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Ang tsaa ay inumin.")
+        parrot.sure = 0.3
+        unsaid = {"Hindi ko iyon alam nang sapat; manghuhula lang ako."}
+        assert await told_both_ways(fleet, "bakit masarap ang tsaa sa umaga") == unsaid
+        parrot.sure = 0.95
+        assert await told_both_ways(fleet, "bakit masarap ang tsaa sa umaga") == {"Ang tsaa ay inumin."}
 
 
 WON = "France won. It was close. Many saw it. It rained."

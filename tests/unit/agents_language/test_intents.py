@@ -67,7 +67,7 @@ INTENTS: dict[Intent, tuple[str, ...]] = {
     "greeting": ("hello", "Hello Tandem!", "good morning", "hi there", "hey", "jarvis", "kumusta ka", "magandang umaga po"),
     "thanks": ("thanks", "thank you very much", "salamat", "ok thank you"),
     "goodbye": ("goodbye", "good night", "bye bye", "paalam"),
-    "small_talk": ("this is a test", "Testing, one two three.", "no thanks", "hold on", "are you ChatGPT", "how are you", "what's your name", "tell me a joke", "who are you", "yes", "are you there"),
+    "small_talk": ("this is a test", "Testing, one two three.", "no thanks", "hold on", "are you ChatGPT", "how are you", "what's your name", "who are you", "yes", "are you there"),
     "help": ("actually, what can you do", "what can you do", "help", "help me"),
     "device": (
         "turn on the lamp", "Turn on the lamp.", "turn the living room lights off", "switch off the fan", "is the light on", "play the Beatles",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted
+from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted, pretended, sentences_end
 from tandem_agents.language_processing.prompts import conversation, refers_back, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import Interaction
@@ -23,7 +23,9 @@ from tandem_agents.memory_system.contracts import Interaction
         ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
         ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
         ("what is the capital of France", "fact"), ("what's the capital of France", "fact"), ("What’s the boiling point of lead", "fact"), ("whats the name of the king of Spain", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
-        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("tell me a story", "chat"), ("", "chat"),
+        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"),
+        ("tell me a story", "story"), ("Tell me another bedtime story.", "story"), ("tell me a joke", "joke"), ("do you know any jokes?", "joke"),
+        ("make me laugh", "joke"), ("write a poem about the sea", "verse"), ("tell me a fun fact", "fact"), ("tell me something interesting", "fact"),
     ],
 )  # fmt: skip
 def test_kinds_of_tasks(text: str, kind: str) -> None:
@@ -122,3 +124,35 @@ def test_a_yes_is_not_believed() -> None:
 def test_code_is_parsed(answer: str, wrong: bool) -> None:
     """Only fenced Python is judged, and nothing is run."""
     assert bool(python_error(answer)) is wrong
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "is_pretence"),
+    [
+        ("drive me to work", "I'll drive you to work.", True), ("fold my socks", "Sure! I folded my socks.", True), ("Iron the shirts.", "I have ironed them.", True),
+        ("fold my socks", "Folding socks keeps them tidy.", False), ("fold my socks", "I'm sorry, but I can't assist with that.", False),
+        ("can you drive", "I will drive you.", False), ("what will you do?", "I will think.", False), ("tell me what you see", "I have no eyes.", False),
+        ("write a letter to Anna", "I have been thinking of you, Anna.", False), ("fold my socks", "I will not do that.", False), ("I am late", "I have no clock.", False),
+    ],
+)  # fmt: skip
+def test_no_deed_is_claimed(asked: str, answer: str, is_pretence: bool) -> None:
+    """Whatever is ordered that takes hands, a model must not say that it is done; to be told, asked or written something is no such order."""
+    instead = pretended(asked, answer, "en")
+    assert (instead.phrase if instead else None) == ("chore" if is_pretence else None)
+
+
+def test_words_said_over_and_over_are_not_told() -> None:
+    """A model that has lost its way says the same word again and again, and is very sure of it."""
+    doubt = doubted("Magkuwento ka ngayon ngayon ngayon ngayon", 0.97, "fil")
+    assert doubt is not None
+    assert doubt.phrase == "unknown"
+    assert doubted("Very, very good news.", 0.9, "en") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [("One. Two three", "One."), ("No end", ""), ("Version 1.5 is", ""), ('She said "Stop!" and', 'She said "Stop!"'), ("All of it.", "All of it.")],
+)
+def test_where_the_last_whole_sentence_ends(text: str, whole: str) -> None:
+    """Points inside numbers end no sentence, quotation marks behind one belong to it."""
+    assert text[: sentences_end(text)] == whole
