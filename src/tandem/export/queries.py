@@ -41,7 +41,6 @@ def good_ratio(objective: Objective, window_s: float) -> str:
 
 
 AGENTS_UP = "sum by (machine) (tandem_agent_up)"
-AGENTS_WANTED = "sum by (machine) (tandem_agent_wanted)"
 AGENTS_MISSING = "sum(tandem_agent_wanted) - sum(tandem_agent_up)"
 AGENT_MISSING = "tandem_agent_wanted == 1 and tandem_agent_up == 0"
 STATES = "count by (state) (tandem_agent_state)"

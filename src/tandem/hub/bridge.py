@@ -44,7 +44,6 @@ class LegacyBridge:
     def __init__(self, bus: LegacyBus, machine: str, state: Path, relay: Callable[[ErrorReport], Receipt]):
         self.phase = bus.phase
         self.heard = 0
-        self.relayed = 0
         self._bus = bus
         self._machine = machine
         self._file = state / "legacy-phase"
@@ -128,5 +127,4 @@ class LegacyBridge:
 
     def _relay_ripe(self, now: float) -> None:
         for report in self._twins.ripe(now):
-            self.relayed += 1
             self._relay(report)

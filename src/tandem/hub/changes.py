@@ -13,8 +13,6 @@ Kind = Literal["agent", "machine", "incident", "turn"]
 GATHER_S = 0.25
 """Changes of this long are told together: fast enough for an eye, slow enough for a page of 1,000 agents."""
 
-MAX_LISTENERS = 64
-
 
 class Change(Struct, frozen=True, kw_only=True):
     """``data`` is the new value of the thing ``id``: an AgentPicture (``Name@machine``), a MachinePicture without its

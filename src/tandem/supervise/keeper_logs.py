@@ -45,7 +45,6 @@ class LogStream:
         self._limits = limits
         self._machine = machine
         self._partial = b""
-        self._cutting = b""
         self._fd: int | None = None
         self._size = 0
         self._opened_at = 0.0

@@ -8,7 +8,7 @@ from datetime import datetime
 from tandem_agents.language_processing.contracts import Analysis, Language
 from tandem_agents.language_processing.fragments import FRAGMENTS
 from tandem_agents.language_processing.rules import RULES
-from tandem_agents.language_processing.templates import compile_template
+from tandem_agents.language_processing.templates import compile_template, match_template
 from tandem_agents.language_processing.tokens import clean
 
 OPEN_QUESTION_CONFIDENCE = 0.3
@@ -48,7 +48,7 @@ def understand(text: str, now: datetime, language: Language = "en") -> Analysis:
     for rule in RULES:
         if (not short and rule.intent != "remember") or (rule.intent == "statement" and asked):
             continue
-        match = rule.pattern.fullmatch(f" {meant}")
+        match = match_template(rule.pattern, meant)
         filled = rule.read(match, now) if match else None
         if filled is not None:
             return Analysis(

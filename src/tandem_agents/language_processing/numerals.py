@@ -97,12 +97,6 @@ def bare(word: str) -> str:
     return word
 
 
-def is_number_word(word: str) -> bool:
-    """Whether ``word`` alone names a number, such as ``seven`` or ``limang``."""
-    stem = bare(word)
-    return any(stem in table for table in (UNITS, TEENS, TENS))
-
-
 def number_at(tokens: list[Token], index: int) -> Number | None:
     """The longest number that starts at ``index``: ``1,000``, ``3.5``, ``two hundred and five``, ``zero point one``."""
     text = text_at(tokens, index)
