@@ -252,6 +252,42 @@ def test_keyboard_only(open_page: OpenPage) -> None:
     assert page.evaluate("document.activeElement.dataset.agent") == name
 
 
+def test_keys_keep_their_place(open_page: OpenPage) -> None:
+    """Whoever presses a button that goes away stays where it was, in a list, on an incident and beside the house, and news
+    that comes meanwhile moves nobody from one row to another."""
+    talk, page = open_page("/talk"), open_page("/errors")
+    ask(talk, "fail at the first thing")
+    row = page.locator(".incident", has_text="RuntimeError in Helper").filter(has_text="at the first thing")
+    row.get_by_role("button", name="Acknowledge").focus()
+    page.keyboard.press("Enter")
+    expect(row).to_contain_text("acknowledged by operator")
+    expect(row).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(row.locator(".title a")).to_be_focused()
+    ask(talk, "fail otherwise")
+    expect(page.locator(".incident", has_text="RuntimeError in Helper").filter(has_text="otherwise")).to_be_visible()
+    expect(row.locator(".title a")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Resolve").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".sub.who")).to_contain_text("resolved by operator")
+    expect(page.locator("form[data-judge]")).to_be_focused()
+
+    page = open_page("/")
+    agent(page, "Neighbour").focus()
+    page.keyboard.press("Enter")
+    panel = page.locator("#panel")
+    panel.get_by_text("Stop…").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    for shown, tone in (("Stop Neighbour", "off"), ("Start", "well")):
+        expect(panel.get_by_role("button", name=shown, exact=True)).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(agent(page, "Neighbour")).to_have_attribute("data-tone", tone)
+        expect(panel.locator(".actions")).to_be_focused()
+        page.keyboard.press("Tab")
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_phone(open_page: OpenPage, path: str) -> None:
     """On a phone nothing is wider than the screen, and the way to the other pages is at the thumb."""

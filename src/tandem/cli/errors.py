@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
-    from nats.aio.client import Client
-
     from tandem.errors import ErrorReport
     from tandem.errors.desk import IncidentView
+    from tandem.events import Connection
     from tandem.hub import Incidents
 
     T = TypeVar("T")
@@ -170,7 +169,7 @@ def tail(
     Example: tandem errors tail --agent Responder --at error -f
     """
     from tandem.cli.errors_view import report_line
-    from tandem.cli.nats_link import with_nats
+    from tandem.cli.nats_link import with_connection
     from tandem.core import clock
     from tandem.core.errors import InvalidArguments
     from tandem.errors import Severity
@@ -185,15 +184,16 @@ def tail(
             if report.severity.rank >= least.rank and agent in ("", report.agent, report.origin):
                 typer.echo(report_line(report, json=json))
 
-    async def read(client: Client) -> None:
-        from tandem.errors.feed import follow_live, read_stored
+    async def read(connection: Connection) -> None:
+        from tandem.errors import feed
 
-        async for reports in read_stored(client, begin):
-            await write(reports)
         if follow:
-            await follow_live(client, write)
+            await feed.follow(connection, begin, write)
+        else:
+            async for reports in feed.read_stored(await connection.client(), begin):
+                await write(reports)
 
-    asyncio.run(with_nats(read))
+    asyncio.run(with_connection(read))
 
 
 def seconds_of(span: str) -> float:

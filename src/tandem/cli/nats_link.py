@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from tandem.core.access import NatsAccess
+    from tandem.events import Connection
 
 T = TypeVar("T")
 
@@ -16,7 +17,22 @@ CONNECT_S = 5.0
 
 
 async def with_nats(read: Callable[[Client], Awaitable[T]]) -> T:
-    """Let ``read`` ask the first machine of this computer whose NATS answers; each has the traces of all."""
+    """Let ``read`` ask the first machine of this computer whose NATS answers; each has what all have told.
+
+    Raises as :func:`with_connection` does.
+    """
+
+    async def use(connection: Connection) -> T:
+        return await read(await connection.client())
+
+    return await with_connection(use)
+
+
+async def with_connection(use: Callable[[Connection], Awaitable[T]]) -> T:
+    """Let ``use`` have a connection to the first machine of this computer whose NATS answers.
+
+    Raises :class:`~tandem.core.errors.Unreachable` when none does.
+    """
     import nats.errors
 
     from tandem.core.errors import Unreachable
@@ -27,7 +43,8 @@ async def with_nats(read: Callable[[Client], Awaitable[T]]) -> T:
         connection = Connection(access, "trace")
         connection.start()
         try:
-            return await read(await connection.client(CONNECT_S))
+            await connection.client(CONNECT_S)
+            return await use(connection)
         except (nats.errors.Error, Unreachable, TimeoutError) as error:
             problem = error
         finally:

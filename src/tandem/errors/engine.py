@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tandem.core.ids import new_id
 from tandem.errors.correlate import Correlator, Placement
 from tandem.errors.flood import DEFAULT_RULES, FloodRule, FloodWatch
 from tandem.errors.graph import Graph
@@ -60,8 +59,9 @@ class Engine:
     def _incident(self, placement: Placement, report: ErrorReport) -> Incident:
         incident = self._correlator.get(placement.into) if placement.into else None
         if incident is None:
+            # All hubs hear of the same reports, and mostly in the same order: what one lists the others know by the same id.
             return Incident(
-                id=new_id(), key=placement.key, root=placement.root, severity=report.severity,
+                id=report.id, key=placement.key, root=placement.root, severity=report.severity,
                 first=report.time, last=report.time,
             )  # fmt: skip
         if placement.certain and _better(incident.root, placement.root):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -18,7 +20,10 @@ from tandem.core.ids import AgentId
 from tandem.errors.legacy import BRIDGE
 from tandem.errors.report import ErrorReport
 from tandem.events import ERRORS, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
+from tandem.events.event import MSG_ID
 from tandem.events.streams import dead_letter_subject
+
+log = logging.getLogger(__name__)
 
 ALL = f"{ERRORS.prefix}.>"
 NODE = "node"
@@ -27,6 +32,7 @@ NODE = "node"
 FETCH = 64
 FETCH_TIMEOUT_S = 5.0
 READY_WAIT_S = 3.0
+RETRY_S = 0.5
 POLICY = ConsumerPolicy(window=32, ack_wait_s=30.0)
 
 Handler = Callable[[list[ErrorReport]], Awaitable[None]]
@@ -105,9 +111,43 @@ class ErrorFeed:
 
 async def read_stored(client: Client, since: float) -> AsyncIterator[list[ErrorReport]]:
     """Stored reports since ``since`` (Unix seconds), oldest first; messages that are no reports are left out."""
+    # What was pending may have expired since we asked; the rest has been read.
+    with contextlib.suppress(nats.errors.TimeoutError):
+        async with contextlib.aclosing(_messages(client, since)) as messages:
+            async for message in messages:
+                with contextlib.suppress(Rejected):
+                    yield reports_in(message.subject, message.data)
+
+
+async def follow(connection: Connection, since: float, handle: Handler) -> None:
+    """Hand every report stored since ``since`` (Unix seconds), and every one that comes, to ``handle``: in the stream's
+    order, each once. Runs for ever; when the server was away it goes on where it was."""
+    reached = 0
+    # A server that was killed may have to fetch its last messages again, and number them otherwise.
+    lately: deque[str] = deque(maxlen=4 * FETCH)
+    while True:
+        client = await connection.client()
+        try:
+            async with contextlib.aclosing(_messages(client, since, max(0, reached - FETCH), endless=True)) as messages:
+                async for message in messages:
+                    reached = message.metadata.sequence.stream
+                    known = (message.headers or {}).get(MSG_ID, str(reached))
+                    if known in lately:
+                        continue
+                    lately.append(known)
+                    with contextlib.suppress(Rejected):
+                        await handle(reports_in(message.subject, message.data))
+        except nats.errors.Error as error:
+            log.debug("following error reports: %s", error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _messages(client: Client, since: float, behind: int = 0, *, endless: bool = False) -> AsyncGenerator[Msg, None]:
+    """What is stored since then, or behind a number of the stream; ``endless``: and what comes, while the connection lasts."""
     config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.BY_START_TIME,
-        opt_start_time=datetime.fromtimestamp(since, UTC),
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE if behind else DeliverPolicy.BY_START_TIME,
+        opt_start_seq=behind + 1 if behind else None,
+        opt_start_time=None if behind else datetime.fromtimestamp(since, UTC),
         ack_policy=AckPolicy.NONE,
         inactive_threshold=2 * FETCH_TIMEOUT_S,
     )
@@ -117,30 +157,13 @@ async def read_stored(client: Client, since: float) -> AsyncIterator[list[ErrorR
         while left > 0:
             for message in await subscription.fetch(min(left, FETCH), timeout=FETCH_TIMEOUT_S):
                 left -= 1
-                with contextlib.suppress(Rejected):
-                    yield reports_in(message.subject, message.data)
-    except nats.errors.TimeoutError:
-        # What was pending may have expired since we asked; the rest has been read.
-        pass
-    finally:
-        await subscription.unsubscribe()
-
-
-async def follow_live(client: Client, handle: Handler) -> None:
-    """Hand every report that arrives from now on to ``handle``, for as long as the connection lasts."""
-    config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.NEW, ack_policy=AckPolicy.NONE, inactive_threshold=2 * FETCH_TIMEOUT_S
-    )
-    subscription = await client.jetstream().pull_subscribe(ALL, stream=ERRORS.all, config=config)
-    try:
-        while client.is_connected:
+                yield message
+        while endless and client.is_connected:
             try:
-                messages = await subscription.fetch(1, timeout=FETCH_TIMEOUT_S)
+                [message] = await subscription.fetch(1, timeout=FETCH_TIMEOUT_S)
             except nats.errors.TimeoutError:
                 continue
-            for message in messages:
-                with contextlib.suppress(Rejected):
-                    await handle(reports_in(message.subject, message.data))
+            yield message
     finally:
         if client.is_connected:
             await subscription.unsubscribe()

@@ -40,7 +40,7 @@ PEER = "peer"
 
 
 class ErrorReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """``id`` is a ULID and the same however often the report arrives; ``time`` is Unix seconds at its origin.
+    """``id`` (as a rule a ULID) is the same however often the report arrives; ``time`` is Unix seconds at its origin.
 
     ``agent`` (a bare name) on ``machine`` is what the error is about. ``count`` says for how many equal errors it
     stands. ``frames`` are ``module:function:line``, innermost first. ``trace_id`` has 32 hexadecimal digits, or none.

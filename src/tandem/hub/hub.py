@@ -252,11 +252,11 @@ class Hub(IncidentHub):
     def apart(self) -> list[str]:
         return self._lease.apart(clock.monotonic()) if self._watching else []
 
-    async def _told(self, machine: str, record: Record) -> None:
+    async def _keep_record(self, machine: str, record: Record) -> None:
         if isinstance(record, Measured):
             await self._history.add(record.points)
         else:
-            await super()._told(machine, record)
+            await super()._keep_record(machine, record)
 
     def _heard(self, machine: str, said: Beat | MachinePicture) -> None:
         if isinstance(said, Beat):
@@ -312,14 +312,17 @@ class Hub(IncidentHub):
             spans = _spans(message.data)
         except msgspec.MsgspecError as error:
             raise Rejected(f"not a list of spans: {error}") from error
-        for summary in await self._turns.take(spans):
-            self._changes.tell("turn", summary.turn, summary)
+        await self._until_kept("turns", lambda: self._keep_turns(spans))
         if self._otlp is not None:
             self._otlp.take(span for span in spans if span.machine == self.machine)
         for span in spans:
             if not span.parent_id and span.machine == self.machine:
                 self._turn_seconds.labels(self.machine).observe(span.duration_s)
                 self._turn_errors.labels(self.machine).inc(float(span.status == "error"))
+
+    async def _keep_turns(self, spans: list[Span]) -> None:
+        for summary in await self._turns.take(spans):
+            self._changes.tell("turn", summary.turn, summary)
 
     def _export_spans(self, fleet: Fleet) -> OtlpExport | None:
         target = self.settings.otlp

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -57,6 +58,7 @@ class IncidentHub(Agent):
     async def start(self) -> None:
         seen = self.observe()
         self._feed = seen.errors
+        self._unkept: dict[str, str] = {}
         self._unsent: dict[str, str] = {}
         self._retry_at: dict[str, float] = {}
         self._desk = IncidentDesk(
@@ -92,7 +94,11 @@ class IncidentHub(Agent):
             Issue(f"alerts to {route} are not delivered: {why}", fix="tandem logs ObservabilityHub")
             for route, why in self._unsent.items()
         ]
-        return [*unsent, *(self._records.consumer.issues() if self._records is not None else ())]
+        unkept = [
+            Issue(f"{what} cannot be kept and wait in the stream: {why}", fix="make room on the disk, or see what is wrong with it")
+            for what, why in self._unkept.items()
+        ]
+        return [*unkept, *unsent, *(self._records.consumer.issues() if self._records is not None else ())]
 
     def sends_alerts(self) -> bool:
         """Whether this hub is the one that tells people."""
@@ -188,15 +194,33 @@ class IncidentHub(Agent):
     async def _count(self, reports: list[ErrorReport]) -> None:
         if self._bridge is not None:
             await self._bridge.on_new(reports)
-        await self._desk.take(reports)
+        await self._until_kept("error reports", lambda: self._desk.take(reports))
 
-    async def _told(self, _machine: str, record: Record) -> None:
+    async def _told(self, machine: str, record: Record) -> None:
         """What another hub has stored for this one."""
+        await self._until_kept("records of other hubs", lambda: self._keep_record(machine, record))
+
+    async def _keep_record(self, _machine: str, record: Record) -> None:
         match record:
             case AlertSent(key=key, route=route, stage=stage, at=at):
                 await self._desk.told_elsewhere(key, route, stage, at)
             case Judged(judgement=judgement):
                 await self._desk.judge(judgement)
+
+    async def _until_kept(self, what: str, keep: Callable[[], Awaitable[object]]) -> None:
+        """Keep it, however long our disk refuses: what is behind it waits in the stream, and nothing is wrong with it,
+        so that it must not become a dead letter."""
+        while True:
+            try:
+                await keep()
+            except Unavailable as error:
+                if what not in self._unkept:
+                    self.log.error("%s cannot be kept: %s", what, error)
+                self._unkept[what] = error.message
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._unkept.pop(what, None)
+                return
 
     def _tell_hubs(self, measured: Measured) -> None:
         if self._records is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,10 +18,14 @@ from tandem.errors.severity import Severity
 from tandem.supervise.escalation import Alarm, Level
 from tandem.supervise.lifecycle import AgentState, Ending, Exit, Phase
 from tandem.supervise.runner import Runner
+from tandem.supervise.wire import NodeLoss
 from tandem.telemetry.logs import render_plain
+from tandem.telemetry.tracing import turn_of
 
 NODE = "node"
 SPOOL = ".errors"
+FRESH_S = 3600.0
+"""How long the end of a node is news; the keeper remembers it for as long as it lives, and hubs for a week that they heard."""
 
 _TYPES = {
     Ending.LATE: "StartTimeout",
@@ -29,7 +34,7 @@ _TYPES = {
 
 
 class Deaths:
-    """Watches runners; what the operator ended is no death."""
+    """Watches runners, and is told of the node's and the keeper's own; what the operator ended is no death."""
 
     def __init__(
         self,
@@ -53,6 +58,24 @@ class Deaths:
         """To be called after every change of a runner."""
         if died(before, runner.state):
             self._errors.submit(death_report(self._machine, runner, before, self._alarm_of(runner)))
+
+    def predecessor(self, loss: NodeLoss | None) -> None:
+        """The node before this one ended so. Told by every node that hears of it, it counts once."""
+        if loss is not None and 0 <= clock.wall() - loss.at < FRESH_S:
+            self._own(NODE, f"{loss.why}; agents serve on, another node has taken over", loss.at)
+
+    def keeper_gone(self) -> None:
+        """The keeper has just ended."""
+        self._own("keeper", "the line to it broke; agents serve on, another keeper takes them over", clock.wall())
+
+    def _own(self, name: str, message: str, at: float) -> None:
+        number = hashlib.blake2b(f"{name}@{self._machine} {at}".encode(), digest_size=10).hexdigest()
+        same = turn_of(f"{int(at * 1000):012x}{number}")
+        self._errors.submit(
+            ErrorReport(
+                id=same, agent=name, machine=self._machine, type=DEATH, message=message, severity=Severity.ERROR, time=at
+            )
+        )
 
 
 def died(before: AgentState, now: AgentState) -> bool:

@@ -153,6 +153,7 @@ class Node:
         await self._guards.start()
         self._links.start()
         self._deaths.start()
+        self._deaths.predecessor(self._loss)
         liveness = asyncio.create_task(watch_liveness(self.supervisor, self._keeper), name="liveness")
         measuring = asyncio.create_task(self.measuring.run(), name="measuring")
         keeping = asyncio.create_task(self._keep_code(), name="safekeeping")
@@ -163,6 +164,8 @@ class Node:
         await end(keeping)
         self.rollouts.halt()
         self.supervisor.close()
+        if not self._told_to_end.is_set():
+            self._deaths.keeper_gone()
         await self._deaths.close()
         await self._guards.close()
         await self._links.close()

@@ -10,18 +10,22 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nats.errors
 import pytest
+from msgspec.structs import replace
+from nats.js.api import StreamState
 
 from tandem.core import clock
+from tandem.core.errors import TandemError
 from tandem.core.ids import AgentId
 from tandem.core.tasks import end
 from tandem.errors import ErrorClient, ErrorReport
 from tandem.errors import feed as feed_module
 from tandem.errors.desk import IncidentDesk
 from tandem.errors.escalate import Alert, Route
-from tandem.errors.feed import ErrorFeed, follow_live, read_stored
+from tandem.errors.feed import ErrorFeed, follow, read_stored
 from tandem.errors.incident import Judgement
-from tandem.events import Connection, ConsumerPolicy, Publisher, ensure_streams, keep_streams
+from tandem.events import ERRORS, Connection, ConsumerPolicy, Publisher, keep_streams, streams
 from tandem.hub.records import AlertSent, Judged, Measured, Record, Records, outgoing
 
 pytestmark = pytest.mark.integration
@@ -354,26 +358,101 @@ async def test_replay_fills_an_empty_store(bus, nats_server, tmp_path, eventuall
     await fresh.close()
 
 
-async def test_live_following_shows_what_comes(nats_server, tmp_path, eventually) -> None:
-    """What `tandem errors tail -f` uses hears of reports as they come."""
+async def test_following_goes_on_where_it_was(bus, nats_server, tmp_path, eventually) -> None:
+    """What `tandem errors tail -f` uses tells what is stored, then what comes, without a gap, through a killed server, in
+    order and each once."""
     connection = Connection(nats_server.access, "tail")
     connection.start()
-    client = await connection.client(20)
-    await ensure_streams(client, "mainpc")
-    one = Reporter(nats_server, "Agent", tmp_path)
+    bus.push_async_callback(connection.close)
+    one = reporter(bus, nats_server, "Agent", tmp_path)
     heard: list[str] = []
 
     async def hear(reports: list[ErrorReport]) -> None:
         heard.extend(report.message for report in reports)
 
-    following = asyncio.create_task(follow_live(client, hear))
+    async def stored(count: int) -> bool:
+        with contextlib.suppress(nats.errors.Error, TandemError):
+            client = await one.connection.client(1)
+            return len([1 async for reports in read_stored(client, 1.0) for _ in reports]) >= count
+        return False
 
-    def report_until_heard() -> bool:
-        one.client.report("T", "now")
-        return bool(heard)
+    for n in range(200):
+        one.client.report("T", str(n))
+    await eventually(lambda: stored(200))
+    following = asyncio.create_task(follow(connection, 1.0, hear))
+    bus.push_async_callback(end, following)
+    await eventually(lambda: len(heard) == 200)
+    one.client.report("T", "200")
+    await eventually(lambda: len(heard) == 201)
+    nats_server.kill()
+    for n in range(201, 300):
+        one.client.report("T", str(n))
+    await nats_server.start()
+    await eventually(lambda: len(heard) >= 300)
+    assert heard == [str(n) for n in range(300)]
 
-    await eventually(report_until_heard)
-    await end(following)
-    await one.close()
-    await connection.close()
-    assert set(heard) == {"now"}
+
+async def seen_by_server(connection: Connection, stream: str) -> StreamState | None:
+    """How a stream is; None while the server or the stream is not there."""
+    with contextlib.suppress(nats.errors.Error, TandemError):
+        client = await connection.client(1)
+        return (await client.jetstream().stream_info(stream)).state
+    return None
+
+
+def with_limits(monkeypatch: pytest.MonkeyPatch, **limits: float) -> None:
+    """Let streams of errors that are made from now on be kept no longer, or no larger."""
+    monkeypatch.setattr(streams, "DUPLICATE_WINDOW_S", 0.5)  # the server wants it shorter than their age
+    monkeypatch.setattr(streams, "PAIRS", tuple(replace(p, **limits) if p is ERRORS else p for p in streams.PAIRS))
+
+
+async def test_reports_expire_by_age(nats_server, tmp_path, eventually, monkeypatch) -> None:
+    """The server forgets reports of an age, here and in the copy of all machines; what comes later is stored and counted."""
+    with_limits(monkeypatch, max_age_s=1.0)
+    async with contextlib.AsyncExitStack() as stack:
+        node = Node(nats_server)
+        stack.push_async_callback(node.close)
+        one = reporter(stack, nats_server, "Agent", tmp_path)
+        for n in range(50):
+            one.client.report("T", f"{n} of yesterday")
+
+        async def gone() -> bool:
+            found = [await seen_by_server(node.connection, stream) for stream in (ERRORS.local, ERRORS.all)]
+            return all(state is not None and state.last_seq > 0 and state.messages == 0 for state in found)
+
+        await eventually(gone)
+        hub = await start_hub(stack, nats_server, tmp_path)
+
+        async def counted() -> bool:
+            one.client.report("T", "1 of today")
+            return await hub.count() > 0
+
+        await eventually(counted)
+        [incident] = await hub.desk.incidents()
+        assert {report.message for report in (await hub.desk.show(incident.id)).reports} == {"1 of today"}
+
+
+async def test_reports_make_room_by_size(nats_server, tmp_path, eventually, monkeypatch) -> None:
+    """A stream that is full gives up its oldest reports for the newest, none between, and stays within its size."""
+    size, total = 1 << 20, 2_000
+    with_limits(monkeypatch, max_bytes=size)
+    async with contextlib.AsyncExitStack() as stack:
+        node = Node(nats_server)
+        stack.push_async_callback(node.close)
+        one = reporter(stack, nats_server, "Agent", tmp_path)
+        for n in range(total):
+            assert one.client.report("T", f"{n} {'x' * 1500}").accepted
+        numbers: list[int] = []
+
+        async def newest_is_there() -> bool:
+            with contextlib.suppress(nats.errors.Error, TandemError):
+                client = await node.connection.client(1)
+                found = [report async for reports in read_stored(client, 1.0) for report in reports]
+                numbers[:] = [int(report.message.split()[0]) for report in found]
+            return bool(numbers) and numbers[-1] == total - 1
+
+        await eventually(newest_is_there)
+        assert numbers[0] > 0 and numbers == list(range(numbers[0], total))
+        for stream in (ERRORS.local, ERRORS.all):
+            state = await seen_by_server(node.connection, stream)
+            assert state is not None and 0 < state.bytes <= size

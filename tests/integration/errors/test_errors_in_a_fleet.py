@@ -6,15 +6,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "supervise"))
 
@@ -38,8 +41,13 @@ groups:
   office:
     machine: east
     agents:
-      ObservabilityHub: {class: "clumsy_agents:ObservabilityHub", observer: true}
+      ObservabilityHub:
+        class: "clumsy_agents:ObservabilityHub"
+        observer: true
+        settings: {legacy: {port: "${PORT_OFFSET}+7290", publish_port: "${PORT_OFFSET}+7291"}}
 """
+OLD_PORT, OLD_READERS = 7290, 7291
+PATIENCE_S = 150.0  # a hub that misses signs of life from its server waits 30 s before it asks anew
 
 
 class Fleet:
@@ -48,10 +56,11 @@ class Fleet:
         self.root = root
         (root / "fleet.yaml").write_text(FLEET)
         shutil.copy(HERE / "clumsy_agents.py", root)
+        self.offset = free_offset()
         self.env = os.environ | {
             "TANDEM_HOME": str(root / "home"),
             "TANDEM_RUN_DIR": str(self.run),
-            "PORT_OFFSET": str(free_offset()),
+            "PORT_OFFSET": str(self.offset),
             "PYTHONPATH": str(HERE),
             "COLUMNS": "200",
         }
@@ -73,7 +82,7 @@ class Fleet:
         self, key: str, holds: Callable[[dict[str, Any]], bool] = lambda _found: True
     ) -> dict[str, Any]:
         """The incident of that key, once there is one for which ``holds``."""
-        limit = time.monotonic() + 150  # a hub that misses signs of life from its server waits 30 s before it asks anew
+        limit = time.monotonic() + PATIENCE_S
         while time.monotonic() < limit:
             for found in self.json("errors", "list"):
                 if found["key"] == key and holds(found):
@@ -201,4 +210,111 @@ def test_mistakes_are_explained(fleet: Fleet) -> None:
     """An unknown incident, a wrong span and a bus that is not there exit with 1 and say what to do."""
     assert "tandem errors list" in fleet.tandem("errors", "show", "nothing", code=1)
     assert "write 90s" in fleet.tandem("errors", "snooze", "agent:Cook@west", "soon", code=1)
+    assert "no phase" in fleet.tandem("errors", "migrate", "--phase", "never", code=1)
+    fleet.tandem("stop", "ObservabilityHub@east")
     assert "legacy" in fleet.tandem("errors", "migrate", "--phase", "off", code=1)
+    fleet.tandem("start", "ObservabilityHub@east")
+
+
+def until(done: Callable[[], object]) -> None:
+    """Try until it is so."""
+    limit = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < limit, "not so in time"
+        threading.Event().wait(0.2)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_an_old_bus_is_moved_out_phase_by_phase(fleet: Fleet) -> None:
+    """`migrate` finds the hub that knows the old bus: what old agents tell becomes incidents for both hubs, old readers are served
+    in the first phase only, and each phase outlives the hub; the last one closes the ports."""
+    old_port, readers = OLD_PORT + fleet.offset, OLD_READERS + fleet.offset
+    context = zmq.Context()
+    sender, reader = context.socket(zmq.PUB), context.socket(zmq.SUB)
+    sender.connect(f"tcp://127.0.0.1:{old_port}")
+    reader.connect(f"tcp://127.0.0.1:{readers}")
+    reader.subscribe("ERROR:")
+
+    def told(kind: str) -> bool:
+        fields = {"error_type": kind, "message": "no answer", "agent": "Chitchat"}
+        sender.send_string(f"ERROR:{json.dumps(fields)}")
+        return any(kind in found["title"] and "Chitchat" in found["title"] for found in fleet.json("errors", "list"))
+
+    def served() -> bool:
+        call(fleet, "Cook", "burn")
+        return bool(reader.poll(1000))
+
+    try:
+        until(lambda: told("llm_unreachable"))
+        until(served)
+        assert fleet.json("errors", "migrate", "--phase", "nats-only") == {"before": "dual", "now": "nats-only"}
+        assert listens(old_port) and not listens(readers)
+        fleet.tandem("restart", "ObservabilityHub@east")
+        until(lambda: listens(old_port))
+        assert not listens(readers)
+        until(lambda: told("still_heard"))
+        assert fleet.json("errors", "migrate", "--phase", "off") == {"before": "nats-only", "now": "off"}
+        assert not listens(old_port)
+    finally:
+        context.destroy(linger=0)
+
+
+def test_following_single_reports(fleet: Fleet) -> None:
+    """`tail -f` shows reports as they come, each once, and goes on when the server it reads from was killed."""
+    command = [sys.executable, "-m", "tandem.cli.main", "errors", "tail", "-f", "--since", "1s", "--agent", "Cook", "--json"]
+    following = subprocess.Popen(command, cwd=fleet.root, env=fleet.env, text=True, stdout=subprocess.PIPE)
+    assert following.stdout is not None
+    heard: list[str] = []
+    reading = threading.Thread(target=lambda: heard.extend(iter(following.stdout.readline, "")))
+    reading.start()
+
+    def hears_more(than: int) -> bool:
+        call(fleet, "Cook", "burn")
+        return len(heard) > than
+
+    try:
+        until(lambda: hears_more(0))
+        pid = next(s["pid"] for s in fleet.json("status")["services"] if (s["name"], s["machine"]) == ("nats", "east"))
+        os.kill(pid, signal.SIGKILL)
+        before = len(heard)
+        until(lambda: hears_more(before))
+        assert following.poll() is None
+    finally:
+        following.kill()
+        reading.join()
+    reports = [json.loads(line) for line in heard]
+    assert {report["type"] for report in reports} == {"ValueError"}
+    assert len({report["id"] for report in reports}) == len(reports)
+
+
+def test_hubs_are_asked_past_what_hangs(fleet: Fleet) -> None:
+    """With both nodes, a server and the first hub held, incidents are still listed and decided on, by the other hub."""
+    os.kill(fleet.pid("Cook"), signal.SIGKILL)
+    incident = fleet.incident("agent:Cook@west", lambda found: found["state"] == "open")
+    status = fleet.json("status")
+    held = [machine["pid"] for machine in status["machines"]]
+    held += [s["pid"] for s in status["services"] if (s["name"], s["machine"]) == ("nats", "west")]
+    held += [a["pid"] for a in status["agents"] if (a["name"], a["machine"]) == ("ObservabilityHub", "east")]
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert fleet.json("errors", "ack", incident["id"], "-m", "seen")[0]["state"] == "acknowledged"
+        assert any(found["note"] == "seen" for found in fleet.json("errors", "list"))
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_supervision_that_dies_is_an_incident(fleet: Fleet) -> None:
+    """The end of a node is told by the next one, that of a keeper by its node; each says that agents were not touched."""
+    pid = fleet.pid("Waiter")
+    os.kill(next(m["pid"] for m in fleet.json("status")["machines"] if m["name"] == "west"), signal.SIGKILL)
+    assert "agents serve on" in fleet.incident("agent:node@west")["title"]
+    os.kill(next(row["keeper"] for row in fleet.json("node") if row["machine"] == "west"), signal.SIGKILL)
+    assert "agents serve on" in fleet.incident("agent:keeper@west")["title"]
+    assert fleet.incident("agent:node@west")["count"] == 1
+    assert fleet.pid("Waiter") == pid

@@ -56,6 +56,36 @@ async def test_a_connection_that_ends_while_it_is_made_is_made_again(nats_server
     await connection.close()
 
 
+async def test_an_end_that_nobody_tells_of_is_noticed(nats_server, bus, monkeypatch, eventually):
+    """A client that is closed without a word, as may happen when the server is killed, is replaced, its loss is told once,
+    and whoever uses the connection goes on."""
+
+    class Mute(Client):
+        async def connect(self, *args: Any, closed_cb: Any = None, **options: Any) -> None:
+            await super().connect(*args, **options)
+
+    monkeypatch.setattr("tandem.events.connection.Client", Mute)
+    mute = Bus(nats_server.access, "Mute")
+    lost: list[Client] = []
+    mute.connection.on_lost(lambda: lost.append(first))
+    await mute.connect(30)
+    first = await mute.connection.client()
+    got: list[int] = []
+
+    async def handle(event: FactLearned) -> None:
+        got.append(event.number)
+
+    await mute.subscribe(FactLearned, handle)
+    await bus.publish(FactLearned(number=1), timeout=30)
+    await eventually(lambda: got == [1])
+    await first.close()
+    await eventually(lambda: mute.connection.connects == 2)
+    await bus.publish(FactLearned(number=2), timeout=30)
+    await eventually(lambda: got == [1, 2])
+    assert (await mute.connection.client(30)) is not first and lost == [first]
+    await mute.close()
+
+
 async def test_a_publish_waits_out_a_restart(nats_server, bus, reader, eventually, caplog):
     """A publish begun while the server restarts is stored once it is back; nothing is logged as a traceback."""
     got: list[int] = []

@@ -201,6 +201,26 @@ def test_one_hub_sends_and_the_other_takes_over(fleet: Fleet) -> None:
     assert len(opened(fleet, "Flood")) == 1, "what the other hub had sent was sent again"
 
 
+def test_what_nobody_acknowledges_climbs(fleet: Fleet) -> None:
+    """A critical incident is told to the pager, later to the next level, then to the one above: each once, by real requests."""
+    both = {"west": True, "east": False}
+    until(lambda: {m: fleet.get(m, "/api/v1/fleet")["alerting"] for m in both}, lambda found: found == both)
+    worry(fleet, "Worker@west", "Siege")
+
+    def told() -> list[tuple[str, str]]:
+        return [(a["called"], a["stage"]) for a in fleet.alerts if a["root"]["type"] == "Siege"]
+
+    wanted = [("pager", "opened"), ("deputy", "sustained"), ("owner", "sustained")]
+    until(told, lambda found: len(found) >= len(wanted))
+    threading.Event().wait(5)
+    assert told() == wanted
+    [siege] = [i for i in fleet.get("west", "/api/v1/incidents") if i["title"].startswith("Siege")]
+    token = fleet.tandem("hub", "token", "--machine", "west").strip()
+    fleet.text("west", f"/api/v1/incidents/{siege['id']}/resolve", method="POST", Authorization=f"Bearer {token}")
+    until(told, lambda found: len(found) >= 2 * len(wanted))
+    assert sorted(told()[3:]) == [("deputy", "resolved"), ("owner", "resolved"), ("pager", "resolved")]
+
+
 @pytest.mark.parametrize(("frozen", "other"), [("west", "east"), ("east", "west")])
 def test_the_alert_of_a_hub_that_hangs_is_sent_by_the_other(fleet: Fleet, frozen: str, other: str) -> None:
     """A hub stops in mid-work, and with it node and keeper, which would restart it: what happens then is told by the other hub, once;

@@ -29,7 +29,12 @@ machines:
   west: {ports: [7200-7249], gpu: {name: any, vram_mb: 8192, budget: 80%%}}
   east: {ports: [7250-7299]}
 x-alerts: &alerts
-  alerts: {routes: [{name: pager, to: "http://127.0.0.1:%d/hook", at: critical}]}
+  alerts:
+    sustained_s: 4
+    routes:
+      - {name: pager, to: "http://127.0.0.1:%(port)d/pager", at: critical}
+      - {name: deputy, to: "http://127.0.0.1:%(port)d/deputy", at: critical, level: 1}
+      - {name: owner, to: "http://127.0.0.1:%(port)d/owner", at: critical, level: 2}
 groups:
   shop:
     machine: west
@@ -57,12 +62,12 @@ PORTS = {"west": 7210, "east": 7260}
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
-    """Keeps the alerts it is sent."""
+    """Keeps the alerts it is sent, with the path they were sent to as ``called``."""
 
     got: list[dict[str, Any]]
 
     def do_POST(self) -> None:
-        self.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.got.append(json.loads(self.rfile.read(int(self.headers["content-length"]))) | {"called": self.path[1:]})
         self.send_response(204)
         self.end_headers()
 
@@ -81,7 +86,7 @@ class Fleet:
         self.run = Path(tempfile.mkdtemp(prefix="th", dir="/tmp"))
         self.root = root
         self.offset = free_offset()
-        (root / "fleet.yaml").write_text(FLEET % self.receiver.server_port)
+        (root / "fleet.yaml").write_text(FLEET % {"port": self.receiver.server_port})
         shutil.copy(HERE / "watched_agents.py", root)
         self.env = os.environ | {
             "TANDEM_HOME": str(root / "home"), "TANDEM_RUN_DIR": str(self.run), "PORT_OFFSET": str(self.offset),

@@ -8,12 +8,14 @@ import pytest
 
 from tandem.agent import Agent, action
 from tandem.agent.testing import Member, fleet_of, virtual_time
+from tandem.core import clock
 from tandem.core.errors import (
     ConfigError,
     InvalidArguments,
     NotFound,
     PermissionDenied,
     RemoteError,
+    Unavailable,
     Unreachable,
 )
 from tandem.errors.legacy import Phase
@@ -33,6 +35,11 @@ class Cook(Agent):
     @action
     async def burn(self, what: str) -> None:
         raise ValueError(f"burnt {what}")
+
+    @action
+    async def cry(self, what: str) -> None:
+        """Something critical goes on."""
+        self.report_error(what, f"{what}!", "critical")
 
 
 async def burnt(fleet, *dishes: str) -> None:
@@ -149,6 +156,65 @@ async def test_alerts_go_out_once_and_failures_show(monkeypatch: pytest.MonkeyPa
         health = await fleet.peer("ObservabilityHub").health_check()
         assert "chat" not in str(health)
     assert sent == ["chat opened ObservabilityHub@mainpc", "chat resolved ObservabilityHub@mainpc"]
+
+
+@virtual_time
+async def test_what_stays_critical_climbs_until_somebody_takes_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten minutes unacknowledged: the next level is told, after ten more the one above, each once; what was acknowledged
+    in time goes no further, and when it is over, all who had heard of it are told."""
+    sent: list[tuple[str, str, int]] = []
+    began = 0.0
+
+    async def send(alert, incident, sender, apart) -> None:
+        sent.append((f"{incident.root.type} {alert.route.name}", alert.stage, round((clock.wall() - began) / 60)))
+
+    monkeypatch.setattr(module, "send", send)
+    routes = [{"name": f"level{level}", "to": "json://localhost", "at": "critical", "level": level} for level in range(3)]
+    async with fleet_of(Member(ObservabilityHub, alerts={"routes": routes}), Cook) as fleet:
+        began = clock.wall()
+        for minute in range(26):
+            if minute % 5 == 0:
+                await fleet.peer("Cook").cry(what="Fire")
+            if minute == 0:
+                await fleet.peer("Cook").cry(what="Flood")
+            if minute == 9:
+                [flood] = [i for i in await fleet.peer(Incidents).list_incidents() if "Flood" in i.title]
+                await fleet.peer(Incidents).acknowledge_incident(flood.id, "mopping")
+            await asyncio.sleep(60)
+        assert sorted(sent) == [
+            ("Fire level0", "opened", 0), ("Fire level1", "sustained", 10), ("Fire level2", "sustained", 20),
+            ("Flood level0", "opened", 0), ("Flood level0", "resolved", 15),
+        ]  # fmt: skip
+        await asyncio.sleep(20 * 60)
+        assert sorted(name for name, stage, _ in sent if stage == "resolved") == [
+            "Fire level0", "Fire level1", "Fire level2", "Flood level0",
+        ]  # fmt: skip
+        assert len(sent) == 8
+
+
+@virtual_time
+async def test_what_the_disk_refuses_is_counted_once_it_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the hub's store fails, its health says so and no report is given up; afterwards each counts once."""
+    async with fleet_of(ObservabilityHub, Cook) as fleet:
+        desk = fleet.agent(ObservabilityHub)._desk
+        take = desk.take
+
+        async def refuse(_reports: object) -> int:
+            raise Unavailable("no space left")
+
+        monkeypatch.setattr(desk, "take", refuse)
+        for dish in ("1 egg", "2 egg"):
+            with pytest.raises(RemoteError):
+                await fleet.peer("Cook").burn(what=dish)
+        await asyncio.sleep(300)
+        assert "error reports cannot be kept and wait in the stream: no space left" in str(
+            await fleet.peer("ObservabilityHub").health_check()
+        )
+        monkeypatch.setattr(desk, "take", take)
+        await settled(fleet, 2)
+        await asyncio.sleep(60)
+        assert [found.count for found in await fleet.peer(Incidents).list_incidents()] == [2]
+        assert "cannot be kept" not in str(await fleet.peer("ObservabilityHub").health_check())
 
 
 @virtual_time

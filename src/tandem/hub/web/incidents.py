@@ -61,6 +61,8 @@ async def one(request: Request) -> Response:
     counts = sorted(incident.agents.items(), key=lambda pair: (pair[0] != incident.root.agent, -pair[1]))
     values: dict[str, Any] = {
         "incident": incident,
+        # Servers, nodes and senders on an old bus have no page of their own.
+        "known": {agent.id for agent in view_of(request).picture().agents()},
         "title": detail.title,
         "timeline": timeline(detail),
         "reach": [

@@ -1,6 +1,7 @@
 // @ts-check
 /** Every page: live parts, actions, signing out. What only one page does is in its own module. */
 
+import { keepPlace } from "./morph.js";
 import { act, forgetProof, listen, refresh, toEnd } from "./server.js";
 
 /** @typedef {import("./server.js").Change} Change */
@@ -66,7 +67,8 @@ document.addEventListener("click", async (event) => {
 });
 
 /**
- * Do what a button is for. It stays focusable meanwhile, or whoever uses keys would lose their place.
+ * Do what a button is for. It stays focusable meanwhile, and when it is gone afterwards, focus is where it was: whoever uses
+ * keys would lose their place.
  * @param {HTMLButtonElement} button
  */
 async function perform(button) {
@@ -76,6 +78,7 @@ async function perform(button) {
     ...(button.dataset.seconds ? { seconds: Number(button.dataset.seconds) } : {}),
   };
   const part = button.closest("[data-src]:not([data-every])");
+  const goBack = keepPlace(document.body);
   button.ariaDisabled = "true";
   say(`${button.dataset.doing ?? "Telling the hub"} …`);
   try {
@@ -88,6 +91,7 @@ async function perform(button) {
   }
   button.ariaDisabled = null;
   if (part instanceof HTMLElement) await refresh(part);
+  goBack();
 }
 
 document.addEventListener("submit", (event) => {

@@ -1,7 +1,7 @@
 // @ts-check
 /** What pages ask of the hub: fragments, actions, and word of what changed. */
 
-import { morphChildren } from "./morph.js";
+import { keepPlace, morphChildren } from "./morph.js";
 
 /** @typedef {{kind: "agent"|"machine"|"incident"|"turn", id: string, data: any}} Change */
 
@@ -47,7 +47,9 @@ export async function refresh(element) {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
   const log = element.querySelector("[data-tail]");
   const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
+  const goBack = keepPlace(element);
   morphChildren(element, fresh);
+  goBack();
   if (atEnd) toEnd(element);
   element.dispatchEvent(new CustomEvent("refreshed", { bubbles: true }));
 }
