@@ -155,7 +155,7 @@ def test_talk_says_what_went_wrong(open_page: OpenPage) -> None:
 
 
 def test_turns(open_page: OpenPage) -> None:
-    """Turns are found by agent and outcome; a waterfall opens, and a hop of it by keyboard."""
+    """Turns are found by agent and outcome; a waterfall opens, and a hop of it by keyboard; at any width its names are whole."""
     ask(open_page("/talk"), "remember the turn")
     page = open_page("/turns")
     page.get_by_label("Agent, action or turn id").fill("nobody-of-this-name")
@@ -170,6 +170,10 @@ def test_turns(open_page: OpenPage) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("on the way", exact=True).first).to_be_visible()
     assert violations(page) == []
+    for width in (360, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        cut = "names => names.filter(name => name.scrollWidth > name.clientWidth).map(name => name.textContent)"
+        assert page.locator(".call .name, .call .at").evaluate_all(cut) == [], f"names are cut at {width} px"
 
 
 def test_errors(open_page: OpenPage, cottage: Household) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -99,8 +100,7 @@ def death_report(machine: str, runner: Runner, before: AgentState, alarm: Alarm 
         "next": clean(state.note, MAX_VALUE),
         "restarts": state.restarts,
         "kind": runner.subject.kind,
-        # Cut after the redaction: half a secret would not be recognised.
-        "stderr": clean("\n".join(last)[-4 * MAX_VALUE :], 4 * MAX_VALUE)[-MAX_VALUE:],
+        "stderr": _end_of(last),
     }
     if raised is not None:
         context["escalated"] = f"to {raised.level}{': ' + raised.why if raised.why else ''}"
@@ -121,12 +121,26 @@ class _Line(Struct, frozen=True):
     msg: str
 
 
+_STAMP = re.compile(r"\d+:[A-Z] \d\d \w{3} \d{4} [\d:.]+ [.*#-] |\[\d+\] \d{4}/\d\d/\d\d [\d:.]+ \[[A-Z]{3}\] ")
+"""What Valkey and nats-server write in front of their words."""
+
+
 def _words(line: str) -> str:
     """A log line without its time, level and name."""
     try:
         return msgspec.json.decode(line, type=_Line).msg
     except msgspec.MsgspecError:
-        return line.strip()
+        return _STAMP.sub("", line.strip(), count=1)
+
+
+def _end_of(lines: list[str]) -> str:
+    """As many of the last lines as there is room for; of a single one that is longer, its end."""
+    # Cut after the redaction: half a secret would not be recognised.
+    text = clean("\n".join(lines)[-4 * MAX_VALUE :], 4 * MAX_VALUE)
+    if len(text) <= MAX_VALUE:
+        return text
+    cut, newline, whole = text[-MAX_VALUE:].partition("\n")
+    return whole if newline else cut
 
 
 def last_lines(tail: Iterable[str]) -> list[str]:

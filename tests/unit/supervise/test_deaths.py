@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import pytest
 from msgspec.structs import replace
 
 from tandem.core import clock
-from tandem.errors import Severity
-from tandem.supervise.deaths import death_report, died
+from tandem.core.paths import Home
+from tandem.errors import ErrorReport, Severity
+from tandem.errors.client import Ships
+from tandem.supervise.deaths import Deaths, death_report, died
 from tandem.supervise.decide import decide
 from tandem.supervise.escalation import Alarm, Level
 from tandem.supervise.lifecycle import (
@@ -23,6 +28,7 @@ from tandem.supervise.lifecycle import (
     Unresponsive,
 )
 from tandem.supervise.runner import Runner, Subject
+from tandem.supervise.wire import NodeLoss
 
 POLICY = Policy(intensity=3)
 
@@ -115,3 +121,41 @@ def test_last_words_are_bounded_and_without_secrets() -> None:
     report = report_of(state, ["x" * 2000] * 20 + ["password=hunter2"])
     assert "hunter2" not in str(report)
     assert len(str(report.context["stderr"])) <= 1000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "15547:M 21 Nov 2026 17:21:04.355 * out of memory",
+        "[15543] 2026/11/21 17:21:04.355123 [ERR] out of memory",
+        "out of memory",
+    ],
+)
+def test_servers_words_are_told_without_their_stamp(line: str) -> None:
+    """Neither the time nor the process number in front of a server's last words belongs to an incident's title."""
+    state, _ = after(running(), ended(running(), signal=9))
+    assert report_of(state, [line]).message == "killed by SIGKILL; it last said: out of memory"
+
+
+def test_last_words_begin_with_a_whole_line() -> None:
+    """What does not fit is left out by lines."""
+    state, _ = after(running(), ended(running(), code=1))
+    kept = str(report_of(state, [f"{n} {'x' * 90}" for n in range(40)]).context["stderr"]).splitlines()
+    assert kept == [f"{n} {'x' * 90}" for n in range(40 - len(kept), 40)] and len(kept) > 5
+
+
+def test_the_end_of_the_node_before_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many nodes hear of it, it is one report; another end is another one, and an old one is no news."""
+    deaths = Deaths("mainpc", Home(tmp_path).machine("mainpc"), cast(Ships, None), lambda _runner: None)
+    told: list[ErrorReport] = []
+    monkeypatch.setattr(deaths._errors, "submit", told.append)
+    now = clock.wall()
+    for loss in (NodeLoss(at=now - 5, why="signal 9"), NodeLoss(at=now - 5, why="signal 9"), NodeLoss(at=now - 2, why="signal 6")):
+        deaths.predecessor(loss)
+    deaths.predecessor(None)
+    deaths.predecessor(NodeLoss(at=now - 86_400, why="signal 9"))
+    assert [(report.agent, report.type, report.time) for report in told] == [
+        ("node", "ProcessDied", now - 5), ("node", "ProcessDied", now - 5), ("node", "ProcessDied", now - 2),
+    ]  # fmt: skip
+    assert told[0].id == told[1].id != told[2].id
+    assert told[0].message == "signal 9; agents serve on, another node has taken over"
