@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from fleet_rig import FleetRig, MakeFleet
 
-from tandem.supervise import proc
+from tandem.supervise import cgroups, proc
 from tandem.supervise.usage import members_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
@@ -32,17 +33,11 @@ def replaced(rig: FleetRig, name: str, pid: int) -> dict[str, Any]:
 
 def by_kernel(rig: FleetRig, *controllers: str) -> None:
     """Let the fleet use control groups of its own; skips where this computer gives us none with ``controllers``."""
-    own = f"tandem-chaos-{os.getpid()}"
-    roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
-    offered: set[str] = set()
-    for root in roots:
-        listed = root / "cgroup.controllers"
-        names = set(listed.read_text().split()) if listed.exists() else {root.name}
-        if os.access(root / "cgroup.procs", os.W_OK):
-            offered |= names
+    own = f"/tandem-chaos-{os.getpid()}"
+    offered = cgroups.find("m1", {cgroups.VARIABLE: own}).holds
     if missing := sorted(set(controllers) - offered):
         pytest.skip(f"no cgroup hierarchy here, version 1 or 2, gives this user {', '.join(missing)}")
-    rig.env["TANDEM_CGROUP"] = f"/{own}"
+    rig.env[cgroups.VARIABLE] = own
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +46,9 @@ def no_groups_left() -> Iterator[None]:
     yield
     for group in Path("/sys/fs/cgroup").glob(f"**/tandem-chaos-{os.getpid()}"):
         for inner in sorted(group.glob("**/"), reverse=True):
+            deadline = time.monotonic() + 30.0  # a keeper that has said goodbye is still ending
+            while (inner / "cgroup.procs").read_text() and time.monotonic() < deadline:
+                time.sleep(0.01)
             inner.rmdir()
 
 
@@ -115,6 +113,25 @@ def test_cpu_is_bounded_by_the_kernel(fleet: MakeFleet) -> None:
     second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     quota = group_file(pid, "cpu", "cpu.max") if second else group_file(pid, "cpu", "cpu.cfs_quota_us")
     assert quota == ("50000 100000" if second else "50000")
+
+
+def test_in_control_groups_nobody_goes_with_the_zygote_or_the_keeper(fleet: MakeFleet) -> None:
+    """Forked from the zygote, node and agents are in no group of its: killed, it takes nobody along. Nor does the keeper
+    an agent, and the next one has the same groups."""
+    rig = fleet("A: {class: chaos_agents:Good}\nB: {class: chaos_agents:Good, limits: {processes: 50}}")
+    by_kernel(rig, "pids")
+    rig.tandem("up")
+    agents, before = {name: rig.pid(name) for name in ("A", "B")}, rig.keeper()
+    os.kill(before["zygote"], signal.SIGKILL)
+    rig.until(lambda: rig.keeper().get("zygote") not in (None, before["zygote"]), "another zygote")
+    assert rig.keeper()["node"] == before["node"]
+    os.kill(before["keeper"], signal.SIGKILL)
+    rig.until(lambda: "node" in (k := rig.keeper()) and k.get("keeper") not in (None, before["keeper"]), "another keeper")
+    rig.tandem("restart", "B")
+    assert rig.pid("A") == agents["A"] and rig.pid("B") != agents["B"]
+    assert group_file(rig.pid("B"), "pids", "pids.max") == "50"
+    rig.tandem("down")
+    assert rig.remains() == []
 
 
 def test_cpu_is_given_to_others_first_where_nothing_bounds_it(fleet: MakeFleet) -> None:

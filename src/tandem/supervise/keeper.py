@@ -95,6 +95,8 @@ class Keeper:
         except OSError as error:
             self._log("WARNING", f"no control groups: {error}")
             self._cgroups.give_up()
+        if self._cgroups.holds:
+            self._log("INFO", f"control groups limit {', '.join(sorted(self._cgroups.holds))}")
 
     def run(self) -> None:
         """Serve until a shutdown is complete."""

@@ -25,11 +25,13 @@ class Families:
         assert unit.pid is not None
         problems = []
         bounds = bounds or Bounds()
-        if unit.kind != "node":
-            try:
+        try:
+            if unit.kind == "node":
+                self._cgroups.accompany(unit.pid)  # a zygote's fork is born in the zygote's group, and would die with it
+            else:
                 self._cgroups.enter(unit.instance, unit.pid, bounds)
-            except OSError as error:
-                problems.append(f"no control group for it: {error.strerror}")
+        except OSError as error:
+            problems.append(f"no control group for it: {error.strerror}")
         if bounds.nice is not None:
             try:
                 os.setpriority(os.PRIO_PROCESS, unit.pid, bounds.nice)
@@ -57,7 +59,7 @@ class Families:
 
     def why_it_died(self, unit: Unit) -> str:
         """What the kernel knows beyond the exit status."""
-        return "it reached its memory limit" if self._cgroups.out_of_memory(unit.instance) else ""
+        return self._cgroups.why_killed(unit.instance)
 
     def forget(self, unit: Unit) -> None:
         """It is over."""

@@ -7,6 +7,8 @@ import logging
 import os
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from tandem.core import clock
 from tandem.fleet.model import Limits
 from tandem.supervise.api import Usage
@@ -94,8 +96,16 @@ class Measuring:
 
     def _must_watch(self, limits: Limits) -> bool:
         """Whether it has a hard limit that only we keep."""
-        memory = limits.memory_mb is not None and "memory" not in self._holds
-        return memory or (limits.processes is not None and "pids" not in self._holds)
+        ours = self._kept_here(limits)
+        return ours.memory_mb is not None or ours.processes is not None
+
+    def _kept_here(self, limits: Limits) -> Limits:
+        """Without the hard limits that the kernel keeps: it counts a shared page once, and we perhaps in full."""
+        return replace(
+            limits,
+            memory_mb=None if "memory" in self._holds else limits.memory_mb,
+            processes=None if "pids" in self._holds else limits.processes,
+        )
 
     def _look_at_limited(self) -> None:
         runners = [self._supervisor.runners[name] for name in self._limited if name in self._supervisor.runners]
@@ -108,7 +118,7 @@ class Measuring:
         config = self._supervisor.configs.get(runner.name)
         if config is None or runner.pid is None or runner.state.phase not in ALIVE - {Phase.STOPPING}:
             return
-        event = judge(runner.state.instance, config.limits, usage, runner.pid)
+        event = judge(runner.state.instance, self._kept_here(config.limits), usage, runner.pid)
         if event is not None:
             runner.feed(event)
 

@@ -11,13 +11,11 @@ from pathlib import Path
 import pytest
 from keeper_rig import alive, until
 
-from tandem.supervise.cgroups import Cgroups, Hierarchy
+from tandem.supervise import cgroups as module
+from tandem.supervise.cgroups import Cgroups
 from tandem.supervise.wire import Bounds
 
 pytestmark = [pytest.mark.integration]
-
-PLACES = ((2, Path("/sys/fs/cgroup"), "cgroup.controllers"), (2, Path("/sys/fs/cgroup/unified"), "cgroup.procs"),
-          (1, Path("/sys/fs/cgroup/pids"), "cgroup.procs"))  # fmt: skip
 
 FAMILY = """
 import os, sys, time
@@ -39,24 +37,16 @@ time.sleep(600)
 @pytest.fixture
 def cgroups() -> Iterator[Cgroups]:
     """Groups of our own in whatever hierarchies let us make some."""
-    found = []
-    for version, root, sign in PLACES:
-        ours = root / f"tandem-test-{os.getpid()}"
-        if (root / sign).exists():
-            try:
-                ours.mkdir()
-            except OSError:
-                continue
-            enabled = (ours / "cgroup.controllers").read_text() if version == 2 else "pids"
-            found.append(Hierarchy(version, str(ours), frozenset(enabled.split()) & {"pids"}))
-    if not found:
+    own = f"/tandem-test-{os.getpid()}"
+    groups = module.find("m1", {module.VARIABLE: own})
+    made = [path for path in Path("/sys/fs/cgroup").glob(f"**{own}") if os.access(path, os.W_OK)]
+    if not made:
         pytest.skip("no cgroup hierarchy here lets this user make groups")
-    groups = Cgroups(found, "m1")
     groups.prepare()
     yield groups
     groups.close()
-    for hierarchy in found:
-        Path(hierarchy.ours).rmdir()
+    for path in made:
+        path.rmdir()
 
 
 async def test_a_family_cannot_leave_its_group(cgroups: Cgroups) -> None:
