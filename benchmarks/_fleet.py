@@ -41,11 +41,18 @@ class Home:
 
     def tandem(self, *arguments: str) -> str:
         """What the command prints. Raises ``CalledProcessError``, with its words on standard error, when it fails."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("tandem")), *arguments],
-            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        return done.stdout
+        with self.begin(*arguments) as process:
+            said, _nothing = process.communicate()
+        if process.returncode != 0:
+            raise subprocess.CalledProcessError(process.returncode, process.args, said)
+        return said
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command, under way; what it prints waits in its ``stdout``."""
+        program = str(Path(sys.executable).with_name("tandem"))
+        return subprocess.Popen(
+            [program, *arguments], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True
+        )
 
 
 class Fleet(Home):
@@ -109,7 +116,8 @@ def running(agents: Sequence[str] = AGENTS, more: str = "") -> Iterator[tuple[Fl
 async def answered(agent: str, path: Path, accept: Callable[[Any], bool] = bool, poll_s: float = POLL_S) -> None:
     """Return when ``agent`` says over its socket that it is healthy and ``accept`` takes what it says.
 
-    A fresh client each time, so that nothing of a failed call lingers. For agents without identities.
+    A fresh client each time, so that nothing of a failed call lingers. Asks without a token: as nobody where agents have
+    no identities, as the operator where the kernel vouches for it.
     """
 
     class Here:

@@ -1,7 +1,8 @@
 """77 minimal agents from nothing until every one answers, and the memory they take, beside other process managers.
 
 Tandem's time runs from typing `tandem up` in an empty home: certificates, servers, registry, identities and the node
-included. The others start the same agent module as plain programs. All of them import the same modules.
+included. The others start the same agent module as plain programs. All of them import the same modules, and all are
+asked by the same means, from the moment the command is given.
 """
 
 from __future__ import annotations
@@ -44,15 +45,19 @@ def measure_tandem() -> Start:
             fleet = Fleet(Path(folder))
             began, spent = time.monotonic(), _spent_by_children()
             try:
-                fleet.tandem("up")
-                asyncio.run(fleet.answer())
-                seconds = time.monotonic() - began
+                with fleet.begin("up") as up:
+                    asyncio.run(answer_all({agent: fleet.socket(agent) for agent in AGENTS}))
+                    seconds = time.monotonic() - began
+                    said, _nothing = up.communicate()
+                if up.returncode != 0:
+                    raise RuntimeError(f"tandem up ended with {up.returncode}: {said}")
+                returned = time.monotonic() - began
                 processes = fleet.processes()
                 cpu = cpu_seconds(processes) + _spent_by_children() - spent
                 starts.append(Start(seconds, cpu, proportional_set(processes)))
             finally:
                 fleet.tandem("down")
-        say(f"tandem run {number + 1}: {_in_words(starts[-1])}")
+        say(f"tandem run {number + 1}: {_in_words(starts[-1])}; `tandem up` returned after {returned:.2f} s")
     middle = [statistics.median(figures) for figures in zip(*map(_figures, starts), strict=True)]
     return Start(*middle)
 
