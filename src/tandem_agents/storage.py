@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from tandem.core.databases import is_damage
 from tandem.core.errors import ConfigError, TooLarge, Unavailable
 from tandem.core.files import write_atomic
 
@@ -34,7 +35,6 @@ _OUTSIDE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
 }
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class Migration(Struct, frozen=True):
@@ -183,7 +183,7 @@ def _translated(path: Path) -> Iterator[None]:
             raise Unavailable(
                 f"the store {path} cannot be used: {error}", hint=f"check {path.parent}"
             ) from error
-        if code in _DAMAGED:
+        if is_damage(error):
             raise ConfigError(
                 f"the store {path} is damaged: {error}",
                 hint=f"restore it from a backup, or move {path} away to begin with an empty one",

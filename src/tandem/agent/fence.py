@@ -11,6 +11,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from tandem.core import clock
+
 FILE = ".epoch"
 POLL_S = 0.01
 
@@ -25,14 +27,18 @@ class Fence:
     async def take(self) -> int:
         """Wait until every earlier holder has let go, then return the epoch: one more than any before, on the disk.
 
-        Raises ``OSError`` when it cannot be written.
+        The first one is 1; when the file is damaged, which loses the count, the time in Unix seconds. Raises ``OSError``
+        when it cannot be written.
         """
+        is_first = not self._path.exists()
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             while not _locked(fd):  # noqa: ASYNC110 - no event of ours tells when another process lets go
                 await asyncio.sleep(POLL_S)
-            epoch = _read(fd) + 1
-            os.pwrite(fd, f"{epoch}\n".encode(), 0)
+            epoch = 1 + _read(fd, 0 if is_first else int(clock.wall()))
+            line = f"{epoch}\n".encode()
+            os.pwrite(fd, line, 0)
+            os.ftruncate(fd, len(line))
             os.fsync(fd)
         except BaseException:
             os.close(fd)
@@ -55,6 +61,7 @@ def _locked(fd: int) -> bool:
     return True
 
 
-def _read(fd: int) -> int:
-    text = os.pread(fd, 32, 0).strip()
-    return int(text) if text.isdigit() else 0
+def _read(fd: int, otherwise: int) -> int:
+    # Stores refuse an epoch below one they have seen. No agent had more holders than there were seconds.
+    text, end, _rest = os.pread(fd, 32, 0).partition(b"\n")
+    return int(text) if end and text.isdigit() else otherwise

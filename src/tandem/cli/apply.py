@@ -141,7 +141,7 @@ def _finish(home: Home, finals: list[ReleaseStatus], notes: list[str], *, json: 
     from tandem.release.store import Store
     from tandem.supervise.rollout import Course
 
-    Store(home).prune({target.release.name for s in finals for target in (s.current, *s.proven)})
+    Store(home).prune([target.release for s in finals for target in (s.current, *s.proven)])
     views = [status.rollout for status in finals if status.rollout is not None]
     well = all(view.course in (Course.DONE, Course.PAUSED) for view in views)
     if json:

@@ -11,19 +11,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tandem.cli import preflight
-from tandem.core.errors import EX_CONFIG, ConfigError, NotFound, TandemError
+from tandem.core.errors import ConfigError, NotFound, TandemError, Unreachable
 from tandem.core.paths import Home, MachineDirs
 from tandem.fleet.model import Fleet, MachineConfig
 from tandem.supervise import prestart
 from tandem.supervise.api import AgentView, Began, BringUp, Done, Order, Progress, Refused, ServiceView
 from tandem.supervise.boot import hidden_in, keeper_config, prepare
-from tandem.supervise.keeper_client import ask_listing, tell
+from tandem.supervise.keeper_client import post, tell
 from tandem.supervise.keeper_start import KeeperStart, is_kept, wait_for
 from tandem.supervise.leftovers import leftovers
-from tandem.supervise.node_client import Conversation, follow, silent
-from tandem.supervise.wire import Shutdown
+from tandem.supervise.node_client import Conversation, Interrupted, follow, silent, without_node
+from tandem.supervise.wire import ReplaceNode, Shutdown
 
 SOCKET_TIMEOUT_S = 30.0
+LOOK_S = 1.0
 UNDO_GRACE_S = 5.0
 UNDO_TIMEOUT_S = 60.0
 
@@ -96,7 +97,7 @@ class BringingUp:
         for machine in self._machines:
             dirs = self._home.machine(machine.name)
             try:
-                wait_for(dirs.node_socket, SOCKET_TIMEOUT_S, self._awaited.get(machine.name))
+                self._wait_for_node(machine.name, dirs)
                 question = BringUp(
                     fleet=self.fleet, agents=[a for a in self._agents if a.endswith(f"@{machine.name}")]
                 )
@@ -155,10 +156,26 @@ class BringingUp:
                 outcome.phases |= {f"{machine}: {name}": value for name, value in final.phases.items()}
             case Refused(message=message, hint=hint):
                 outcome.failures[machine] = f"{message} ({hint})" if hint else message
+            case Interrupted():
+                why = without_node(self._home.machine(machine), machine)
+                outcome.failures[machine] = str(why if isinstance(why, ConfigError) else final)
             case TandemError():
                 outcome.failures[machine] = str(final)
             case _:
                 self._ask_why(outcome, machine, waited_s)
+
+    def _wait_for_node(self, machine: str, dirs: MachineDirs) -> None:
+        """Return when its socket is there. Raises :class:`TandemError` when it will not be."""
+        until = time.monotonic() + SOCKET_TIMEOUT_S
+        while True:
+            try:
+                wait_for(dirs.node_socket, LOOK_S, self._awaited.get(machine))
+                return
+            except Unreachable:
+                if time.monotonic() >= until:
+                    raise
+                if dirs.keeper_socket.exists() and isinstance(why := without_node(dirs, machine), ConfigError):
+                    raise why from None
 
     def _ask_why(self, outcome: Outcome, machine: str, waited_s: float) -> None:
         """The time is over: what is not up, as the node sees it, or why the node says nothing."""
@@ -200,16 +217,15 @@ class BringingUp:
         return here
 
     def _is_kept(self, name: str) -> bool:
-        """Whether a keeper serves the machine. One whose node gave up over its configuration is ended first."""
+        """Whether a keeper serves the machine. A node that gave up over its configuration is made anew; agents serve on."""
         dirs = self._home.machine(name)
         if not is_kept(dirs):
             return False
         wait_for(dirs.keeper_socket, SOCKET_TIMEOUT_S)
-        nodes = [unit for unit in ask_listing(dirs.keeper_socket).units if unit.kind == "node"]
-        if nodes and all(unit.exit is not None and unit.exit.code == EX_CONFIG for unit in nodes):
-            tell(dirs.keeper_socket, Shutdown(grace_s=UNDO_GRACE_S), UNDO_TIMEOUT_S)
-            _wait_until_free(dirs)
-            return False
+        if isinstance(without_node(dirs, name), ConfigError):
+            config = keeper_config(self._home, name, self.fleet, hidden_in(self.fleet))
+            post(dirs.keeper_socket, ReplaceNode(node=config.node, zygote=config.zygote))
+            wait_for(dirs.node_socket, SOCKET_TIMEOUT_S)
         return True
 
     def _finish_rotation(self, machine: str) -> None:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home
-from tandem.supervise.node_client import NotRunning, known_machines
+from tandem.supervise.node_client import Interrupted, NotRunning, known_machines
 
 if TYPE_CHECKING:
     from tandem.supervise.api import AgentView, AnyQuestion, MachineStatus
     from tandem.supervise.node_client import Conversation
 
 STATUS_TIMEOUT_S = 10.0
+REPLACED_WITHIN_S = 0.5
+"""A killed node or keeper is back within this, as a rule."""
 
 
 def statuses(home: Home) -> tuple[list[MachineStatus], dict[str, TandemError]]:
-    """What every running machine of this home says, and why others do not say anything."""
+    """What every running machine of this home says, and why others do not say anything.
+
+    Who was just being replaced is asked once more.
+    """
+    found, failures = _ask_all(home, known_machines(home))
+    if interrupted := [name for name, error in failures.items() if isinstance(error, Interrupted)]:
+        time.sleep(REPLACED_WITHIN_S)
+        more, others = _ask_all(home, interrupted)
+        found = sorted([*found, *more], key=lambda status: status.machine)
+        failures = {name: error for name, error in failures.items() if name not in interrupted} | others
+    return found, failures
+
+
+def _ask_all(home: Home, machines: Iterable[str]) -> tuple[list[MachineStatus], dict[str, TandemError]]:
     from tandem.supervise.api import AskStatus, MachineStatus
     from tandem.supervise.node_client import follow, silent
 
-    conversations, failures = open_all(home, known_machines(home), lambda _machine: AskStatus())
+    conversations, failures = open_all(home, machines, lambda _machine: AskStatus())
     finals = follow(conversations, lambda _machine, _answer: None, STATUS_TIMEOUT_S)
     found = []
     for conversation in conversations:

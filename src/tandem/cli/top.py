@@ -22,7 +22,7 @@ def top(
 ) -> None:
     """Show groups and agents with state, CPU, memory, request rate and restarts, and the latest incidents.
 
-    Keys: s start, x stop, r restart, l or Enter logs, o sort, / filter, q quit. It needs a terminal and works over ssh.
+    Keys: s start, x stop, r restart, l or Enter logs, o sort, / filter, ? help, q quit. It needs a terminal and works over ssh.
 
     Example: tandem top
     """

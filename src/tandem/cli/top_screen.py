@@ -58,6 +58,16 @@ class Question(ModalScreen[bool]):
         self.dismiss(answer)
 
 
+class Help(ModalScreen[None]):
+    """Every key, and what the colours of states mean."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q,enter", "app.pop_screen", "Back")]
+    CSS = "Help { align: center middle; } Help Label { background: $panel; padding: 1 3; border: round $primary; }"
+
+    def compose(self) -> ComposeResult:
+        yield Label(help_text())
+
+
 class Logs(Screen[None]):
     """One agent's lines as it writes them."""
 
@@ -108,6 +118,7 @@ class Top(App[None]):
         Binding("o", "sort", "Sort"),
         Binding("slash", "filter", "Filter"),
         Binding("escape", "unfilter", "All", show=False),
+        Binding("question_mark", "help", "Help"),
         Binding("q", "quit", "Quit"),
     ]
 
@@ -196,6 +207,9 @@ class Top(App[None]):
     def on_data_table_row_selected(self) -> None:
         self.action_logs()
 
+    def action_help(self) -> None:
+        self.push_screen(Help())
+
     def action_sort(self) -> None:
         names = list(ORDERS)
         self._sort = names[(names.index(self._sort) + 1) % len(names)]
@@ -219,6 +233,27 @@ class Top(App[None]):
 
     def on_input_submitted(self) -> None:
         self._table.focus()
+
+
+HELP = (
+    ("Up Down PgUp PgDn", "choose an agent; the cursor stays on it"),
+    ("s  x  r", "start, stop, restart it (x and r ask first)"),
+    ("l  Enter", "its log, live; Escape leads back"),
+    ("o", "sort: group, CPU, memory, requests, restarts"),
+    ("/  Escape", "show what matches all words; show all again"),
+    ("Left Right", "move the table on a narrow screen"),
+    ("q", "leave; nothing stops"),
+)
+
+
+def help_text() -> Text:
+    """What every key does, and the states by colour."""
+    lines = [Text.assemble((f"{keys:19}", "bold"), meaning) for keys, meaning in HELP]
+    colours: dict[str, list[str]] = {}
+    for state, colour in STATE_STYLES.items():
+        colours.setdefault(colour, []).append(state)
+    states = [Text(" ".join(names), style=colour) for colour, names in colours.items()]
+    return Text("\n").join([*lines, Text(), *states, Text("CPU is of one core.", style="dim")])
 
 
 def rows(agents: Iterable[AgentRow], sort: str, words: str) -> list[tuple[str, list[Text]]]:

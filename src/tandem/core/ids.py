@@ -14,6 +14,11 @@ def new_id() -> str:
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def is_id(text: bytes) -> bool:
+    """Whether :func:`new_id` may have made it."""
+    return len(text) == 26 and all(chr(byte) in _ALPHABET for byte in text)
+
+
 class AgentId(str):
     """``Name@machine``: the identity of one supervised unit."""
 

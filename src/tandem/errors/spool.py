@@ -16,7 +16,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from tandem.core.files import sync_dir
-from tandem.core.ids import new_id
+from tandem.core.ids import is_id, new_id
 from tandem.core.paths import private_dir
 from tandem.errors.segments import Record, Segment, pack
 from tandem.errors.severity import SEVERITIES, Severity
@@ -219,7 +219,9 @@ class Spool:
         data = os.pread(self._state_fd, _STATE.size, 0)
         if len(data) == _STATE.size:
             identity, acked, *dropped = _STATE.unpack(data)
-            return identity.decode(), acked, list(dropped)
+            if is_id(identity):
+                return identity.decode(), acked, list(dropped)
+        # New or damaged: what waits is sent once more, and counted once by its own identity.
         identity = new_id()
         os.pwrite(self._state_fd, _STATE.pack(identity.encode(), 0, *[0] * len(SEVERITIES)), 0)
         return identity, 0, [0] * len(SEVERITIES)

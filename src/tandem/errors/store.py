@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from tandem.core.databases import open_database
 from tandem.core.errors import NotFound, Unavailable
 from tandem.errors.incident import LIVE, Incident, Judgement, State
 from tandem.errors.report import ErrorReport
@@ -58,14 +59,15 @@ class Outgoing(Struct, frozen=True):
 
 
 class Store:
-    """One file, used by one thread. Methods raise :class:`Unavailable` when the disk or the file refuses."""
+    """One file, used by one thread. Methods raise :class:`Unavailable` when the disk or the file refuses.
+
+    One that is found damaged when it is opened is put aside: what happens from then on is worth more than a hub that
+    does not come up.
+    """
 
     def __init__(self, path: Path):
         with _translated(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(_SCHEMA)
+            self._db = open_database(path, ("journal_mode=WAL", "synchronous=FULL"), _SCHEMA)
         self._path = path
 
     def close(self) -> None:

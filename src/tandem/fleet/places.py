@@ -38,7 +38,7 @@ def known_places(home: Home | None = None) -> dict[str, Whereabouts]:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Whereabouts])
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", hint="join again, or restore it from a backup") from error
 
 

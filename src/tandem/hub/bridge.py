@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ import zmq.asyncio
 from msgspec import Meta, Struct
 
 from tandem.core import clock
+from tandem.core.damage import set_aside
 from tandem.core.errors import ConfigError
 from tandem.core.files import write_atomic
 from tandem.core.tasks import end
@@ -22,6 +24,8 @@ from tandem.errors.report import ErrorReport
 LOOK_S = 0.5
 HIGH_WATER_MARK = 100_000
 """Messages ZeroMQ holds in each direction before it drops."""
+
+log = logging.getLogger("tandem.hub")
 
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -56,7 +60,11 @@ class LegacyBridge:
     async def start(self) -> None:
         """Go on in the phase of last time. Raises :class:`ConfigError` when a port is taken."""
         if self._file.exists():
-            self.phase = Phase(self._file.read_text().strip())
+            try:
+                self.phase = Phase(self._file.read_text().strip())
+            except ValueError:
+                aside = set_aside(self._file).name
+                log.error("%s names no phase and is put aside as %s: begun in %s", self._file, aside, self.phase)
         self._open()
 
     async def close(self) -> None:

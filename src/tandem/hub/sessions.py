@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core import clock
+from tandem.core.damage import UNREADABLE
 from tandem.core.errors import PermissionDenied, Unavailable
 from tandem.core.files import write_atomic
 from tandem.security.files import SECRET_MODE
@@ -142,7 +143,7 @@ class Sessions:
     def _stored(self) -> list[Session]:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=list[Session])
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *UNREADABLE) as error:
             log.error("nobody is signed in any more: %s: %s", self._path, error)
             return []
 

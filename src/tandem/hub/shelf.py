@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from tandem.core.databases import open_database
 from tandem.core.errors import Unavailable
 
 T = TypeVar("T")
@@ -16,6 +17,8 @@ T = TypeVar("T")
 
 class Shelf:
     """Open with :meth:`open`. ``run`` raises :class:`Unavailable` when the disk or the file refuses.
+
+    A file that is found damaged when it is opened is put aside; what is measured from then on goes to a new one.
 
     Commits survive kill -9 of the process; power loss may cost the last ones (``synchronous=NORMAL``), which is right
     for measurements and wrong for what was promised to somebody.
@@ -30,10 +33,8 @@ class Shelf:
     async def open(self) -> None:
         def work() -> None:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(self._schema)
+            pragmas = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=NORMAL")
+            self._db = open_database(self.path, pragmas, self._schema)
 
         await self._on_thread(work)
 

@@ -101,12 +101,12 @@ class CredentialDesk:
     async def _follow(self) -> None:
         """Notice what was revoked on this computer, by a command or by another node's announcement."""
         while True:
-            if self._file.news():
-                try:
+            try:
+                if self._file.news():
                     self._authority.refresh()
-                except (TandemError, OSError) as error:
-                    log.error("the revocations on this computer cannot be read: %s", error)
-                await self._tell()
+            except (TandemError, OSError) as error:
+                log.error("the revocations on this computer cannot be read: %s", error)
+            await self._tell()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _tell(self) -> None:
@@ -223,7 +223,7 @@ class CredentialKeeper:
             try:
                 announcement = epochs.news()
                 subjects = self._verifier.learn(announcement) if announcement else []
-            except (PermissionDenied, OSError, UnicodeError) as error:
+            except (PermissionDenied, OSError) as error:
                 log.error("the revocations on this computer cannot be read: %s", error)
                 subjects = []
             if subjects:

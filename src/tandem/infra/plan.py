@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from tandem.security.machine import LEAF, NODE
 
 if TYPE_CHECKING:
     from tandem.fleet.model import Fleet, InfraPorts
+
+log = logging.getLogger("tandem.node")
 
 
 def link_of(fleet: Fleet, machine: str, authority: Authority) -> Link | None:
@@ -39,8 +42,10 @@ def link_of(fleet: Fleet, machine: str, authority: Authority) -> Link | None:
         try:
             certified = authority.record(other.name).leaf
             leaves[other.name] = here.nkeys(LEAF) if here is not None else [certified]
-        except (NotFound, PermissionDenied):
+        except NotFound:
             continue
+        except PermissionDenied as error:
+            log.warning("%s is not linked: %s", other.name, error)
     return Hub(leaves, "127.0.0.1" if everybody_here else "0.0.0.0")
 
 

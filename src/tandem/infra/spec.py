@@ -78,6 +78,7 @@ def install(spec: ServerSpec) -> bool:
 def is_current(file: ConfigFile) -> bool:
     """Whether it is on disk as it is here."""
     try:
-        return file.path.read_text() == file.content and file.path.stat().st_mode & 0o777 == file.mode
+        is_same = file.path.read_bytes() == file.content.encode()
+        return is_same and file.path.stat().st_mode & 0o777 == file.mode
     except FileNotFoundError:
         return False

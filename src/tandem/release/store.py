@@ -6,10 +6,11 @@ Both are written once and never changed. Releases that differ only in their flee
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core import clock
+from tandem.core.damage import read_json, set_aside
 from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import new_id
 from tandem.core.paths import Home, private_dir
@@ -29,6 +31,8 @@ KEPT = 10
 
 SAME_START_S = 2.0
 """A machine's time of birth is told by two clocks; no machine comes up twice within this."""
+
+log = logging.getLogger("tandem.release")
 
 _NAME_DIGITS = 12
 _SKIPPED = ("__pycache__", ".git", ".mypy_cache", ".ruff_cache", ".pytest_cache", "node_modules")
@@ -61,16 +65,22 @@ class Store:
         return private_dir(self._root) / "imports.cache"
 
     def load(self, name: str) -> Manifest:
-        """The release of that name, or the only one whose name begins so. Raises :class:`NotFound`."""
+        """The release of that name, or the only one whose name begins so.
+
+        Raises :class:`NotFound`; what says what it is, and is damaged, is put aside and counts as not there.
+        """
         names = [known for known in self.names() if known.startswith(name)] if name else []
         if len(names) != 1:
             choices = did_you_mean(name, self.names()) or "tandem rollout status lists them"
             raise NotFound(f"there is no release {name!r}", hint=choices)
-        return msgspec.json.decode((self._root / f"{names[0]}.json").read_bytes(), type=Manifest)
+        found = self.find(names[0])
+        if found is None:
+            raise NotFound(f"the release {names[0]} is damaged", hint="tandem rollout status lists those that are left")
+        return found
 
     def find(self, name: str) -> Manifest | None:
-        """The release of exactly that name."""
-        return self.load(name) if name in self.names() else None
+        """The release of exactly that name; None when there is none, or when it is damaged, which puts it aside."""
+        return read_json(self._root / f"{name}.json", Manifest)
 
     def names(self) -> list[str]:
         """Every release, newest first."""
@@ -101,25 +111,21 @@ class Store:
 
     def base(self, machine: str, since: float) -> Manifest | None:
         """What came up on ``machine`` at ``since`` (Unix seconds); None when it was not kept."""
-        try:
-            found = msgspec.json.decode(self._base(machine).read_bytes(), type=Manifest)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None  # none, or of another version
-        is_there = self.code_dir(found.code.id).is_dir()
-        return found if is_there and abs(found.created - since) < SAME_START_S else None
+        found = read_json(self._base(machine), Manifest)
+        is_there = found is not None and self.code_dir(found.code.id).is_dir()
+        return found if found is not None and is_there and abs(found.created - since) < SAME_START_S else None
 
     def _base(self, machine: str) -> Path:
         return self._root / f"{machine}.base"
 
-    def prune(self, used: set[str]) -> None:
-        """Drop the oldest releases beyond the kept ones, and code no release has any more. ``used``: names that stay."""
-        names = self.names()
-        for name in names[KEPT:]:
-            if name not in used:
+    def prune(self, used: Collection[Release]) -> None:
+        """Drop the oldest releases beyond the kept ones, and code no release has any more. ``used`` stay."""
+        names = {release.name for release in used}
+        for name in self.names()[KEPT:]:
+            if name not in names:
                 (self._root / f"{name}.json").unlink(missing_ok=True)
-        needed = {self.load(name).code.id for name in self.names()}
-        for path in self._root.glob("*.base"):
-            needed.add(msgspec.json.decode(path.read_bytes(), type=Manifest).code.id)
+        kept = [*map(self.find, self.names()), *(read_json(path, Manifest) for path in self._root.glob("*.base"))]
+        needed = {manifest.code.id for manifest in kept if manifest is not None} | {release.code.id for release in used}
         for folder in (self._root / "code").glob("*"):
             if folder.name not in needed:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -128,10 +134,12 @@ class Store:
         return self._root / "code" / code_id
 
     def _copy(self, code: Code, tops: Mapping[str, Path], files: Mapping[str, str]) -> None:
-        """Raises :class:`TandemError` when what was copied is not ``files`` any more."""
+        """Raises :class:`TandemError` when what was copied is not ``files`` any more. An earlier copy that is damaged is put aside."""
         folder = self.code_dir(code.id)
         if folder.exists():
-            return
+            if _has(folder, files):
+                return
+            log.error("the copy of the code in %s is damaged; it is put aside as %s", folder, set_aside(folder).name)
         draft = private_dir(folder.parent) / f".{new_id()}"
         draft.mkdir(mode=0o700)
         for name, place in tops.items():
@@ -157,6 +165,14 @@ def files_of(tops: Mapping[str, Path]) -> dict[str, str]:
             label = f"{name}/{file.relative_to(place)}" if place.is_dir() else file.name
             found[label] = hashlib.sha256(file.read_bytes()).hexdigest()
     return found
+
+
+def _has(folder: Path, files: Mapping[str, str]) -> bool:
+    """Whether a copy has every one of these files as it was; others may have come."""
+    try:
+        return all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == sum_ for name, sum_ in files.items())
+    except OSError:
+        return False
 
 
 def _walk(folder: Path) -> list[Path]:

@@ -12,18 +12,21 @@ Directories appear by one rename, so another process sees all of a machine or no
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tandem.core import clock
+from tandem.core.damage import set_aside
 from tandem.core.errors import ConfigError, NotFound, PermissionDenied
 from tandem.core.files import sync_dir, write_atomic
 from tandem.core.paths import FORMER_SEED, NEXT_KEYS, Home, private_dir
 from tandem.security import x509
 from tandem.security.files import SECRET_MODE, locked, read_secret
+from tandem.security.folder import PUBLIC_MODE, claims_in, damaged, install_machine, machine_files, place
 from tandem.security.keyring import SEED_BYTES, Keyring
 from tandem.security.machine import (
     CERTIFICATE_FILE,
@@ -32,13 +35,14 @@ from tandem.security.machine import (
     MachineGrant,
     MachineRequest,
     request_for,
-    tls_key,
 )
 from tandem.security.tokens import EpochClaims, MachineClaims, decode_key, sign, unverified, verify
 
-PUBLIC_MODE = 0o444
 EPOCHS_FILE = "epochs.jwt"
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
+FROM_BACKUP = "restore it from a backup"
+
+log = logging.getLogger("tandem.security")
 
 
 class Authority:
@@ -46,8 +50,11 @@ class Authority:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._certificate = (self.ca_file).read_bytes()
-        self._public = x509.public_of(self._certificate)
+        try:
+            self._certificate = self.ca_file.read_bytes()
+            self._public = x509.public_of(self._certificate)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.ca_file} is damaged: {error}", hint=FROM_BACKUP) from error
         self._announcement = ""
         self._epochs: dict[str, int] = {}
         self._machines: dict[str, Machine] = {}
@@ -87,7 +94,8 @@ class Authority:
     def machine(self, name: str, hosts: Iterable[str] = ()) -> Machine:
         """The machine ``name``, created now if it is new here, certified anew when ``hosts`` are not in its certificate.
 
-        Raises :class:`ConfigError` when that needs the CA's private key and this computer does not hold it, and
+        Files of it that are damaged are made anew from its seed, with the same keys. Raises :class:`ConfigError` when the
+        seed itself is damaged, or any of that needs the CA's private key and this computer does not hold it, and
         :class:`PermissionDenied` when it was removed from the fleet.
         """
         # Elsewhere only the founder could add an address, and only its own server is ever reached by one.
@@ -95,11 +103,13 @@ class Authority:
         directory = self._root / "machines" / name
         if not self._usable(directory, wanted):
             if directory.exists() and not self.founded_here:
+                self._require_whole(directory)
                 raise PermissionDenied(
                     f"{name} was expelled from its fleet",
                     hint=f"to join again: move {self._root} away, and tandem machine invite {name} over there",
                 )
             with locked(self._root / "lock"):
+                self._complete(name)
                 if not self._usable(directory, wanted):
                     self._certify_here(name, wanted, directory)
                     self._machines.pop(name, None)
@@ -140,8 +150,11 @@ class Authority:
         return MachineGrant(certificate, server, client, self._certificate, self._announcement)
 
     def _make_known(self, machine: str, certificate: bytes) -> None:
-        known = private_dir(self._root / "known")
-        write_atomic(known / f"{machine}.jwt", certificate, PUBLIC_MODE)
+        private_dir(self._root / "known")
+        write_atomic(self._known(machine), certificate, PUBLIC_MODE)
+
+    def _known(self, machine: str) -> Path:
+        return self._root / "known" / f"{machine}.jwt"
 
     def begin_rotation(self, name: str) -> None:
         """Give a machine of this computer new keys; what its former ones made stays good until :meth:`end_rotation`.
@@ -195,10 +208,9 @@ class Authority:
     def record(self, machine: str) -> MachineClaims:
         """The public record of a machine certified here. Raises :class:`NotFound`, :class:`PermissionDenied` if revoked."""
         try:
-            token = (self._root / "known" / f"{machine}.jwt").read_text()
+            claims = claims_in(self._known(machine), self._public)
         except FileNotFoundError as error:
             raise NotFound(f"no machine {machine!r} was ever certified here") from error
-        claims = verify(token, self._public, MachineClaims)
         if claims.epoch < self._epochs.get(machine, 0):
             raise PermissionDenied(
                 f"machine {machine} was revoked", hint="join it again with a new invitation"
@@ -211,10 +223,9 @@ class Authority:
         Raises :class:`NotFound` for one unknown here, :class:`PermissionDenied` when it was revoked.
         """
         try:
-            token = (self._root / "machines" / machine / CERTIFICATE_FILE).read_text()
+            claims = claims_in(self._root / "machines" / machine / CERTIFICATE_FILE, self._public)
         except FileNotFoundError:
             return self.record(machine).exp
-        claims = verify(token, self._public, MachineClaims)
         if claims.epoch < self._epochs.get(machine, 0):
             raise PermissionDenied(f"machine {machine} was revoked")
         return claims.exp
@@ -222,10 +233,9 @@ class Authority:
     def signing_key_of(self, machine: str) -> str:
         """The public signing key (base64url) of a certified machine, revoked or not; empty for one never certified."""
         try:
-            token = (self._root / "known" / f"{machine}.jwt").read_text()
+            return claims_in(self._known(machine), self._public).key
         except FileNotFoundError:
             return ""
-        return verify(token, self._public, MachineClaims).key
 
     def revoke(self, subject: str) -> int:
         """Make every credential and derived key of ``subject`` invalid from its new epoch on, which is returned.
@@ -249,8 +259,20 @@ class Authority:
         return self._root / EPOCHS_FILE
 
     def refresh(self) -> None:
-        """Take over what another process of this computer revoked."""
-        self._read_epochs()
+        """Take over what another process of this computer revoked.
+
+        A file that is damaged is put aside and written anew with what is known. Raises :class:`ConfigError` when nothing
+        is, ``OSError`` when that cannot be done.
+        """
+        try:
+            self._read_epochs()
+        except ConfigError:
+            if not self._announcement:
+                raise
+            with locked(self._root / "lock"):
+                aside = set_aside(self.epochs_file)
+                self._store(self._announcement)
+            log.error("%s was damaged; it is written anew, and was put aside as %s", self.epochs_file, aside.name)
 
     @property
     def announcement(self) -> str:
@@ -281,16 +303,32 @@ class Authority:
                 "this computer does not hold the CA's private key",
                 hint="run this on the computer where `tandem up` ran first",
             )
-        return read_secret(self._key_file)
+        pem = read_secret(self._key_file)
+        try:
+            public = x509.load_private(pem).public_key().public_bytes_raw()
+        except ValueError as error:
+            raise ConfigError(f"{self._key_file} is damaged: {error}", hint=FROM_BACKUP) from error
+        if public != self.ca_public:
+            raise ConfigError(f"{self._key_file} is not the key of {self.ca_file}", hint=FROM_BACKUP)
+        return pem
 
     def _usable(self, directory: Path, hosts: Iterable[str]) -> bool:
-        try:
-            certificate = (directory / "server.pem").read_bytes()
-            claims = unverified((directory / CERTIFICATE_FILE).read_text(), MachineClaims)
-        except FileNotFoundError:
+        """Whether everything of a machine is there, whole, current, and good for ``hosts``."""
+        if not directory.exists() or damaged(directory, self._public):
             return False
-        current = claims.epoch >= self._epochs.get(directory.name, 0)
-        return current and x509.still_fits(certificate, hosts)
+        claims = claims_in(directory / CERTIFICATE_FILE, self._public)
+        is_current = claims.epoch >= self._epochs.get(directory.name, 0)
+        is_known = not self.founded_here or self._epoch_of(self._known(directory.name)) >= claims.epoch
+        return is_current and is_known and x509.still_fits((directory / "server.pem").read_bytes(), hosts)
+
+    def _require_whole(self, directory: Path) -> None:
+        """Raises :class:`ConfigError` when files of a machine are damaged that only the founder could make anew."""
+        if wrong := damaged(directory, self._public):
+            raise ConfigError(
+                f"{', '.join(wrong)} in {directory} cannot be used: missing, damaged, or not of this machine",
+                hint=f"restore the folder from a backup, or join again: move {self._root} away, then "
+                f"tandem machine invite {directory.name} on the computer that founded the fleet",
+            )
 
     def _certify_here(self, name: str, hosts: tuple[str, ...], directory: Path) -> None:
         keyring = Keyring(self._seed_for(name, directory))
@@ -299,58 +337,39 @@ class Authority:
 
     def _seed_for(self, name: str, directory: Path) -> bytes:
         """The machine's seed; a new one when there is none yet or the machine was revoked."""
-        try:
-            claims = unverified((directory / CERTIFICATE_FILE).read_text(), MachineClaims)
-        except FileNotFoundError:
+        revoked = self._epochs.get(name, 0)
+        if not directory.exists() or (revoked and self._epoch_of(directory / CERTIFICATE_FILE, self._known(name)) < revoked):
             return os.urandom(SEED_BYTES)
-        if claims.epoch < self._epochs.get(name, 0):
-            return os.urandom(SEED_BYTES)
-        return read_secret(directory / SEED_FILE)
+        seed = directory / SEED_FILE
+        kept = read_secret(seed)
+        wrong = damaged(directory, self._public)
+        if SEED_FILE in wrong:
+            raise ConfigError(f"{seed} is damaged: it is not what the CA certified", hint=FROM_BACKUP)
+        if wrong:
+            log.warning("%s: damaged and made anew from the machine's seed: %s", directory, ", ".join(wrong))
+        return kept
+
+    def _epoch_of(self, *records: Path) -> int:
+        """The epoch a machine was certified in, by the first of these that is whole; -1 when none is."""
+        for path in records:
+            with contextlib.suppress(OSError, PermissionDenied):
+                return claims_in(path, self._public).epoch
+        return -1
 
     def _read_epochs(self) -> None:
         try:
-            self._announcement = self.epochs_file.read_text()
+            announcement = self.epochs_file.read_bytes().decode(errors="replace")
+            epochs = verify(announcement, self._public, EpochClaims).epochs
         except FileNotFoundError:
             return
-        self._epochs.update(verify(self._announcement, self._public, EpochClaims).epochs)
+        except PermissionDenied as error:
+            raise ConfigError(
+                f"{self.epochs_file} is damaged, so nobody knows what was revoked: {error}",
+                hint="restore it from a backup or from another computer of the fleet; if nothing was ever revoked, remove it",
+            ) from error
+        self._announcement = announcement
+        self._epochs.update(epochs)
 
     def _store(self, announcement: str) -> None:
         write_atomic(self.epochs_file, announcement.encode(), PUBLIC_MODE)
         self._announcement = announcement
-
-
-def machine_files(keyring: Keyring, grant: MachineGrant) -> dict[str, tuple[bytes, int]]:
-    """A certified machine as files: name to content and mode."""
-    files: dict[str, tuple[bytes, int]] = {
-        SEED_FILE: (keyring.seed, SECRET_MODE),
-        CERTIFICATE_FILE: (grant.certificate.encode(), PUBLIC_MODE),
-    }
-    for role, certificate in (("server", grant.server), ("client", grant.client)):
-        files[f"{role}.key"] = (x509.private_pem(tls_key(keyring, role)), SECRET_MODE)
-        files[f"{role}.pem"] = (certificate, PUBLIC_MODE)
-    return files
-
-
-def install_machine(directory: Path, keyring: Keyring, grant: MachineGrant) -> None:
-    """Put a certified machine on disk, replacing an older certificate of the same name."""
-    files = machine_files(keyring, grant)
-    private_dir(directory.parent)
-    if directory.exists():
-        # File by file, the certificates last: until one of them is replaced this machine still counts as due.
-        for name, (data, mode) in files.items():
-            write_atomic(directory / name, data, mode)
-    else:
-        place(directory, files)
-
-
-def place(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
-    """Create ``directory`` with ``files`` (content, mode) in one step."""
-    temporary = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-    try:
-        for name, (data, mode) in files.items():
-            write_atomic(temporary / name, data, mode)
-        temporary.rename(directory)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_dir(directory.parent)

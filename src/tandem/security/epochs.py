@@ -22,7 +22,7 @@ class EpochFile:
         if seen == self._seen:
             return ""
         # Read after the look: a file replaced in between is read twice, never missed.
-        announcement = self._path.read_text()
+        announcement = self._path.read_bytes().decode(errors="replace")
         self._seen = seen
         return announcement
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from tandem.core import clock
+from tandem.core.damage import UNREADABLE, read_json
 from tandem.core.errors import NotFound, PermissionDenied
 from tandem.core.files import write_atomic
 from tandem.core.paths import private_dir
@@ -126,7 +127,10 @@ class Invitations:
             stored = (self._directory / f"{identifier}.json").read_bytes()
         except FileNotFoundError as error:
             raise NotFound("no such invitation", hint="tandem machine invite") from error
-        invitation = msgspec.json.decode(stored, type=Invitation)
+        try:
+            invitation = msgspec.json.decode(stored, type=Invitation)
+        except UNREADABLE as error:
+            raise NotFound("the invitation is damaged", hint="tandem machine invite") from error
         if clock.wall() > invitation.expires:
             raise PermissionDenied("the invitation has expired", hint="tandem machine invite")
         return invitation
@@ -139,7 +143,9 @@ class Invitations:
         """Those that still stand; forgets the others."""
         standing = []
         for path in sorted(self._directory.glob("*.json")):
-            invitation = msgspec.json.decode(path.read_bytes(), type=Invitation)
+            invitation = read_json(path, Invitation)
+            if invitation is None:
+                continue
             if clock.wall() > invitation.expires:
                 path.unlink(missing_ok=True)
             else:

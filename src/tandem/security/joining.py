@@ -13,8 +13,9 @@ from msgspec import Struct
 from tandem.core.errors import ConfigError, PermissionDenied
 from tandem.core.files import write_atomic
 from tandem.core.paths import Home, private_dir
-from tandem.security.authority import LOCAL_HOSTS, PUBLIC_MODE, Authority, install_machine, place
+from tandem.security.authority import LOCAL_HOSTS, Authority
 from tandem.security.files import SECRET_MODE, locked, read_secret
+from tandem.security.folder import PUBLIC_MODE, install_machine, place
 from tandem.security.invitation import (
     LIFE_S,
     Channel,

@@ -19,6 +19,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from tandem.core.damage import UNREADABLE
 from tandem.core.errors import ConfigError, NotFound
 from tandem.core.files import write_atomic
 from tandem.core.paths import Home, private_dir
@@ -114,11 +115,11 @@ class SecretStore:
         return base64.b64encode(sealed).decode()
 
     def _opened(self, name: str, sealed: str) -> bytes | None:
-        raw = base64.b64decode(sealed)
         for cipher in self._ciphers():
             try:
+                raw = base64.b64decode(sealed)
                 return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], name.encode())
-            except InvalidTag:
+            except (InvalidTag, ValueError):
                 continue
         return None
 
@@ -136,7 +137,7 @@ class SecretStore:
             return {}
         try:
             return msgspec.json.decode(read_secret(self._path), type=dict[str, str])
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ConfigError(f"{self._path} is damaged: {error}", hint="restore it from a backup") from error
 
     def _write(self, sealed: dict[str, str]) -> None:

@@ -117,7 +117,7 @@ class Keeper:
                 self.units.end_jobs(name, grace)
             case Rejoin(instance=instance):
                 self._clients.hand_over(client, self._adoption.reopen(instance, self._clients.pid(client)))
-            case ReplaceNode(node=node, zygote=zygote):
+            case ReplaceNode(node=node, zygote=zygote) if self._ending is None:
                 self._node.replace(node, zygote)
             case CloseDoors(name=name):
                 self.units.close_doors(name)

@@ -38,7 +38,7 @@ MAX_DELAY_S = 5.0
 class NodeKeeper:
     """A node that dies comes back: at once after ten good seconds, else after 0.1 s doubling to 5 s.
 
-    A node whose configuration is wrong (exit code 78) is not tried again; ``tandem up`` starts a new keeper then.
+    A node whose configuration is wrong (exit code 78) is not tried again until ``tandem up`` has it replaced.
     One that gives no sign of life any more (:mod:`tandem.supervise.keeper_watch`) is ended. The next one is left word
     of what became of the last one (:class:`~tandem.supervise.wire.NodeLoss`), unless it was replaced on purpose.
     """
@@ -70,14 +70,16 @@ class NodeKeeper:
     def replace(self, node: Exec, zygote: Exec) -> None:
         """End the node; the next one is executed afresh from ``node``, since the zygote holds the code of the old one.
 
-        The zygote ends as well: the next one imports anew. Agents are not touched.
+        The zygote ends as well: the next one imports anew. Agents are not touched. One that had given up is tried again.
         """
         self._config = msgspec.structs.replace(self._config, node=node, zygote=zygote)
         self._zygote = ""
         self._quick_deaths = 0
+        self._retired = False
         self._is_replaced = bool(self._units.live(NODE))
         for unit in self._units.live(NODE, ZYGOTE):
             self._units.signal(unit.instance, signal.SIGTERM if unit.kind == NODE else signal.SIGKILL)
+        self._ensure()
 
     def retire(self) -> None:
         """Make no more nodes."""
@@ -122,6 +124,8 @@ class NodeKeeper:
                 if ended.code == EX_CONFIG:
                     self._log("ERROR", "the node's configuration is wrong; it is not started again")
                     self._retired = True
+                    # Who asks must not wait for an answer nobody will give.
+                    self._units.close_doors(NODE)
                 else:
                     self._lost(_describe(ended))
             case UnitFailed(instance=instance, error=error) if instance == self._instance:

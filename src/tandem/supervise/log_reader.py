@@ -6,6 +6,7 @@ import gzip
 import heapq
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,8 +129,8 @@ class LogReader:
             # Compressed or deleted for the ceiling while we looked.
             packed = path.with_name(f"{path.name}.gz")
             start, data = _content(packed, offset) if packed.is_file() else (0, b"")
-        except (EOFError, gzip.BadGzipFile):
-            return  # torn by a crash
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return  # torn by a crash, or damaged
         end = data.rfind(b"\n") + 1
         if place is not None and _stamp(path) is None:
             place.offset = start + end

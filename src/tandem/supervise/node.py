@@ -47,7 +47,7 @@ from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
 from tandem.supervise.release import ZYGOTE, Release, Target
 from tandem.supervise.remote_logs import LogService
-from tandem.supervise.restore import recalled_loss
+from tandem.supervise.restore import reread
 from tandem.supervise.rollout_api import ReleaseStatus
 from tandem.supervise.rollouts import Busy, Rollouts
 from tandem.supervise.safekeeping import keep_code
@@ -130,7 +130,7 @@ class Node:
         self._keeper.listen(early.append)
         listing = await self._keeper.attach()
         self._keeper_pid = listing.pid
-        self._loss = recalled_loss(listing.memory.get(NODE))
+        self._loss = reread(listing.memory, NODE, NodeLoss)
         self.measuring = Measuring(self.supervisor, {"node": os.getpid(), "keeper": listing.pid}, listing.holds)
         log.info(
             "node %d supervises %s; the keeper has %d units", os.getpid(), self.machine, len(listing.units)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from tandem.core.errors import PermissionDenied, TandemError, Unreachable
+from tandem.core.errors import EX_CONFIG, ConfigError, PermissionDenied, TandemError, Unreachable
 from tandem.core.paths import KEEPER_SOCKET, Home, MachineDirs
 from tandem.supervise.api import AnyAnswer, AnyQuestion, AskStatus, Done, MachineStatus, Refused
 from tandem.supervise.rollout_api import ReleaseStatus
-from tandem.supervise.wire import Frames, encode_frame
+from tandem.supervise.wire import Frames, UnitInfo, encode_frame
 
 RUN_DIR_FILE = "run-dir"
 """In a machine's state directory: where its keeper put the sockets."""
@@ -26,6 +26,10 @@ Final = MachineStatus | Done | Refused | ReleaseStatus
 
 class NotRunning(Unreachable):
     """Nothing of this machine runs under this home."""
+
+
+class Interrupted(Unreachable):
+    """The line to a machine broke: its node or keeper is as a rule being replaced, and a question can be asked again."""
 
 
 class Conversation:
@@ -45,7 +49,7 @@ class Conversation:
         self.link.setblocking(False)
 
     def read(self) -> list[AnyAnswer]:
-        """What has arrived. Raises :class:`Unreachable` when the node hung up."""
+        """What has arrived. Raises :class:`Interrupted` when the node hung up."""
         try:
             data = self.link.recv(1 << 18)
         except BlockingIOError:
@@ -53,7 +57,7 @@ class Conversation:
         except ConnectionError:
             data = b""
         if not data:
-            raise Unreachable(
+            raise Interrupted(
                 f"the node of {self.machine} went away before it was done", hint="tandem logs node"
             )
         return [_decode(frame) for frame in self._frames.feed(data)]
@@ -111,24 +115,41 @@ def ask(dirs: MachineDirs, machine: str, question: AnyQuestion, timeout_s: float
     return final
 
 
-def silent(dirs: MachineDirs, machine: str, timeout_s: float) -> Unreachable:
+def silent(dirs: MachineDirs, machine: str, timeout_s: float) -> TandemError:
     """Why a node whose socket is open says nothing: the keeper holds the socket and knows how the node is."""
+    node = _node_of(dirs, machine)
+    if isinstance(node, Unreachable):
+        return node
+    if node is None or node.exit is not None:
+        return without_node(dirs, machine)
+    return Unreachable(
+        f"the node of {machine} (pid {node.pid}) did not answer within {timeout_s:g} s",
+        hint="tandem logs node",
+    )
+
+
+def without_node(dirs: MachineDirs, machine: str) -> TandemError:
+    """What became of the node of a machine that has a keeper. :class:`ConfigError`: it will not be back by itself."""
+    node = _node_of(dirs, machine)
+    if isinstance(node, Unreachable):
+        return node
+    why = f": {node.tail[-1]}" if node is not None and node.exit is not None and node.tail else ""
+    if node is not None and node.exit is not None and node.exit.code == EX_CONFIG:
+        return ConfigError(f"the node of {machine} gave up{why}", hint="mend that, then tandem up")
+    return Interrupted(f"the node of {machine} is not there yet, or not back yet{why}", hint="tandem logs node")
+
+
+def _node_of(dirs: MachineDirs, machine: str) -> UnitInfo | Unreachable | None:
+    """The newest node as the keeper knows it; why the keeper does not tell."""
     from tandem.supervise.keeper_client import ask_listing
 
     try:
         units = [unit for unit in ask_listing(dirs.keeper_socket).units if unit.kind == "node"]
     except (OSError, TandemError) as error:
-        return Unreachable(
+        return Interrupted(
             f"neither node nor keeper of {machine} answers: {error}", hint="tandem down, then tandem up"
         )
-    newest = max(units, key=lambda unit: unit.born_at, default=None)
-    if newest is None or newest.exit is not None:
-        tail = f": {newest.tail[-1]}" if newest is not None and newest.tail else ""
-        return Unreachable(f"the node of {machine} is down and not back yet{tail}", hint="tandem logs node")
-    return Unreachable(
-        f"the node of {machine} (pid {newest.pid}) did not answer within {timeout_s:g} s",
-        hint="tandem logs node",
-    )
+    return max(units, key=lambda unit: unit.born_at, default=None)
 
 
 def why_unreachable(dirs: MachineDirs, machine: str, error: OSError) -> TandemError:
@@ -138,7 +159,7 @@ def why_unreachable(dirs: MachineDirs, machine: str, error: OSError) -> TandemEr
             f"no permission for {dirs.node_socket}", hint="run it as the user who ran tandem up"
         )
     if isinstance(error, ConnectionRefusedError):
-        return Unreachable(
+        return Interrupted(
             f"{dirs.node_socket} is stale: nobody listens any more",
             hint="tandem up takes over what still runs",
         )
@@ -148,6 +169,8 @@ def why_unreachable(dirs: MachineDirs, machine: str, error: OSError) -> TandemEr
             f"{machine} runs with another run directory: {elsewhere}",
             hint=f"set TANDEM_RUN_DIR={elsewhere.parent}, or unset it",
         )
+    if isinstance(error, FileNotFoundError) and dirs.keeper_socket.exists():
+        return without_node(dirs, machine)
     if isinstance(error, FileNotFoundError):
         return NotRunning(f"{machine} is not running under {dirs.root.parent.parent}", hint="tandem up")
     return Unreachable(f"{machine} cannot be reached: {error}")
@@ -168,9 +191,10 @@ def running_fleet_file(home: Home) -> Path | None:
 def recorded_run_dir(dirs: MachineDirs) -> Path | None:
     """Where the machine's last keeper put its sockets."""
     try:
-        return Path((dirs.state / RUN_DIR_FILE).read_text().strip())
-    except (FileNotFoundError, PermissionError):
-        return None
+        place = Path((dirs.state / RUN_DIR_FILE).read_text().strip())
+        return place if place.is_dir() else None
+    except (FileNotFoundError, PermissionError, ValueError):
+        return None  # no keeper has been here, or nobody can read what it wrote
 
 
 def known_machines(home: Home) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 import uvloop
 
 from tandem.agent.notify import Notifier
-from tandem.core.errors import EX_CONFIG, ConfigError, Unreachable
+from tandem.core.errors import EX_CONFIG, ConfigError, PermissionDenied, Unreachable
 from tandem.core.paths import Home
 from tandem.security import forbid_dumps, redact
 from tandem.supervise.boot import NodeBoot
@@ -30,7 +30,10 @@ log = logging.getLogger("tandem.node")
 
 
 def main(payload: bytes) -> int:
-    """Supervise the machine the payload (a packed :class:`NodeBoot`) describes. Exit status 78: its configuration is wrong."""
+    """Supervise the machine the payload (a packed :class:`NodeBoot`) describes.
+
+    Exit status 78: its configuration or its identity is wrong, and trying again changes nothing.
+    """
     boot = msgspec.msgpack.decode(payload, type=NodeBoot)
     logs.configure(NODE, boot.machine, redact=redact)
     forbid_dumps()
@@ -38,7 +41,7 @@ def main(payload: bytes) -> int:
     faulthandler.enable(file=2, all_threads=True)
     try:
         uvloop.run(_supervise(boot))
-    except ConfigError as error:
+    except (ConfigError, PermissionDenied) as error:
         log.critical("configuration: %s", error)
         return EX_CONFIG
     except Unreachable as error:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from tandem.core import clock
 from tandem.supervise.escalation import Alarm, Book, Level, Trouble, escalate
 from tandem.supervise.lifecycle import ALIVE, SERVING, Breaker, Escalate, Goal, Phase, Regroup
+from tandem.supervise.restore import reread
 from tandem.supervise.runner import Runner
 from tandem.supervise.start_order import StartOrder
 
@@ -61,10 +62,9 @@ class Regrouping:
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
         """Go on with what an earlier node had begun; to be called once there are runners."""
-        try:
-            known = msgspec.msgpack.decode(memory.get(MEMORY, b""), type=_Memory)
-        except msgspec.DecodeError:
-            return  # nothing, or written by another version; an alarm that is repeated does little harm
+        known = reread(memory, MEMORY, _Memory)
+        if known is None:
+            return  # an alarm that is repeated does little harm
         self.book, self.rounds = known.book, known.rounds
         for round_ in self.rounds.values():
             self._order.held.update(round_.instances)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from typing import TypeVar
+
 import msgspec
 from msgspec.structs import replace
 
 from tandem.core import clock
+from tandem.core.damage import UNREADABLE
 from tandem.supervise.lifecycle import (
     ALIVE,
     AgentState,
@@ -22,7 +27,11 @@ from tandem.supervise.lifecycle import (
     Unborn,
 )  # fmt: skip
 from tandem.supervise.runner import Runner, Shell
-from tandem.supervise.wire import NodeLoss, UnitExit, UnitFailed, UnitInfo
+from tandem.supervise.wire import UnitExit, UnitFailed, UnitInfo
+
+T = TypeVar("T")
+
+log = logging.getLogger("tandem.node")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AgentState).decode
@@ -38,8 +47,8 @@ def recalled(data: bytes | None, policy: Policy, unit: UnitInfo | None) -> Agent
     if data:
         try:
             return replace(_decode(data), policy=policy)
-        except msgspec.DecodeError:
-            pass  # written by another version; the process itself tells enough
+        except UNREADABLE:
+            pass  # damaged, or written by another version; the process itself tells enough
     if unit is None or unit.exit is not None:
         return AgentState(policy=policy)
     return AgentState(
@@ -53,12 +62,14 @@ def recalled(data: bytes | None, policy: Policy, unit: UnitInfo | None) -> Agent
     )
 
 
-def recalled_loss(data: bytes | None) -> NodeLoss | None:
-    """What the keeper says of the node before; None when that was replaced on purpose, or there was none."""
+def reread(memory: Mapping[str, bytes], name: str, kind: type[T]) -> T | None:
+    """What the keeper was asked to remember under ``name``; None for nothing, and for what cannot be read any more."""
+    data = memory.get(name)
     try:
-        return msgspec.msgpack.decode(data, type=NodeLoss) if data else None
-    except msgspec.DecodeError:
-        return None  # written by another version
+        return msgspec.msgpack.decode(data, type=kind) if data else None
+    except UNREADABLE as error:
+        log.warning("what was remembered as %s is damaged, or of another version: %s", name, error)
+        return None
 
 
 def resume(runner: Runner, shell: Shell, units: dict[str, UnitInfo]) -> None:

@@ -20,6 +20,7 @@ from tandem.supervise.gate import LOOK_S, NotWell
 from tandem.supervise.lifecycle import SERVING, AgentState, Phase
 from tandem.supervise.release import Target
 from tandem.supervise.replacing import Change, Made
+from tandem.supervise.restore import reread
 from tandem.supervise.rollout import (
     Course,
     RolloutPlan,
@@ -94,12 +95,14 @@ class Rollouts:
     # ---- what an earlier node has left ----
 
     def recall(self, memory: Mapping[str, bytes]) -> None:
-        """Take up what the keeper was asked to remember, before there are any runners."""
-        if data := memory.get(STANDING):
-            self.standing = msgspec.msgpack.decode(data, type=Standing)
-        if (plan := memory.get(PLAN)) and (state := memory.get(STATE)):
-            self.plan = msgspec.msgpack.decode(plan, type=RolloutPlan)
-            self.state = msgspec.msgpack.decode(state, type=RolloutState)
+        """Take up what the keeper was asked to remember, before there are any runners.
+
+        What cannot be read is left out: the machine then counts as running what it was started with.
+        """
+        self.standing = reread(memory, STANDING, Standing) or self.standing
+        plan, state = reread(memory, PLAN, RolloutPlan), reread(memory, STATE, RolloutState)
+        if plan is not None and state is not None:
+            self.plan, self.state = plan, state
             if self.state.course is Course.DONE and self.standing.rollout != self.plan.id:
                 self._settle(self.plan)
         for target in self._targets():

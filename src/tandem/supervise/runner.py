@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -30,11 +31,14 @@ from tandem.supervise.lifecycle import (
     Policy,
     Ready,
     Reported,
+    Spawn,
     SpawnFailed,
 )  # fmt: skip
 from tandem.supervise.release import Release
 
 Kind = Literal["agent", "service", "zygote"]
+
+log = logging.getLogger("tandem.node")
 
 
 class Shell(Protocol):
@@ -149,8 +153,16 @@ class Runner:
         try:
             self._shell.perform(self, action)
         except TandemError as error:
-            # Only a spawn can fail before there is a process; it is a death like any other.
-            asyncio.get_running_loop().call_soon(self.feed, SpawnFailed(self.state.instance, str(error)))
+            self._not_made(action, str(error))
+        except Exception as error:
+            log.exception("%s: %s could not be carried out", self.name, type(action).__name__)
+            self._not_made(action, f"{type(error).__name__}: {error}")
+
+    def _not_made(self, action: Action, why: str) -> None:
+        # Before there is a process only its making can fail, and that is a death like any other; without a word of it
+        # the keeper's answer would be waited for for ever.
+        if isinstance(action, Spawn):
+            asyncio.get_running_loop().call_soon(self.feed, SpawnFailed(action.instance, why))
 
 
 def _health(instance: str, value: str) -> Event | None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from tandem.core import clock
+from tandem.core.damage import read_json
 from tandem_agents.core_services.contracts import Registration
 from tandem_agents.storage import write_file
 
@@ -48,9 +49,7 @@ class MemoryShelf:
 
     def __init__(self, file: Path):
         self._file = file
-        self._held: dict[str, Held] = {}
-        if file.exists():
-            self._held = msgspec.json.decode(file.read_bytes(), type=dict[str, Held])
+        self._held = read_json(file, dict[str, Held]) or {}
 
     async def put(self, held: Held) -> None:
         self._save(self._held | {held.registration.name: held})

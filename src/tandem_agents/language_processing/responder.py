@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tandem.agent import Agent, action
 from tandem.core import clock
+from tandem.core.damage import read_json
 from tandem.core.errors import InvalidArguments, NotFound
 from tandem_agents.language_processing.calendar_words import ClockStyle, local
 from tandem_agents.language_processing.contracts import Reply, VoiceProfile, Wording
@@ -27,9 +28,7 @@ class Responder(Agent):
 
     async def start(self) -> None:
         self._file = self.state_dir / "voices.json"
-        self._voices: dict[str, VoiceProfile] = {}
-        if self._file.exists():
-            self._voices = msgspec.json.decode(self._file.read_bytes(), type=dict[str, VoiceProfile])
+        self._voices = read_json(self._file, dict[str, VoiceProfile]) or {}
 
     @action(idempotent=True)
     async def respond(self, reply: Reply, user: str = "you") -> Wording:

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from tandem.agent import Agent, action, every
 from tandem.core import clock
+from tandem.core.damage import read_json
 from tandem.core.errors import NotFound, Unreachable
 from tandem.core.ids import new_id
 from tandem_agents.memory_services.contracts import Memory, MemoryStore, NewMemory
@@ -39,9 +40,7 @@ class SessionMemoryAgent(Agent):
         self._memory = self.peer(MemoryStore, "MemoryClient")
         self._file = self.state_dir / "sessions.json"
         self._recent: dict[str, deque[Interaction]] = {}
-        self._sessions: dict[str, Session] = {}
-        if self._file.exists():
-            self._sessions = msgspec.json.decode(self._file.read_bytes(), type=dict[str, Session])
+        self._sessions = read_json(self._file, dict[str, Session]) or {}
 
     @action(idempotent=True)
     async def create_session(self, name: str = "main") -> Session:

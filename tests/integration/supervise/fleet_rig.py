@@ -79,7 +79,7 @@ class FleetRig:
     def status(self) -> dict[str, Any]:
         process = self.start("status", "--json")
         out, err = process.communicate(timeout=PATIENCE_S)
-        assert out, err
+        assert out, f"status -> {process.returncode}: {err}"
         found: dict[str, Any] = json.loads(out)
         return found
 

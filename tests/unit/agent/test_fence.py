@@ -21,10 +21,14 @@ async def test_epochs_grow_and_only_one_holds(tmp_path: Path) -> None:
     assert (tmp_path / FILE).read_text().strip() == "2"
 
 
-async def test_a_damaged_epoch_file_begins_anew(tmp_path: Path) -> None:
-    """Nonsense in the file counts as no epoch at all."""
-    (tmp_path / FILE).write_text("zwölf")
+@pytest.mark.parametrize("damage", [b"", b"57", "zwölf\n".encode(), bytes(range(256)) * 4])
+async def test_a_damaged_epoch_file_never_counts_back(tmp_path: Path, damage: bytes) -> None:
+    """Stores that have seen an epoch refuse lower ones: empty, cut off or nonsense, the next epoch is above all before."""
+    (tmp_path / FILE).write_bytes(damage)
     fence = Fence(tmp_path)
-    assert await fence.take() == 1
+    epoch = await fence.take()
+    assert epoch > 1_000_000_000
+    fence.release()
+    assert await fence.take() == epoch + 1
     fence.release()
     fence.release()

@@ -208,3 +208,18 @@ def test_nothing_is_lost_uncounted(tmp_path_factory: pytest.TempPathFactory, ste
         )
         assert missing == spool.dropped().get(severity, 0)
     spool.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"\xa5" * 66, b"\xa5" * 200, b"\x00" * 66])
+def test_a_damaged_note_of_what_was_sent_loses_nothing(tmp_path: Path, damage: bytes) -> None:
+    """What waits is sent once more under new names: who counts knows reports by their own identity."""
+    spool = opened(tmp_path / "s")
+    for n in range(3):
+        spool.append(E, b"record %d" % n)
+    spool.close()
+    (tmp_path / "s" / "state").write_bytes(damage)
+    spool = opened(tmp_path / "s")
+    assert [data for _, data in drain(spool)] == [b"record 0", b"record 1", b"record 2"]
+    spool.close()
+    spool = opened(tmp_path / "s")
+    assert drain(spool) == [] and spool.append(E, b"next") and [data for _, data in drain(spool)] == [b"next"]

@@ -67,6 +67,18 @@ def test_a_loosened_secret_file_is_tightened(authority: Authority, dirs: Machine
     assert acl.stat().st_mode & 0o777 == 0o400
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe\x00garbage", b"user"])
+def test_a_damaged_configuration_is_written_anew(authority: Authority, dirs: MachineDirs, damage: bytes) -> None:
+    """Empty, cut off or no text at all: it is ours, so the server gets it as it should be."""
+    for spec in plan(authority, dirs).values():
+        install(spec)
+        for file in spec.files:
+            file.path.chmod(0o600)
+            file.path.write_bytes(damage)
+        assert install(spec)
+        assert [file.path.read_bytes() for file in spec.files] == [file.content.encode() for file in spec.files]
+
+
 def test_secrets_are_in_no_argument_and_no_readable_file(authority: Authority, dirs: MachineDirs) -> None:
     """Seeds and passwords are in neither argv nor environment; a seed only in a 0400 file, a password only hashed."""
     machine = authority.machine("mainpc")

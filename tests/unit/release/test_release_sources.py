@@ -12,7 +12,7 @@ from tandem.core.paths import Home
 from tandem.fleet.model import Fleet
 from tandem.release.prepare import ground
 from tandem.release.sources import ImportCache, Sources, imported
-from tandem.release.store import KEPT, Store, code_of, files_of, manifest_of
+from tandem.release.store import KEPT, Manifest, Store, code_of, files_of, manifest_of
 from tandem.supervise.release import Code
 
 
@@ -94,7 +94,7 @@ def test_old_releases_are_dropped(tmp_path: Path) -> None:
         code = code_of(files, {}, store)
         made.append(store.keep(manifest_of(code, files, {}, Fleet(name=f"f{number}")), {"m": place}))
         os.utime(tmp_path / "releases" / f"{made[-1].name}.json", (number, number))
-    store.prune({made[0].name})
+    store.prune([made[0].target.release])
     assert set(store.names()) == {made[0].name} | {one.name for one in made[3:]}
     assert not Path(made[1].code.paths[0]).exists() and Path(made[0].code.paths[0]).exists()
 
@@ -114,7 +114,7 @@ def test_what_came_up_is_kept_until_the_next_start(tmp_path: Path) -> None:
     base = replace(manifest_of(code_of(files, {}, store), files, {}, Fleet(name="f")), created=1000.0)
     assert store.base("pc", 1000.0) is None
     store.keep_base("pc", base, {"m": place})
-    store.prune(set())
+    store.prune([])
     assert store.names() == []
     assert store.base("pc", 1000.3) == base
     assert store.base("pc", 1060.0) is None and store.base("pc2", 1000.0) is None
@@ -160,3 +160,43 @@ def test_a_linked_folder_within_a_package_is_part_of_it(tmp_path: Path) -> None:
     assert files.keys() == {"pack/__init__.py", "pack/data/prompt.txt"}
     kept = store.keep(manifest_of(code_of(files, {}, store), files, {}, Fleet(name="f")), {"pack": package})
     assert Path(kept.code.paths[0], "pack", "data", "prompt.txt").read_text() == "hello"
+
+
+def release_of(store: Store, place: Path, fleet: str) -> Manifest:
+    files = files_of({place.stem: place})
+    return store.keep(manifest_of(code_of(files, {}, store), files, {}, Fleet(name=fleet)), {place.stem: place})
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"name": "x"', b"\xff\x00\xfe", b'{"another": "make"}'])
+def test_a_damaged_release_harms_no_other(tmp_path: Path, damage: bytes) -> None:
+    """It is put aside and counts as not there; others load, old ones are dropped, and what runs keeps its code."""
+    store, place = Store(Home(tmp_path / "home")), tmp_path / "m.py"
+    place.write_text("1")
+    bad = release_of(store, place, "bad")
+    place.write_text("2")
+    good = release_of(store, place, "good")
+    (tmp_path / "home/releases" / f"{bad.name}.json").write_bytes(damage)
+    (tmp_path / "home/releases/pc.base").write_bytes(damage)
+    store.prune([bad.target.release])
+    assert Path(bad.code.paths[0], "m.py").read_text() == "1"
+    assert store.find(bad.name) is None and store.base("pc", 0.0) is None and store.names() == [good.name]
+    assert store.load(good.name) == good
+    with pytest.raises(NotFound):
+        store.load(bad.name)
+    assert len(list((tmp_path / "home/releases").glob("*.damaged-*"))) == 2
+
+
+def test_a_copy_of_code_that_is_damaged_is_made_again(tmp_path: Path) -> None:
+    """Whoever keeps a release gets the code it is named by; a whole copy is left alone, with what came to it."""
+    store, place = Store(Home(tmp_path / "home")), tmp_path / "m.py"
+    place.write_text("1")
+    folder = Path(release_of(store, place, "f").code.paths[0])
+    (folder / "extra").write_text("kept")
+    release_of(store, place, "f")
+    assert (folder / "extra").exists()
+    (folder / "m.py").write_text("garb")
+    release_of(store, place, "f")
+    assert (folder / "m.py").read_text() == "1"
+    (folder / "m.py").unlink()
+    release_of(store, place, "f")
+    assert (folder / "m.py").read_text() == "1" and list(folder.parent.glob("*.damaged-*"))

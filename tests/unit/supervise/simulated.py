@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from tandem.core import clock
 from tandem.fleet.model import AgentConfig, Fleet
+from tandem.supervise.release import ZYGOTE
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.wire import (
     Exec,
@@ -20,6 +22,7 @@ from tandem.supervise.wire import (
     SpawnUnit,
     UnitEnded,
     UnitExit,
+    UnitFailed,
     UnitInfo,
     UnitSaid,
     UnitSpawned,
@@ -35,6 +38,10 @@ class Manner(Struct):
     lives_s: float | None = None
     leaves_s: float = 0.05
     """From TERM to its end; more than the grace for one that is deaf."""
+    born_s: float = 0.0
+    """How long the zygote takes to make it; when the zygote ends meanwhile, it is never born."""
+    fails: str = ""
+    """Why the keeper cannot make it, if it cannot."""
 
 
 class Process(Struct):
@@ -42,10 +49,12 @@ class Process(Struct):
     instance: str
     kind: str
     born_at: float
-    pid: int
+    pid: int | None
     ready_at: float | None = None
     exit: UnitExit | None = None
     timers: list[asyncio.TimerHandle] = []
+    pending: list[int] = []
+    """Signals sent before it was born."""
 
 
 class SimulatedKeeper:
@@ -56,7 +65,10 @@ class SimulatedKeeper:
         self.history: list[tuple[float, str, str]] = []
         self.memory: dict[str, bytes] = {}
         self.supervisor: Supervisor | None = None
+        self.unwanted: set[str] = set()
+        """Whom the operator has stopped: making one of these is a mistake."""
         self._processes: dict[str, Process] = {}
+        self._pids = itertools.count(1000)
 
     # ---- what the supervisor asks ----
 
@@ -81,9 +93,13 @@ class SimulatedKeeper:
         return [p for p in self._processes.values() if p.name == name and p.exit is None]
 
     def die(self, name: str) -> None:
-        """End whatever lives of ``name``."""
+        """End whatever lives of ``name``; with a zygote goes what it has not borne yet."""
         for process in self.living(name):
-            self._end(process, 1, None)
+            if process.pid is not None:
+                self._end(process, 1, None)
+        if name == ZYGOTE:
+            for process in [p for p in self._processes.values() if p.pid is None and p.exit is None]:
+                self._fail(process, "the zygote ended", "zygote")
 
     def listing(self) -> Listing:
         units = [
@@ -103,16 +119,34 @@ class SimulatedKeeper:
     def _spawn(self, request: SpawnUnit) -> None:
         loop = asyncio.get_running_loop()
         manner = self.manners.get(request.name, Manner())
-        process = Process(
-            request.name, request.instance, request.kind, clock.monotonic(), pid=1000 + len(self._processes)
-        )
+        process = Process(request.name, request.instance, request.kind, clock.monotonic(), pid=None)
         assert not self.living(request.name), f"two processes of {request.name}"
+        assert request.name not in self.unwanted, f"{request.name} is started against the operator's will"
         self._processes[request.instance] = process
         self._note("spawn", request.name)
+        if manner.fails:
+            self._fail(process, manner.fails, "unit")
+        elif manner.born_s:
+            process.timers = [loop.call_later(manner.born_s, self._bear, process, manner)]
+        else:
+            self._bear(process, manner)
+
+    def _bear(self, process: Process, manner: Manner) -> None:
+        loop = asyncio.get_running_loop()
+        process.pid = next(self._pids)
         self._hear(UnitSpawned(name=process.name, instance=process.instance, pid=process.pid))
         process.timers = [loop.call_later(manner.ready_s, self._ready, process)]
         if manner.lives_s is not None:
             process.timers.append(loop.call_later(manner.lives_s, self._end, process, 1, None))
+        for number in process.pending:
+            self._signal(process.instance, number)
+
+    def _fail(self, process: Process, error: str, blame: Literal["unit", "zygote"]) -> None:
+        for timer in process.timers:
+            timer.cancel()
+        del self._processes[process.instance]
+        self._note("fail", process.name)
+        self._hear(UnitFailed(name=process.name, instance=process.instance, error=error, blame=blame))
 
     def _ready(self, process: Process) -> None:
         process.ready_at = clock.monotonic()
@@ -122,7 +156,9 @@ class SimulatedKeeper:
         process = self._processes.get(instance)
         if process is None or process.exit is not None:
             return
-        if number == signal.SIGKILL:
+        if process.pid is None:
+            process.pending.append(number)
+        elif number == signal.SIGKILL:
             self._end(process, None, number)
         elif number == signal.SIGTERM:
             self._note("term", process.name)
@@ -154,6 +190,5 @@ def _exec() -> Exec:
 
 def agent(name: str, *needs: str, group: str = "g", **more: Any) -> AgentConfig:
     """An entry of the fleet."""
-    return AgentConfig(
-        name=name, machine=MACHINE, group=group, class_path="a:B", launch="exec", needs=list(needs), **more
-    )
+    more = {"launch": "exec", **more}
+    return AgentConfig(name=name, machine=MACHINE, group=group, class_path="a:B", needs=list(needs), **more)

@@ -34,6 +34,7 @@ class House:
         self.signals: list[tuple[str, int]] = []
         self.memory: dict[str, bytes] = {}
         self.log: list[str] = []
+        self.closed: list[str] = []
         monkeypatch.setattr(keeper_node.time, "monotonic", lambda: self.now)
         void = Exec(argv=["true"])
         config = KeeperConfig(machine="m1", run_dir="", log_dir="", state_dir="", zygote=void, node=void,
@@ -64,6 +65,9 @@ class House:
 
     def keep_in_mind(self, name: str, data: bytes) -> None:
         self.memory[name] = data
+
+    def close_doors(self, name: str) -> None:
+        self.closed.append(name)
 
     # what happens
 
@@ -153,6 +157,19 @@ def test_nobody_is_watched_who_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
     retired.keeper.retire()
     retired.look(2 * FIRST_LOOKS)
     assert house.signals == retired.signals == []
+
+
+def test_a_node_that_gave_up_refuses_who_asks_until_another_is_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With status 78 its socket is closed, so nobody waits for it, and nothing is tried; an order makes a new one at once."""
+    house = House(monkeypatch)
+    house.end(house.node, code=EX_CONFIG)
+    given_up = house.node
+    assert house.closed == [NODE] and given_up.exit is not None
+    void = Exec(argv=["true"])
+    house.keeper.replace(void, void)
+    assert house.node is not given_up and house.node.exit is None and house.memory == {}
+    house.end(house.node, number=signal.SIGSEGV)
+    assert house.node.exit is None
 
 
 def test_late_looks_blame_nobody() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from simulated import MACHINE, Manner, SimulatedKeeper, agent
 
 from tandem.agent.testing import virtual_time
+from tandem.core.errors import TandemError
 from tandem.fleet.model import Fleet
 from tandem.supervise.api import Verb
-from tandem.supervise.lifecycle import Phase, Start
+from tandem.supervise.lifecycle import Phase, Start, Stop
 from tandem.supervise.operations import Operations
-from tandem.supervise.views import TROUBLE_AFTER
+from tandem.supervise.views import TROUBLE_AFTER, agent_view
+from tandem.supervise.wire import SpawnUnit
 
 
 @pytest.mark.parametrize("verb", ["restart", "start"])
@@ -66,4 +69,34 @@ async def test_an_order_no_operator_gave_spares_the_stopped(verb: Verb) -> None:
     assert (supervisor.runners["B"].state.instance != before) == (verb == "restart")
     nobody = await operations.order(verb, ["A"], lambda _: None, spare_stopped=True)
     assert nobody.views == [] and supervisor.runners["A"].state.phase is Phase.STOPPED
+    supervisor.close()
+
+
+@pytest.mark.parametrize("error", [TandemError("no key"), OSError(28, "No space left on device"), ValueError("not text")])
+@virtual_time
+async def test_whatever_keeps_a_process_from_being_made_is_a_death_like_any_other(error: Exception) -> None:
+    """The agent says why and is tried again; it neither waits for a process that is not there, nor ever stops stopping."""
+    keeper = SimulatedKeeper()
+    supervisor = keeper.node([agent("A"), agent("B")])
+    make, refusals = keeper.agent, [error] * 3
+
+    def refuse(subject: Any, instance: str, zygote: str) -> SpawnUnit:
+        if subject.name == "A" and refusals:
+            raise refusals.pop()
+        return make(subject, instance, zygote)
+
+    keeper.agent = refuse  # type: ignore[method-assign]
+    for runner in supervisor.agents():
+        runner.feed(Start())
+    await asyncio.sleep(0.7)
+    shown = agent_view(supervisor, supervisor.runners["A"])
+    assert shown.state == "backoff" and str(error).partition("]")[2] in f"{shown.note} {shown.exit}"
+    assert supervisor.runners["B"].state.phase is Phase.HEALTHY
+    await asyncio.sleep(10.0)
+    assert supervisor.runners["A"].state.phase is Phase.HEALTHY and refusals == []
+    refusals.append(error)
+    keeper.die("A")
+    supervisor.runners["A"].feed(Stop())
+    await asyncio.sleep(30.0)
+    assert supervisor.runners["A"].state.phase is Phase.STOPPED and keeper.living("A") == []
     supervisor.close()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import hypothesis.strategies as st
-from hypothesis import given, settings
 from simulated import Manner, SimulatedKeeper, agent
 
 from tandem.agent.testing import virtual_time
-from tandem.agent.virtual_time import run
 from tandem.fleet.model import AgentConfig, RestartPolicy
 from tandem.supervise.escalation import Level
-from tandem.supervise.lifecycle import UP, Breaker, Phase, Restart, Start, Stop
+from tandem.supervise.lifecycle import UP, Breaker, Phase, Restart, Start
 from tandem.supervise.supervisor import Supervisor
 from tandem.supervise.views import agent_view
 
@@ -180,87 +177,3 @@ async def test_an_agent_that_never_comes_up_escalates_however_slowly_it_dies() -
     assert level(supervisor, "Middle") is Level.OPERATOR
     assert events(keeper, "spawn").count("Db") == 1
     supervisor.close()
-
-
-# ---- chance ----
-
-
-@st.composite
-def houses(draw: st.DrawFn) -> tuple[list[AgentConfig], dict[str, Manner], list[tuple[float, str, str]]]:
-    """Up to six agents in two groups with needs, manners of every kind, and things people do meanwhile."""
-    names = [f"A{n}" for n in range(draw(st.integers(2, 6)))]
-    agents, manners = [], {}
-    for index, name in enumerate(names):
-        needs = draw(st.lists(st.sampled_from(names[:index]), unique=True, max_size=2)) if index else []
-        agents.append(
-            agent(
-                name, *(f"{need}@m1" for need in needs), group=draw(st.sampled_from("gh")), restart=HASTY,
-                on_dependency=draw(st.sampled_from(["wait", "restart", "degrade"])),
-            )
-        )  # fmt: skip
-        manners[name] = Manner(
-            lives_s=draw(st.sampled_from([None, None, 0.05, 0.5, 3.0, 9.0, 12.0])),
-            leaves_s=draw(st.sampled_from([0.05, 2.0, 1e9])),
-        )
-    deeds = draw(
-        st.lists(
-            st.tuples(
-                st.floats(0.1, 60.0),
-                st.sampled_from(["stop", "start", "restart", "die", "mend", "node"]),
-                st.sampled_from(names),
-            ),
-            max_size=12,
-        )
-    )
-    return agents, manners, deeds
-
-
-@given(houses())
-@settings(max_examples=60, deadline=None)
-def test_random_houses_stay_in_bounds(house: tuple[list[AgentConfig], dict[str, Manner], list[Any]]) -> None:
-    """Never two processes, never a start against the operator, no storm, and whatever is well in the end is up."""
-    agents, manners, deeds = house
-    run(lambda: _live(agents, manners, deeds))
-
-
-async def _live(agents: list[AgentConfig], manners: dict[str, Manner], deeds: list[Any]) -> None:
-    keeper = SimulatedKeeper()
-    keeper.manners = manners
-    supervisor = await up(keeper, agents)
-    for wait, deed, name in deeds:
-        await asyncio.sleep(wait)
-        runner = supervisor.runners[name]
-        match deed:
-            case "stop" | "start" | "restart":
-                runner.feed({"stop": Stop(), "start": Start(), "restart": Restart()}[deed])
-            case "die":
-                keeper.die(name)
-            case "mend":
-                keeper.manners[name] = Manner()
-            case "node":
-                supervisor.close()
-                supervisor = keeper.node(agents)
-        if deed == "stop":
-            await asyncio.sleep(12.0)
-            assert runner.state.phase is Phase.STOPPED and not keeper.living(name)
-            began = len(keeper.history)
-            await asyncio.sleep(5.0)
-            assert not [e for e in keeper.history[began:] if e[1:] == ("spawn", name)]
-    _no_storm(keeper, agents, len(deeds))
-    for name in manners:
-        keeper.manners[name] = Manner()
-        if supervisor.runners[name].state.phase in (Phase.STOPPED, Phase.FAILED):
-            supervisor.runners[name].feed(Start())
-    await asyncio.sleep(200.0)
-    assert not supervisor.regrouping.rounds and not supervisor.order.held
-    assert {runner.state.phase for runner in supervisor.agents()} <= UP
-    supervisor.close()
-
-
-def _no_storm(keeper: SimulatedKeeper, agents: list[AgentConfig], deeds: int) -> None:
-    """Within any minute nobody is made more often than its own delays, deaths of needs and one group restart allow."""
-    for config in agents:
-        made = [at for at, what, name in keeper.history if (what, name) == ("spawn", config.name)]
-        for at in made:
-            within = [other for other in made if at <= other < at + 60.0]
-            assert len(within) <= 25 + deeds, (config.name, within)
