@@ -296,9 +296,20 @@ async def test_an_alert_is_due_until_it_is_sent(make) -> None:
     ]
 
 
-async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
-    """A file that is no database is named, not overwritten."""
+async def test_a_store_that_is_no_database_is_kept_aside(tmp_path: Path) -> None:
+    """It is not overwritten, and a hub that watches the house from now on is worth more than one that does not start."""
     (tmp_path / "incidents.db").write_text("not a database, and long enough to be looked at" * 100)
+    desk = IncidentDesk(tmp_path / "incidents.db", {})
+    await desk.open()
+    assert await desk.incidents() == [] and await desk.take([report()]) == 1
+    await desk.close()
+    (aside,) = tmp_path.glob("incidents.db.damaged-*")
+    assert aside.read_text().startswith("not a database")
+
+
+async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
+    """A place that cannot hold a file is named."""
+    (tmp_path / "incidents.db").mkdir()
     desk = IncidentDesk(tmp_path / "incidents.db", {})
     with pytest.raises(Unavailable, match=r"incidents\.db cannot be used"):
         await desk.open()
