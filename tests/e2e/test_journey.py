@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from household import REAL_FLEET, Household, MakeHousehold
+from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 from tandem.fleet import load
 from tandem_agents.engines.audio import concat, from_pcm, read_file, resample, silence, to_pcm, to_wav
@@ -104,6 +104,17 @@ def test_timers(household: Household) -> None:
     assert "minutes" in household.ask("which timers are running?")
     assert re.search("cancel", household.ask("cancel the timer"), re.IGNORECASE)
     assert re.search(r"\bno\b", household.ask("which timers are running?"), re.IGNORECASE)
+
+
+def test_ring_that_is_heard(household: Household) -> None:
+    """Who stays with ``ask --follow`` reads when a timer rings, whoever set it, until Ctrl-C."""
+    listening = household.begin("ask", "--follow", "set a soup timer for 1 second")
+    eventually(lambda: "soup timer is up" in listening.out, "the ring")
+    household.ask("set a tea timer for 1 second")
+    eventually(lambda: "tea timer is up" in listening.out, "the second ring")
+    listening.interrupt()
+    said = listening.end()
+    assert (said.status, said.err) == (130, "Interrupted.\n")
 
 
 def test_lamp(household: Household) -> None:

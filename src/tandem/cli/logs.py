@@ -93,6 +93,8 @@ def logs(
                 asked_at = time.monotonic()
             _print(new, json=json, color=color)
             time.sleep(FOLLOW_POLL_S)
+    if silent.keys() - _names(fleet):
+        raise typer.Exit(1)
 
 
 def _print(lines: Iterable[Line], *, json: bool, color: bool) -> None:
@@ -110,6 +112,11 @@ def _fleet(home: Home) -> Fleet | None:
     path = find_fleet_file()
     found = path if path.exists() else running_fleet_file(home)
     return None if found is None else load(found).draft
+
+
+def _names(fleet: Fleet | None) -> set[str]:
+    """Of agents that may have had nothing to say yet, bare and with their machine."""
+    return {name for agent in fleet.agents.values() for name in (agent.name, str(agent.id))} if fleet is not None else set()
 
 
 def _other_computers(fleet: Fleet | None) -> list[str]:

@@ -22,6 +22,8 @@ from tandem.infra.probe import http_get
 REASONS = frozenset({
     "Authentication Failure", "Authentication Timeout", "Authentication Expired", "Credentials Revoked", "TLS Handshake Failure",
 })  # fmt: skip
+_LEFT = re.compile(r"(?:EOF|connection reset by peer|broken pipe)$")
+"""How a handshake ends whose client went away, as ours do when a busy computer takes too long: nobody turned it away."""
 LOOKED_AT = 100
 """Closed connections of one look, the latest first; of a larger flood only these are told."""
 _LOG_TAIL = 256 * 1024
@@ -72,7 +74,8 @@ class Refusals:
         self._since = max([since, *stops.values()])
         refused = [one for one in answer.connections if stops[one.cid] > since and one.reason in REASONS]
         log = self._tail() if refused else ""
-        return [_told(one, log) for one in sorted(refused, key=lambda one: stops[one.cid])]
+        told = [_told(one, log) for one in sorted(refused, key=lambda one: stops[one.cid])]
+        return [one for one in told if not _LEFT.search(one.why)]
 
     def _tail(self) -> str:
         try:
@@ -85,7 +88,7 @@ class Refusals:
 
 def _told(closed: _Closed, log: str) -> Refusal:
     leaf = closed.kind == "Leafnode"
-    found = re.search(rf"[cl]id:{closed.cid} - (?:TLS|Leafnode TLS|TLS leafnode)[^\n]*?error: ([^\n]+)", log)
+    found = re.search(rf"[cl]id:{closed.cid} - (?:TLS|Leafnode TLS|TLS leafnode)[^\n]*?error: ([^\n]+?)(?:\"\}})?$", log, re.MULTILINE)
     why = f"{closed.reason}: {found[1].strip()}" if found else closed.reason
     return Refusal(closed.ip, "NATS link" if leaf else "NATS", why)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -12,6 +13,7 @@ import typer
 from msgspec import Struct
 
 from tandem.api import connect
+from tandem.core.deadline import deadline_scope
 from tandem.core.errors import InvalidArguments
 from tandem_agents.commands.terminal import waiting
 from tandem_agents.core_services.contracts import Answer, FrontDoor
@@ -43,21 +45,20 @@ def ask(
         float, typer.Option("--timeout", help="Seconds to wait at most.", min=0.1)
     ] = DEFAULT_TIMEOUT_S,
     session: Annotated[str, typer.Option("--session", help="The conversation this belongs to.")] = "main",
+    follow: Annotated[
+        bool,
+        typer.Option("-f", "--follow", help="Stay until Ctrl-C, and print what is said unasked: timers that ring, reminders."),
+    ] = False,
     fleet: Annotated[str | None, typer.Option("--fleet", help="The fleet file.", show_default=False)] = None,
 ) -> None:
     """Ask the assistant something and print its answer.
 
-    `tandem trace TURN` shows where the time of a turn went.
+    `tandem trace TURN` shows where the time of a turn went. With --follow TEXT may be left out.
 
-    Example: tandem ask "what is 17 plus 25"
+    Example: tandem ask "what is 17 plus 25"; tandem ask -f "set a timer for 10 seconds"
     """
-    question = read_question(text or [])
-    answer = asyncio.run(_ask(question, session, timeout, fleet))
-    if as_json:
-        printed = Printed(answer.answer, answer.intent, answer.turn, answer.timings)
-        typer.echo(msgspec.json.format(msgspec.json.encode(printed), indent=2).decode())
-    else:
-        typer.echo(answer.answer)
+    question = read_question(text or []) if text or not follow else ""
+    asyncio.run(_ask(question, session, timeout, fleet, follow=follow, as_json=as_json))
 
 
 def read_question(words: list[str]) -> str:
@@ -83,8 +84,39 @@ def _read_stdin() -> str:
         raise InvalidArguments(f"that is not text: {error}", hint="send UTF-8") from None
 
 
-async def _ask(question: str, session: str, timeout: float, fleet: str | None) -> Answer:
+async def _ask(
+    question: str, session: str, timeout: float, fleet: str | None, *, follow: bool, as_json: bool
+) -> None:
     async with connect(fleet, budget_s=timeout) as fleet_connection:
         door = fleet_connection.peer(FrontDoor, fleet_connection.front_door)
-        async with waiting():
-            return await door.ask(question, session=session, user=getpass.getuser())
+        # Whoever asks for a timer of a second must not begin to listen after it.
+        listening = asyncio.create_task(_listen(door, as_json)) if follow else None
+        await asyncio.sleep(0)
+        try:
+            if question:
+                async with waiting():
+                    answer = await door.ask(question, session=session, user=getpass.getuser())
+                _print(answer, as_json)
+            if listening is not None:
+                await listening
+        finally:
+            if listening is not None:
+                listening.cancel()
+
+
+def _print(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        printed = Printed(answer.answer, answer.intent, answer.turn, answer.timings)
+        typer.echo(msgspec.json.format(msgspec.json.encode(printed), indent=2).decode())
+    else:
+        typer.echo(answer.answer)
+
+
+async def _listen(door: FrontDoor, as_json: bool) -> None:
+    """Print announcements, one a line, for as long as the front door is there."""
+    with deadline_scope(None):
+        async for said in door.announcements():
+            if as_json:
+                typer.echo(msgspec.json.encode(said).decode())
+            else:
+                typer.echo(f"{datetime.fromtimestamp(said.at):%H:%M:%S}  {said.text}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +13,10 @@ from contextlib import asynccontextmanager
 import pytest
 from typer.testing import CliRunner
 
+from tandem.core.deadline import current_deadline
 from tandem.core.errors import InvalidArguments
 from tandem_agents.commands import ask as command
-from tandem_agents.core_services.contracts import Answer
+from tandem_agents.core_services.contracts import Announcement, Answer
 
 TURN = "01m7y5n1dpc76js0dfstk0dcz4"
 
@@ -25,13 +28,22 @@ class Door:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.answered = asyncio.Event()
+        self.is_asked = True
 
     def peer(self, who: object, at: str) -> Door:
         return self
 
     async def ask(self, text: str, session: str, user: str) -> Answer:
         self.asked.append((text, session))
+        self.answered.set()
         return Answer(answer=f"you said {text}", intent="question", turn=TURN, timings={"total": 0.5})
+
+    async def announcements(self) -> AsyncIterator[Announcement]:
+        assert current_deadline() is None
+        if self.is_asked:
+            await self.answered.wait()
+        yield Announcement(id="a", text="Your tea timer is up.", at=1_772_636_400.0)
 
 
 @pytest.fixture
@@ -77,3 +89,16 @@ def test_bytes_are_refused_before_anything_is_asked(monkeypatch: pytest.MonkeyPa
     for words in (["-"], ["bad \udcff byte"], [""], [" "], []):
         with pytest.raises(InvalidArguments):
             command.read_question(words)
+
+
+def test_what_is_said_unasked_is_heard(door: Door) -> None:
+    """With --follow the answer comes first, then what rings, each with its time; for programs one object a line."""
+    said = CliRunner().invoke(command.app, ["-f", "set", "a", "timer"])
+    assert said.exit_code == 0
+    first, ring = said.output.splitlines()
+    assert first == "you said set a timer"
+    assert re.fullmatch(r"\d\d:\d\d:00  Your tea timer is up\.", ring)
+    door.is_asked = False
+    heard = CliRunner().invoke(command.app, ["--follow", "--json"])
+    assert json.loads(heard.output)["text"] == "Your tea timer is up."
+    assert door.asked == [("set a timer", "main")]
