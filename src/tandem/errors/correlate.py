@@ -181,8 +181,11 @@ class Correlator:
 
     def _own(self, report: ErrorReport) -> Placement:
         key, like = f"error:{fingerprint(report)}", f"like:{likeness(report)}"
-        root = Root("error", str(report.origin), report.type, report.message, report.time)
+        root = Root("error", str(report.subject), report.type, report.message, report.time)
         known = self._by_key.get(key)
+        if known is None and report.subject != report.origin:
+            # What others foresee or give up about somebody whose trouble is known belongs to that.
+            known = self._by_key.get(f"agent:{report.subject}")
         if known is not None:
             return Placement(key, root, known)
         traced = self._by_id.get(self._by_trace.get(report.trace_id, "")) if report.trace_id else None

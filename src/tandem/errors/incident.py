@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tandem.core.ids import AgentId
-from tandem.errors.report import ErrorReport
+from tandem.errors.report import DEATHS, ErrorReport
 from tandem.errors.severity import Severity
 
 MAX_LISTED = 200
@@ -109,7 +109,7 @@ class Incident(Struct, kw_only=True):
 
     def add(self, report: ErrorReport, *, throttled: bool = False) -> None:
         """Count one report of this cause."""
-        origin = str(report.origin)
+        origin = str(report.subject)
         self.count += report.count
         self.suppressed += report.count if throttled else 0
         self.first, self.last = min(self.first, report.time), max(self.last, report.time)
@@ -177,26 +177,27 @@ class Incident(Struct, kw_only=True):
         others = self.affected
         match self.root.kind:
             case "died":
-                return f"{self.root.agent} {_end_of(self.root)}{self._consequences(others)}"
+                deaths = sum(self.types.get(kind, 0) for kind in DEATHS)
+                return f"{self.root.agent} {_end_of(self.root)}{self._consequences(others) or self._times(deaths, self.root.time)}"
             case "unreachable":
-                return f"{_agents(others)} cannot reach {self.root.agent}{self._times()}"
+                return f"{_agents(others)} cannot reach {self.root.agent}{self._times(self.count, self.last)}"
             case "machine":
                 died = len([alias for alias in self.aliases if alias.startswith("agent:")])
                 return f"{died} processes of {self.root.agent} ended within seconds: the machine, its memory or what they share"
             case _:
                 also = f", also in {_named(others)}" if others else ""
                 said = f": {self.root.message}" if self.root.message else ""
-                return f"{self.root.type} in {self.root.agent}{also}{said}{self._times()}"
+                return f"{self.root.type} in {self.root.agent}{also}{said}{self._times(self.count, self.last)}"
 
     def _consequences(self, others: list[str]) -> str:
         if not others:
-            return self._times()
+            return ""
         later = max(0.0, (self.first_effect or self.root.time) - self.root.time)
         need = "needs" if len(others) == 1 else "need"
         return f"; {_agents(others)} that {need} it failed, the first {later:.1f} s later"
 
-    def _times(self) -> str:
-        return f" ({self.count} times in {_span(self.last - self.first)})" if self.count > 1 else ""
+    def _times(self, count: int, until: float) -> str:
+        return f" ({count} times in {_span(max(0.0, until - self.first))})" if count > 1 else ""
 
 
 def _end_of(root: Root) -> str:

@@ -35,6 +35,9 @@ DEATH = "ProcessDied"
 DEATHS = frozenset({DEATH, "StartTimeout", "Unresponsive"})
 """Types of all reports of a node that mean that an agent is not there."""
 
+ABOUT = "about"
+"""Context key: the identity of the agent a report is about, when another one tells of it."""
+
 PEER = "peer"
 """Context key: the identity of the agent that could not be reached, where the reporter knows it."""
 
@@ -61,6 +64,12 @@ class ErrorReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def origin(self) -> AgentId:
         return AgentId.of(self.agent, self.machine)
+
+    @property
+    def subject(self) -> AgentId:
+        """Whom it is about: who reports it, unless that tells of another one."""
+        about = self.context.get(ABOUT)
+        return AgentId(about) if isinstance(about, str) and about else self.origin
 
     @property
     def turn(self) -> str:

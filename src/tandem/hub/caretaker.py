@@ -16,6 +16,7 @@ from tandem.core import clock
 from tandem.core.errors import NotFound, TandemError, Unavailable
 from tandem.core.ids import AgentId
 from tandem.core.paths import MachineDirs
+from tandem.errors.report import ABOUT
 from tandem.fleet.model import Fleet
 from tandem.hub.nodes import ask_status, mend, order
 from tandem.hub.picture import AgentPicture, agent_picture
@@ -33,6 +34,7 @@ from tandem.hub.recovery import (
     targets,
     trouble_of,
 )
+from tandem.hub.series import HOUR_S
 from tandem.hub.shelf import Shelf
 
 LOOK_S = 5.0
@@ -95,7 +97,7 @@ class Caretaker:
         self._attempts: list[Attempt] = []
         self._since: dict[str, tuple[str, float]] = {}
         self._forecasts: list[Forecast] = []
-        self._told: dict[tuple[str, str], float] = {}
+        self._told: dict[tuple[str, str], tuple[float, float]] = {}
         self._agents: list[AgentPicture] = []
 
     async def open(self) -> None:
@@ -113,10 +115,9 @@ class Caretaker:
             self._forecasts, self.blind = [], error.message
         now = clock.wall()
         for forecast in self._forecasts:
-            key = (forecast.agent, forecast.quantity)
-            if now - self._told.get(key, 0.0) >= self._care.told_again_minutes * 60:
-                self._told[key] = now
-                context = {"agent": forecast.agent, "quantity": forecast.quantity, "at": forecast.at, "score": forecast.score}
+            if self._is_news(forecast, now):
+                self._told[forecast.agent, forecast.quantity] = (now, forecast.now)
+                context = {"quantity": forecast.quantity, "at": forecast.at, "score": forecast.score, **self._about(forecast.agent)}
                 self._report(f"FaultForeseen:{forecast.quantity}", forecast.sentence, "warning", context)
 
     async def look_after(self) -> None:
@@ -221,10 +222,20 @@ class Caretaker:
 
     def _give_up(self, agent: AgentPicture, now: float) -> None:
         key = (agent.name, "exhausted")
-        if now - self._told.get(key, 0.0) >= 3600:
-            self._told[key] = now
+        if now - self._told.get(key, (0.0, 0.0))[0] >= HOUR_S:
+            self._told[key] = (now, 0.0)
             message = f"{agent.name} is {agent.state}, and nothing that may be tried has helped"
-            self._report("RecoveryExhausted", message, "critical", {"agent": agent.name})
+            self._report("RecoveryExhausted", message, "critical", self._about(agent.name))
+
+    def _is_news(self, forecast: Forecast, now: float) -> bool:
+        told_at, told = self._told.get((forecast.agent, forecast.quantity), (0.0, 0.0))
+        # The same restarts are within the last hour for an hour.
+        known = forecast.quantity == "restarts" and forecast.now <= told
+        return now - told_at >= (HOUR_S if known else self._care.told_again_minutes * 60)
+
+    def _about(self, agent: str) -> dict[str, str]:
+        """Context of a report about an agent of this machine; about the machine itself without one."""
+        return {ABOUT: f"{agent}@{self._me.machine}"} if agent else {}
 
 
 def surroundings(fleet: Fleet, machine: str, disposable: Iterable[str]) -> Surroundings:

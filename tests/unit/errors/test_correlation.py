@@ -233,3 +233,26 @@ def test_an_incident_s_size_is_bounded() -> None:
     [incident] = engine.live()
     assert incident.count == 500
     assert (len(incident.agents), len(incident.aliases), len(incident.traces)) == (200, 200, 50)
+
+
+def told_about(agent: str, kind: str, at: float) -> ErrorReport:
+    return report("HealthMonitor@pc2", kind, at, f"{agent} gets worse", context={"about": agent})
+
+
+def test_what_a_monitor_tells_of_a_dead_agent_is_part_of_its_incident() -> None:
+    """The same trouble is not said twice: it counts with the agent whose trouble it is, and its deaths are still told by number."""
+    [incident] = incidents(
+        death(STORE, 100.0), death(STORE, 110.0), told_about(STORE, "FaultForeseen:restarts", 130.0),
+        told_about(STORE, "RecoveryExhausted", 200.0),
+    )  # fmt: skip
+    assert (incident.key, incident.count, list(incident.agents)) == (f"agent:{STORE}", 4, [STORE])
+    assert incident.title() == f"{STORE} died (killed by SIGKILL) (2 times in 10.0 s)"
+
+
+def test_what_a_monitor_foresees_is_about_the_agent() -> None:
+    """Before anything has happened it is an incident of the agent's, not of the monitor's, and one for each agent."""
+    first, second = incidents(
+        told_about(STORE, "FaultForeseen:memory", 100.0), told_about("Loner@mainpc", "FaultForeseen:memory", 101.0)
+    )
+    assert (first.root.agent, second.root.agent) == (STORE, "Loner@mainpc")
+    assert first.title() == f"FaultForeseen:memory in {STORE}: {STORE} gets worse"

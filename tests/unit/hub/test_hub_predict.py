@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from tandem.core.ids import AgentId
+from tandem.core.paths import Home
+from tandem.fleet.model import Fleet
+from tandem.hub.caretaker import Care, Caretaker
 from tandem.hub.picture import AgentPicture
-from tandem.hub.predict import CERTAIN, MIB, Forecast, foresee, trend
+from tandem.hub.predict import CERTAIN, MIB, Forecast, Quantity, foresee, trend
 from tandem.hub.recovery import (
     Attempt,
     Budget,
@@ -223,3 +229,37 @@ def test_the_operator_and_the_supervisor_come_first() -> None:
     assert reason_for(healthy, NOW, [soon], NOW, BUDGET) == "memory"
     assert reason_for(healthy, NOW, [replace(soon, at=NOW + 3600)], NOW, BUDGET) == ""
     assert reason_for(healthy, NOW, [replace(soon, agent="B")], NOW, BUDGET) == ""
+
+
+async def test_what_is_foreseen_is_told_again_while_it_is_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trend every ten minutes, restarts of the last hour only when there are more, and each about the agent it concerns."""
+    now = NOW
+    monkeypatch.setattr("tandem.core.clock.wall", lambda: now)
+    memory = forecast("memory", 3.0)
+    restarts = {0: 5.0, 30: 6.0}
+    told: list[tuple[int, str, dict[str, object]]] = []
+    count = 0.0
+
+    async def foreseen() -> list[Forecast]:
+        return [memory, forecast("restarts", count)]
+
+    def hear(kind: str, _message: str, _severity: str, context: dict[str, object]) -> None:
+        told.append((minute, kind, context))
+
+    fleet = Fleet(name="f", machines={}, groups={}, agents={})
+    dirs = Home(tmp_path).machine("m")
+    monitor = AgentId("HealthMonitor@m")
+    caretaker = Caretaker(monitor, fleet, dirs, Care(), tmp_path / "a.db", foreseen, hear, logging.getLogger("test"))
+    for minute in range(40):
+        now, count = NOW + 60 * minute, restarts.get(minute, count)
+        await caretaker.foresee()
+    kinds = [(at, kind) for at, kind, _ in told]
+    assert [at for at, kind in kinds if kind == "FaultForeseen:memory"] == [0, 10, 20, 30]
+    assert [at for at, kind in kinds if kind == "FaultForeseen:restarts"] == [0, 30]
+    assert {context["about"] for _, _, context in told} == {"A@m"}
+
+
+def forecast(quantity: Quantity, now: float) -> Forecast:
+    return Forecast(
+        agent="A", machine="m", quantity=quantity, now=now, limit=9.0, per_hour=1.0, at=NOW, score=4.0, sentence="it grows"
+    )
