@@ -203,7 +203,8 @@ class Incident(Struct, kw_only=True):
 def _end_of(root: Root) -> str:
     how = root.message.partition("; it last said: ")
     words = {"StartTimeout": "was not ready in time", "Unresponsive": "did not answer and was killed"}
-    said = f', last saying "{how[2][:120]}"' if how[2] else ""
+    # Who is killed by force has no say in it; what it did last is with the report.
+    said = f', last saying "{how[2][:120]}"' if how[2] and "SIGKILL" not in how[0] else ""
     return f"{words.get(root.type) or f'died ({how[0]})'}{said}"
 
 
