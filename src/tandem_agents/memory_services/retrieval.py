@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tandem_agents.memory_services.contracts import Closeness, Hit, Kind
-from tandem_agents.memory_services.store import MemoryDatabase
+from tandem_agents.memory_services.store import MAX_LISTED, MemoryDatabase
 from tandem_agents.memory_services.words import content_words, match_expression, subject_key
 from tandem_agents.storage import Row
 
@@ -31,7 +31,7 @@ def by_words(
     store: MemoryDatabase, query: str, limit: int, tag: str = "", kind: Kind | None = None
 ) -> list[Hit]:
     """Memories that share meaningful words with the query, best first; rare words count more."""
-    ids = _ranked_by_words(store, match_expression(query, "OR"), tag, kind)
+    ids = _ranked_by_words(store, match_expression(query, "OR"), tag, kind, max(limit, CANDIDATES))
     return _hits(store, {memory_id: 1 / (rank + 1) for rank, memory_id in enumerate(ids)}, limit)
 
 
@@ -112,13 +112,15 @@ def facts_alike(
     ]
 
 
-def _ranked_by_words(store: MemoryDatabase, expression: str, tag: str, kind: Kind | None) -> list[str]:
+def _ranked_by_words(
+    store: MemoryDatabase, expression: str, tag: str, kind: Kind | None, most: int = CANDIDATES
+) -> list[str]:
     if not expression:
         return []
     rows = store.database.rows(
         f"""SELECT memories.id FROM memory_words JOIN memories ON memories.rowid = memory_words.rowid
-        WHERE memory_words MATCH ?1 AND {_FILTER} ORDER BY rank LIMIT {CANDIDATES:d}""",
-        expression, kind or "", tag,
+        WHERE memory_words MATCH ?1 AND {_FILTER} ORDER BY rank LIMIT ?4""",
+        expression, kind or "", tag, min(most, MAX_LISTED),
     )  # fmt: skip
     return [row["id"] for row in rows]
 

@@ -83,7 +83,10 @@ class Conversations(Protocol):
         ...
 
     async def forget_mentions(self, what: str) -> int:
-        """Forget every turn that has all meaningful words of ``what``; returns how many went."""
+        """Forget every turn that has all meaningful words of ``what``, and summaries of old ones that have.
+
+        Returns how many went.
+        """
         ...
 
     async def delete_session(self, session: str) -> int:

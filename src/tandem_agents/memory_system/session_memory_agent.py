@@ -13,7 +13,7 @@ from tandem.core import clock
 from tandem.core.damage import read_json
 from tandem.core.errors import NotFound, Unreachable
 from tandem.core.ids import new_id
-from tandem_agents.memory_services.contracts import Memory, MemoryStore, NewMemory
+from tandem_agents.memory_services.contracts import Kind, Memory, MemoryStore, NewMemory
 from tandem_agents.memory_services.words import content_words
 from tandem_agents.memory_system.contracts import Interaction, Session
 
@@ -91,18 +91,27 @@ class SessionMemoryAgent(Agent):
 
     @action
     async def forget_mentions(self, what: str) -> int:
-        """Forget every turn that has all meaningful words of ``what``."""
+        """Forget every turn that has all meaningful words of ``what``, and summaries of old ones that have."""
         words = set(content_words(what))
         if not words:
             return 0
         for session, turns in self._recent.items():
             kept = [turn for turn in turns if not words <= set(content_words(f"{turn.said} {turn.answer}"))]
             self._recent[session] = deque(kept, maxlen=KEPT_TURNS)
-        found = await self._memory.search_memory(what, MAX_FORGOTTEN, "", "turn")
-        gone = [hit.memory for hit in found.hits if words <= set(content_words(hit.memory.content))]
-        for memory in gone:
-            await self._memory.delete_memory(memory.id)
+        gone: set[str] = set()
+        # Again and again: what is deleted makes room for more of it among the best hits.
+        while mentions := [found for found in await self._mentioning(what, words) if found not in gone]:
+            for memory_id in mentions:
+                await self._memory.delete_memory(memory_id)
+            gone.update(mentions)
         return len(gone)
+
+    async def _mentioning(self, what: str, words: set[str]) -> list[str]:
+        """Ids of turns and summaries that have all of ``words``."""
+        kinds: tuple[Kind, ...] = ("turn", "summary")
+        found = [await self._memory.search_memory(what, MAX_FORGOTTEN, "", kind) for kind in kinds]
+        hits = (hit.memory for answer in found for hit in answer.hits)
+        return [memory.id for memory in hits if words <= set(content_words(memory.content))]
 
     @action
     async def delete_session(self, session: str) -> int:
@@ -151,10 +160,13 @@ class SessionMemoryAgent(Agent):
         return session
 
     def _save(self) -> None:
-        """The names only: turns are in the memory store. A torn write cannot happen, a lost one only opens a new session."""
+        """The names only: turns are in the memory store. A lost or torn file only opens new sessions, so nobody waits for the disk."""
         partial = self._file.with_suffix(".new")
-        partial.write_bytes(msgspec.json.encode(self._sessions))
-        partial.replace(self._file)
+        try:
+            partial.write_bytes(msgspec.json.encode(self._sessions))
+            partial.replace(self._file)
+        except OSError as error:
+            self.log.warning("which sessions are open is not written down: %s", error)
 
 
 def within_budget(turns: list[Interaction], budget_tokens: int) -> list[Interaction]:

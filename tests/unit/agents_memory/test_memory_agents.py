@@ -1,4 +1,4 @@
-"""The memory service, MainPC's gateway to it, and the running conversation."""
+"""The memory service, and MainPC's gateway to it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from households import PC2, SERVICE, settled
 from numpy.typing import NDArray
 
-from tandem.agent.testing import Fleet, Member, fleet_of, virtual_time
+from tandem.agent.testing import Member, fleet_of, virtual_time
 from tandem.core.errors import NotFound, Unavailable, Unreachable
-from tandem_agents.memory_services.contracts import (
-    Change,
-    Found,
-    Link,
-    MemoryStore,
-    MemoryUpkeep,
-    NewMemory,
-)
+from tandem_agents.memory_services.contracts import Change, Found, Link, MemoryStore, MemoryUpkeep, NewMemory
 from tandem_agents.memory_services.memory_orchestrator_service import MemoryOrchestratorService
-from tandem_agents.memory_system.contracts import Conversations, Interaction, MemoryGateway
+from tandem_agents.memory_system.contracts import MemoryGateway
 from tandem_agents.memory_system.memory_client import MemoryClient
-from tandem_agents.memory_system.session_memory_agent import SessionMemoryAgent, within_budget
-
-SERVICE = "MemoryOrchestratorService"
-PC2 = Member(MemoryOrchestratorService, machine="pc2", embeddings="none")
 
 
 class TinyEmbedder:
@@ -143,15 +133,6 @@ async def test_without_a_model_it_says_so() -> None:
 
 
 GATEWAY = (PC2, MemoryClient)
-
-
-async def settled(fleet: Fleet) -> None:
-    """Wait until nothing waits on MainPC."""
-    for _ in range(300):
-        if not (await fleet.peer(MemoryGateway).status()).waiting:
-            return
-        await asyncio.sleep(1)
-    raise AssertionError("something still waits after five minutes")
 
 
 @virtual_time
@@ -287,103 +268,6 @@ async def test_a_change_the_store_refuses_is_set_aside_and_shown() -> None:
         assert (await fleet.peer(MemoryGateway).reset_circuit_breaker()).refused == 1
         assert (await fleet.peer(MemoryStore).get_memory(stored.id)).content == "tea"
         assert len(list(await fleet.agent(MemoryClient).check())) == 1
-
-
-CONVERSATION = (PC2, MemoryClient, SessionMemoryAgent)
-
-
-def turn(number: int) -> Interaction:
-    return Interaction(
-        said=f"question {number}", answer=f"answer {number}", intent="question", turn=f"t{number}"
-    )
-
-
-@virtual_time
-async def test_the_context_is_the_newest_turns_within_the_budget() -> None:
-    """Turns come oldest first and as many as fit; nothing of another session."""
-    async with fleet_of(*CONVERSATION) as fleet:
-        conversations = fleet.peer(Conversations)
-        for number in range(5):
-            await conversations.add_interaction("main", turn(number))
-        await conversations.add_interaction("other", turn(99))
-        assert [t.said for t in await conversations.get_context("main", 12)] == ["question 3", "question 4"]
-        assert len(await conversations.get_context("main")) == 5
-        assert await conversations.get_context("unknown") == []
-
-
-@virtual_time
-async def test_a_conversation_survives_a_restart() -> None:
-    """After a kill the recent turns are read back from the memory store."""
-    async with fleet_of(*CONVERSATION) as fleet:
-        for number in range(3):
-            await fleet.peer(Conversations).add_interaction("main", turn(number))
-        before = await fleet.peer(Conversations).get_context("main")
-        await fleet.kill("SessionMemoryAgent")
-        await fleet.start("SessionMemoryAgent")
-        assert await fleet.peer(Conversations).get_context("main") == before
-
-
-@virtual_time
-async def test_a_stale_session_ends() -> None:
-    """After half an hour of silence the next turn begins a new conversation; old turns stay searchable."""
-    async with fleet_of(*CONVERSATION) as fleet:
-        conversations = fleet.peer(Conversations)
-        first = await conversations.add_interaction("main", turn(1))
-        await asyncio.sleep(1801)
-        assert await conversations.get_context("main") == []
-        second = await conversations.add_interaction("main", turn(2))
-        assert second.memory != first.memory
-        assert [t.turn for t in await conversations.get_context("main")] == ["t2"]
-        assert next(t.turn for t in await conversations.search_interactions("question 1", "main")) == "t1"
-
-
-@virtual_time
-async def test_turns_are_kept_while_pc2_is_away() -> None:
-    """The running conversation does not need PC2."""
-    async with fleet_of(*CONVERSATION) as fleet:
-        await fleet.stop(SERVICE)
-        await fleet.peer(Conversations).add_interaction("main", turn(1))
-        assert [t.turn for t in await fleet.peer(Conversations).get_context("main")] == ["t1"]
-        await fleet.start(SERVICE)
-        await settled(fleet)
-        assert (await fleet.peer(MemoryUpkeep).stats()).by_kind == {"session": 1, "turn": 1}
-
-
-@virtual_time
-async def test_forgetting_reaches_the_conversation() -> None:
-    """Turns that mention what is to be forgotten leave context and store; a deleted session leaves nothing."""
-    async with fleet_of(*CONVERSATION) as fleet:
-        conversations = fleet.peer(Conversations)
-        await conversations.add_interaction(
-            "main", Interaction(said="the boiler code is 4711", answer="noted")
-        )
-        await conversations.add_interaction("main", turn(1))
-        assert await conversations.forget_mentions("boiler codes") == 1
-        assert await conversations.forget_mentions("the") == 0
-        assert [t.turn for t in await conversations.get_context("main")] == ["t1"]
-        assert await conversations.delete_session("main") == 2
-        assert (await fleet.peer(MemoryUpkeep).stats()).memories == 0
-        with pytest.raises(NotFound):
-            await conversations.delete_session("main")
-
-
-@virtual_time
-async def test_old_sessions_make_room() -> None:
-    """The number of open sessions is bounded; the one silent longest goes first."""
-    async with fleet_of(PC2, MemoryClient, Member(SessionMemoryAgent, max_sessions=2)) as fleet:
-        conversations = fleet.peer(Conversations)
-        for name in "abc":
-            await conversations.add_interaction(name, turn(1))
-            await asyncio.sleep(1)
-        assert await conversations.get_context("a") == []
-        assert len(await conversations.get_context("c")) == 1
-
-
-def test_the_budget_never_cuts_a_turn() -> None:
-    """A turn that does not fit ends the context; a budget of nothing gives nothing."""
-    turns = [Interaction(said="x" * 400, answer=""), Interaction(said="short", answer="")]
-    assert within_budget(turns, 50) == turns[1:]
-    assert within_budget(turns, 0) == []
 
 
 @virtual_time

@@ -154,3 +154,10 @@ def test_the_index_grows(store: MemoryDatabase) -> None:
     index.add(store, ["m777"], -vectors[777:778])
     assert index.nearest(vectors[777], 1)[0][0] != "m777"
     assert len(index) == 1000
+
+
+def test_as_many_are_found_as_are_asked_for(store: MemoryDatabase) -> None:
+    """A limit above the usual number of candidates is kept."""
+    store.add([NewMemory(content=f"kettle {number}") for number in range(70)], 1.0)
+    assert len(by_words(store, "kettle", 500)) == 70
+    assert len(by_words(store, "kettle", 5)) == 5
