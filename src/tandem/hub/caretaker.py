@@ -209,7 +209,11 @@ class Caretaker:
             if stopped.notes or not stopped.views:
                 self._log.warning("%s is left as it is: the operator gave another order", attempt.agent)
                 return
-            self._set_aside(attempt.agent)
+            try:
+                self._set_aside(attempt.agent)
+            except OSError as error:
+                # Started again all the same: it was we who stopped it.
+                self._log.error("the state of %s cannot be set aside: %s", attempt.agent, error)
             await order(self._dirs, machine, "start", identities)
         except TandemError as error:
             self._log.error("recovering %s: %s", attempt.agent, error)

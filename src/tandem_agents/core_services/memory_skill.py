@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from msgspec import structs
 
@@ -10,7 +11,7 @@ from tandem.core.errors import DeadlineExceeded, Unreachable
 from tandem.core.ids import new_id
 from tandem_agents.core_services.persons import yours
 from tandem_agents.core_services.turn import Turn
-from tandem_agents.language_processing.contracts import Reply
+from tandem_agents.language_processing.contracts import Chitchat, Reply
 from tandem_agents.language_processing.everyday import worth_keeping
 from tandem_agents.language_processing.statements import CORRECTS
 from tandem_agents.memory_services.contracts import Closeness, Hit, Memory, MemoryStore, NewMemory
@@ -28,8 +29,8 @@ REPEATED_TOKENS = 4_000
 class MemorySkill:
     """Facts go to the memory store through MainPC's gateway, which keeps them while PC2 is away."""
 
-    def __init__(self, memory: MemoryStore, conversations: Conversations):
-        self._memory, self._conversations = memory, conversations
+    def __init__(self, memory: MemoryStore, conversations: Conversations, chitchat: Chitchat):
+        self._memory, self._conversations, self._chitchat = memory, conversations, chitchat
 
     async def remember(self, turn: Turn) -> Reply:
         slots = turn.analysis.slots
@@ -131,8 +132,7 @@ class MemorySkill:
         if len(found.hits) > 1:
             return turn.say("forget_which", *parts, subject=slots.subject)
         await self._memory.delete_memory(found.hits[0].memory.id)
-        # A language model would otherwise read it back from the conversation in which it was told.
-        await self._conversations.forget_mentions(slots.subject)
+        await self._forget_talk(turn, [slots.subject])
         return turn.say("forgotten", *parts)
 
     async def _forget_all(self, turn: Turn) -> Reply:
@@ -149,8 +149,14 @@ class MemorySkill:
             return turn.say("forget_sure", count=len(told))
         for memory in told:
             await self._memory.delete_memory(memory.id)
-            await self._conversations.forget_mentions(memory.subject or memory.content)
+        await self._forget_talk(turn, [memory.subject or memory.content for memory in told])
         return turn.say("forgotten_all", count=len(told))
+
+    async def _forget_talk(self, turn: Turn, subjects: Iterable[str]) -> None:
+        """A language model would otherwise read it back from the conversation in which it was told."""
+        for subject in subjects:
+            await self._conversations.forget_mentions(subject)
+        await self._chitchat.clear_history(turn.user)
 
 
 def _told(turn: Turn, hits: list[Hit]) -> Reply:

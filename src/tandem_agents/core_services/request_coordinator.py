@@ -83,10 +83,11 @@ class RequestCoordinator(Agent):
         await self._desk.open(self.state_dir / "alarms.db", self.epoch)
         self._keeper = Worker("habits")
         self._habits = await self._keeper(Habits, self.state_dir / "habits.db", self.epoch)
+        chitchat = self.peer(Chitchat)
         self._router = Router(
             TimerSkill(self._desk),
-            MemorySkill(self.peer(MemoryStore, "MemoryClient"), self.peer(Conversations)),
-            self.peer(Chitchat),
+            MemorySkill(self.peer(MemoryStore, "MemoryClient"), self.peer(Conversations), chitchat),
+            chitchat,
             self.peer(Orchestration),
         )
         self.spawn(self._desk.watch(), "alarms")
