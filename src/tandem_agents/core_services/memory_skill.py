@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 
@@ -156,7 +157,9 @@ class MemorySkill:
         """A language model would otherwise read it back from the conversation in which it was told."""
         for subject in subjects:
             await self._conversations.forget_mentions(subject)
-        await self._chitchat.clear_history(turn.user)
+        # Who is away has forgotten by itself: small talk is on no disk.
+        with contextlib.suppress(Unreachable, DeadlineExceeded):
+            await self._chitchat.clear_history(turn.user)
 
 
 def _told(turn: Turn, hits: list[Hit]) -> Reply:

@@ -12,6 +12,7 @@ from tandem.agent.testing import Fleet, virtual_time
 from tandem.core.errors import InvalidArguments, Overloaded, TooLarge
 from tandem_agents.core_services.contracts import Answer, FrontDoor
 from tandem_agents.core_services.request_coordinator import RequestCoordinator
+from tandem_agents.language_processing.contracts import Chitchat
 from tandem_agents.memory_services.contracts import MemoryUpkeep
 from tandem_agents.memory_services.memory_orchestrator_service import MemoryOrchestratorService
 from tandem_agents.memory_system.contracts import Conversations
@@ -72,6 +73,20 @@ async def test_a_fact_is_remembered_recalled_changed_and_forgotten(home: SimpleN
         assert "do not remember" in (await said(fleet, "what did I tell you about the boiler code"))[1]
         assert "not asked me" in (await said(fleet, "what do you remember"))[1]
         assert "not asked me" in (await said(fleet, "forget everything"))[1]
+
+
+@virtual_time
+async def test_what_is_forgotten_is_forgotten_in_small_talk_too(home: SimpleNamespace) -> None:
+    """Nothing is left of the talk in which it may have been told, and nobody has to be there for that."""
+    async with home.household() as fleet:
+        chat = fleet.peer(Chitchat)
+        await chat.chitchat("hello", intent="greeting")
+        await ask(fleet, "remember that the boiler code is 4711")
+        await ask(fleet, "forget the boiler code")
+        assert await chat.clear_history("you") == 0
+        await ask(fleet, "remember that the boiler code is 4711")
+        await fleet.stop("ChitchatAgent")
+        assert (await said(fleet, "forget the boiler code"))[1] == "Forgotten: The boiler code is 4711."
 
 
 @virtual_time
