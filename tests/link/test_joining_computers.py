@@ -110,13 +110,20 @@ async def test_from_two_bare_computers_to_one_fleet_and_out_again(bare: TwoCompu
 
 
 async def test_what_changes_later_is_brought_by_the_same_commands(bare: TwoComputers) -> None:
-    """New code and settings on mainpc: `apply` there says that pc2 keeps what it runs; invited again, pc2 gets both while it
-    runs, puts them in service with its own `apply`, and is who it was."""
+    """A computer that joins while mainpc runs is linked without a restart there. New code on mainpc: `apply` there says that pc2
+    keeps what it runs; invited again, pc2 gets it while it runs, puts it in service with its own `apply`, and is who it was."""
     mainpc, pc2 = bare
     code_of_mainpc = mainpc.directory / "link_agents"
     code_of_mainpc.unlink()
     shutil.copytree(HERE / "link_agents", code_of_mainpc, ignore=shutil.ignore_patterns("__pycache__"))
-    make_one_fleet(bare)
+    # So that mainpc expects somebody from the beginning.
+    mainpc.environment |= {"MAINPC_IP": mainpc.address, "PC2_IP": pc2.address}
+    assert mainpc.tandem("up").status == 0
+    waiting, code, place = invited(mainpc)
+    join(pc2, code, place)
+    assert "There: tandem up" in waiting.end().out
+    assert pc2.tandem("up").status == 0
+    bare.await_link("up")
     identity = (pc2.home.ca / "machines" / "pc2" / "seed").read_bytes()
     await eventually_async(lambda: _is(said_by_twin(mainpc), "x"), "the twin on pc2")
 

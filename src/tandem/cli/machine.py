@@ -278,6 +278,7 @@ def _show_progress(received: int, size: int) -> None:
 
 
 def _welcome(home: Home, fleet: Fleet, arrival: Arrival) -> None:
+    from tandem.security import Authority
     from tandem.supervise.keeper_start import is_kept
 
     typer.echo(f"{arrival.machine} joined from {arrival.came_from}.")
@@ -285,6 +286,8 @@ def _welcome(home: Home, fleet: Fleet, arrival: Arrival) -> None:
     listens_locally = all(machine.is_here for machine in fleet.machines.values())
     if running and listens_locally:
         typer.echo("So far the fleet listens to this computer only. Here: tandem down, then tandem up. There: tandem up")
+    elif running and arrival.reached not in Authority.open(home).addresses_of(next(iter(fleet.machines))):
+        typer.echo(f"So far the fleet does not answer by {arrival.reached}. Here: tandem down, then tandem up. There: tandem up")
     else:
         typer.echo("There: tandem up" if running else "Now, on both: tandem up")
 

@@ -120,6 +120,10 @@ class Authority:
                 self._machines[name] = Machine(name, directory, self.ca_file, self.ca_public, self._epochs)
         return self._machines[name]
 
+    def addresses_of(self, machine: str) -> tuple[str, ...]:
+        """What the certificate of a machine of this computer lets its server be reached by."""
+        return tuple(x509.hosts_of((self._root / "machines" / machine / "server.pem").read_bytes()))
+
     def local_machines(self) -> list[str]:
         """Machines whose private keys are on this computer, by name."""
         try:
@@ -151,10 +155,7 @@ class Authority:
 
     def _make_known(self, machine: str, certificate: bytes) -> None:
         private_dir(self._root / "known")
-        write_atomic(self._known(machine), certificate, PUBLIC_MODE)
-
-    def _known(self, machine: str) -> Path:
-        return self._root / "known" / f"{machine}.jwt"
+        write_atomic(self.record_file(machine), certificate, PUBLIC_MODE)
 
     def begin_rotation(self, name: str) -> None:
         """Give a machine of this computer new keys; what its former ones made stays good until :meth:`end_rotation`.
@@ -205,10 +206,14 @@ class Authority:
         sync_dir(directory)
         shutil.rmtree(done)
 
+    def record_file(self, machine: str) -> Path:
+        """Where :meth:`record` is on disk; public, and absent until the machine is certified."""
+        return self._root / "known" / f"{machine}.jwt"
+
     def record(self, machine: str) -> MachineClaims:
         """The public record of a machine certified here. Raises :class:`NotFound`, :class:`PermissionDenied` if revoked."""
         try:
-            claims = claims_in(self._known(machine), self._public)
+            claims = claims_in(self.record_file(machine), self._public)
         except FileNotFoundError as error:
             raise NotFound(f"no machine {machine!r} was ever certified here") from error
         if claims.epoch < self._epochs.get(machine, 0):
@@ -233,7 +238,7 @@ class Authority:
     def signing_key_of(self, machine: str) -> str:
         """The public signing key (base64url) of a certified machine, revoked or not; empty for one never certified."""
         try:
-            return claims_in(self._known(machine), self._public).key
+            return claims_in(self.record_file(machine), self._public).key
         except FileNotFoundError:
             return ""
 

@@ -1,4 +1,4 @@
-"""Following the revocations on this computer: one public file, signed by the CA, that every process may read."""
+"""Following what the CA has signed on this computer, above all what it revoked: public files that every process may read."""
 
 from __future__ import annotations
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from tandem.core.errors import TandemError
 from tandem.core.paths import MachineDirs
 from tandem.core.tasks import end
 from tandem.events import Connection
 from tandem.infra import CredentialDesk, Refusals
-from tandem.security import Authority, Machine, Throttle, Trail
+from tandem.security import Authority, EpochFile, Machine, Throttle, Trail
 
 log = logging.getLogger("tandem.node")
 
 
 LOOK_EVERY_S = 3.0
 """How often the nats-server is asked whom it turned away."""
+NEWCOMERS_S = 1.0
+"""How often it is looked whether another computer has joined."""
+AGAIN_S = 5.0
+"""Pause before servers that did not take over what changed are asked again."""
 
 
 class Guards:
-    """Runs from :meth:`start` to :meth:`close`. ``replan`` makes the servers take over changed keys; it is told whose."""
+    """Runs from :meth:`start` to :meth:`close`. ``replan`` makes the servers take over changed keys; it is told whose were
+    revoked. ``elsewhere``: the machines of other computers whose servers link to this one's, once they have joined.
+    """
 
     def __init__(
         self,
@@ -32,6 +38,7 @@ class Guards:
         dirs: MachineDirs,
         replan: Callable[[set[str]], Awaitable[None]],
         refusals: Refusals,
+        elsewhere: Iterable[str] = (),
     ):
         self._trail = Trail(dirs.trail)
         self._throttle = Throttle()
@@ -41,11 +48,15 @@ class Guards:
         self._subjects: set[str] = set()
         self._desk = CredentialDesk(connection, authority, machine, self._revoked, self._denied)
         self._refusals = refusals
+        # Known from now on; what is planned afterwards has what is there already.
+        self._records = {name: EpochFile(authority.record_file(name)) for name in elsewhere}
+        for record in self._records.values():
+            record.news()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         await self._desk.start()
-        work = (("guards", self._take_over()), ("refusals", self._watch_doors()))
+        work = (("guards", self._take_over()), ("refusals", self._watch_doors()), ("newcomers", self._await_newcomers()))
         self._tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work]
 
     async def close(self) -> None:
@@ -78,6 +89,15 @@ class Guards:
                 )
             await asyncio.sleep(LOOK_EVERY_S)
 
+    async def _await_newcomers(self) -> None:
+        """Let the server of a computer in that joins while this node runs."""
+        while self._records:
+            for name, record in self._records.items():
+                if record.news():
+                    log.info("%s has joined", name)
+                    self._changed.set()
+            await asyncio.sleep(NEWCOMERS_S)
+
     async def _take_over(self) -> None:
         while True:
             await self._changed.wait()
@@ -86,4 +106,6 @@ class Guards:
             try:
                 await self._replan(subjects)
             except (TandemError, OSError) as error:
-                log.error("the servers did not take over the new keys: %s", error)
+                log.error("the servers did not take over the new keys, they are asked again: %s", error)
+                await asyncio.sleep(AGAIN_S)
+                self._changed.set()

@@ -105,6 +105,7 @@ class Node:
             self._dirs,
             self._shut_out,
             Refusals(own.infra.monitor, self._dirs.logs / "nats.log"),
+            _linked_from_elsewhere(boot.fleet, boot.machine),
         )
         self.supervisor.order.elsewhere = self._links.elsewhere
         self._remote_logs = LogService(self._links.connection, home, boot.machine)
@@ -317,6 +318,12 @@ class Node:
                 runners[server.name].feed(Restart())
             elif pid is not None:
                 await reload(server, pid)
+
+
+def _linked_from_elsewhere(fleet: Fleet, machine: str) -> list[str]:
+    """Machines of other computers whose nats-server links to that of ``machine``."""
+    is_hub = machine == next(iter(fleet.machines))
+    return [other.name for other in fleet.machines.values() if is_hub and not other.is_here]
 
 
 def _hosts(fleet: Fleet, machine: str) -> list[str]:
