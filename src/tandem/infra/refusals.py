@@ -27,6 +27,8 @@ _LEFT = re.compile(r"(?:EOF|connection reset by peer|broken pipe)$")
 LOOKED_AT = 100
 """Closed connections of one look, the latest first; of a larger flood only these are told."""
 _LOG_TAIL = 256 * 1024
+_SHUT_OUT = re.compile(rb"Leafnode Error 'Authorization Violation'")
+"""What a nats-server notes when the hub it links to does not know its key (any more)."""
 
 
 class Refusal(Struct, frozen=True):
@@ -56,6 +58,7 @@ class Refusals:
         self._monitor = monitor
         self._log = log
         # The server is on this computer, so its clock is ours.
+        self._read_to = _size(log)
         self._since = _moment(datetime.fromtimestamp(clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
     async def fresh(self) -> list[Refusal]:
@@ -77,6 +80,19 @@ class Refusals:
         told = [_told(one, log) for one in sorted(refused, key=lambda one: stops[one.cid])]
         return [one for one in told if not _LEFT.search(one.why)]
 
+    def own(self) -> int:
+        """How often the server was itself turned away by the one it links to, since the last look or since this was made."""
+        size = _size(self._log)
+        # Put aside meanwhile, it begins anew.
+        start = max(self._read_to if self._read_to <= size else 0, size - _LOG_TAIL)
+        self._read_to = size
+        try:
+            with self._log.open("rb") as file:
+                file.seek(start)
+                return len(_SHUT_OUT.findall(file.read(size - start)))
+        except OSError:
+            return 0
+
     def _tail(self) -> str:
         try:
             with self._log.open("rb") as file:
@@ -91,6 +107,13 @@ def _told(closed: _Closed, log: str) -> Refusal:
     found = re.search(rf"[cl]id:{closed.cid} - (?:TLS|Leafnode TLS|TLS leafnode)[^\n]*?error: ([^\n]+?)(?:\"\}})?$", log, re.MULTILINE)
     why = f"{closed.reason}: {found[1].strip()}" if found else closed.reason
     return Refusal(closed.ip, "NATS link" if leaf else "NATS", why)
+
+
+def _size(log: Path) -> int:
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
 
 
 def _moment(text: str) -> tuple[int, ...]:

@@ -98,31 +98,48 @@ class Trail:
                 self._path.replace(self._old)
 
 
+class _Flood(Struct):
+    """Of one kind: when it was told (monotonic seconds), the pause since then, when it came last, how often untold."""
+
+    told_at: float
+    pause_s: float
+    came_at: float
+    untold: int = 0
+
+
 class Throttle:
-    """Whether one more record of a kind is due: at most one a second, the others are counted into the next."""
+    """Whether one more record of a kind is due: at most one a second, the others are counted into the next one.
+
+    With a ``longest_s`` above a second the pause doubles up to that, as long as the kind goes on: what comes all day must
+    not drive everything else out of a trail of bounded size.
+    """
 
     PERIOD_S = 1.0
     KINDS_MAX = 256
 
-    def __init__(self) -> None:
-        self._kinds: dict[tuple[str, ...], list[float]] = {}
+    def __init__(self, longest_s: float = PERIOD_S) -> None:
+        self._longest_s = longest_s
+        self._kinds: dict[tuple[str, ...], _Flood] = {}
         self._order: deque[tuple[str, ...]] = deque()
 
-    def due(self, *kind: str) -> int:
-        """How many times ``kind`` is to be recorded now; 0: not now."""
+    def due(self, *kind: str, times: int = 1) -> int:
+        """How many times ``kind`` is to be recorded, now that it came ``times`` more; 0: not now."""
         now = clock.monotonic()
-        state = self._kinds.get(kind)
-        if state is None:
+        flood = self._kinds.get(kind)
+        if flood is None:
             if len(self._order) >= self.KINDS_MAX:
                 del self._kinds[self._order.popleft()]
             self._order.append(kind)
-            self._kinds[kind] = [now, 0]
-            return 1
-        state[1] += 1
-        if now - state[0] < self.PERIOD_S:
+            self._kinds[kind] = _Flood(now, self.PERIOD_S, now)
+            return times
+        quiet_s, flood.came_at = now - flood.came_at, now
+        flood.untold += times
+        if now - flood.told_at < flood.pause_s:
             return 0
-        times, state[0], state[1] = int(state[1]), now, 0
-        return times
+        flood.pause_s = self.PERIOD_S if quiet_s > self._longest_s else min(2 * flood.pause_s, self._longest_s)
+        flood.told_at, told = now, flood.untold
+        flood.untold = 0
+        return told
 
 
 def _short(text: str) -> str:

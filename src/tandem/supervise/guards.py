@@ -19,8 +19,11 @@ log = logging.getLogger("tandem.node")
 
 LOOK_EVERY_S = 3.0
 """How often the nats-server is asked whom it turned away."""
+LONGEST_S = 60.0
+"""Pause between records of the same refusal at a nats-server, when it is tried again and again."""
 NEWCOMERS_S = 1.0
 """How often it is looked whether another computer has joined."""
+SHUT_OUT = "the fleet's first computer does not admit this one: it was removed, or another one has joined in its place"
 AGAIN_S = 5.0
 """Pause before servers that did not take over what changed are asked again."""
 
@@ -41,7 +44,7 @@ class Guards:
         elsewhere: Iterable[str] = (),
     ):
         self._trail = Trail(dirs.trail)
-        self._throttle = Throttle()
+        self._throttle, self._doors = Throttle(), Throttle(LONGEST_S)
         self._node = f"node@{machine.name}"
         self._replan = replan
         self._changed = asyncio.Event()
@@ -76,17 +79,22 @@ class Guards:
             self._trail.record("renewal denied", by=agent, subject=self._node, detail=why, times=times)
 
     async def _watch_doors(self) -> None:
-        """Put on record whom the nats-server turned away; agents do so themselves for their own doors."""
+        """Put on record whom the nats-server turned away, and who turned it away; agents do so themselves for their own doors."""
         while True:
             try:
                 counted = Counter(await self._refusals.fresh())
             except (TandemError, OSError, EOFError, ValueError):
                 counted = Counter()  # the server is away, which its own supervision tells
             for refusal, times in counted.items():
-                log.warning("%s refused a connection from %s: %s", refusal.door, refusal.where, refusal.why)
-                self._trail.record(
-                    "denied", by=refusal.where, subject=refusal.door, detail=refusal.why, times=times
-                )
+                if told := self._doors.due(refusal.door, refusal.where, refusal.why, times=times):
+                    log.warning("%s refused a connection from %s: %s", refusal.door, refusal.where, refusal.why)
+                    self._trail.record(
+                        "denied", by=refusal.where, subject=refusal.door, detail=refusal.why, times=told
+                    )
+            own = self._refusals.own()
+            if own and (told := self._doors.due(SHUT_OUT, times=own)):
+                log.warning(SHUT_OUT)
+                self._trail.record("link refused", by=self._node, detail=SHUT_OUT, times=told)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _await_newcomers(self) -> None:

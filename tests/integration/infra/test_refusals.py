@@ -130,13 +130,14 @@ async def test_each_bad_identity_is_refused_and_told(doors: Doors, tmp_path: Pat
 async def test_a_revoked_machine_is_refused_and_told(
     doors: Doors, make_servers, authority: Authority, eventually: Callable[..., Awaitable[None]]
 ) -> None:
-    """After its removal a machine's server with its good certificate links no more, and every try is told."""
+    """After its removal a machine's server with its good certificate links no more, and every try is told, on either side."""
     stale = authority.machine("pc2")
     leaf = make_servers("pc2", link=Leaf("mainpc", "127.0.0.1", doors.servers.ports.leaf))
     leaf.authority = _Frozen(authority, stale)
     authority.revoke("pc2")
     doors.servers.link = Hub({})
     await reload(doors.servers.specs()["nats"], doors.servers.processes["nats"].pid)
+    own = Refusals(leaf.ports.monitor, leaf.log("nats"))
     await leaf.start("nats")
     told: list[Refusal] = []
 
@@ -146,6 +147,11 @@ async def test_a_revoked_machine_is_refused_and_told(
 
     await eventually(knocked)
     assert {(one.door, one.why) for one in told} == {("NATS link", "Authentication Failure")}
+    await eventually(lambda: own.own() > 0)
+    assert doors.refusals.own() == 0  # nobody turned the hub away
+    leaf.kill("nats")
+    own.own()
+    assert own.own() == 0  # each is counted once
 
 
 class _Frozen:

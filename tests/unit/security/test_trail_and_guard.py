@@ -116,6 +116,23 @@ def test_a_flood_becomes_one_record_a_second(monkeypatch: pytest.MonkeyPatch) ->
     assert len(throttle._kinds) == Throttle.KINDS_MAX
 
 
+def test_what_goes_on_all_day_is_told_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a longest pause the records of one kind become rarer up to that, none of it uncounted; after a calm it is news again."""
+    now = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    throttle, told = Throttle(60.0), {}
+    for second in range(0, 3600, 3):
+        now[0] = second
+        if times := throttle.due("knock", times=10):
+            told[second] = times
+    assert list(told)[:4] == [0, 3, 6, 12] and len(told) < 70
+    assert 12_000 - 60 * 10 <= sum(told.values()) <= 12_000
+    now[0] += 121
+    throttle.due("knock")
+    now[0] += 1
+    assert throttle.due("knock") == 1
+
+
 def test_a_revocation_is_news_once(tmp_path: Path) -> None:
     """The file is nothing, then news, then nothing again until it changes; its content proves itself."""
     authority = Authority.open(Home(tmp_path))

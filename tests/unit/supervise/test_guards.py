@@ -29,6 +29,9 @@ class NoServer:
     async def fresh(self) -> list[Any]:
         return []
 
+    def own(self) -> int:
+        return 0
+
 
 class Watched:
     """The guards of mainpc, and what they asked the servers to take over."""
