@@ -323,7 +323,7 @@ class Authority:
             return False
         claims = claims_in(directory / CERTIFICATE_FILE, self._public)
         is_current = claims.epoch >= self._epochs.get(directory.name, 0)
-        is_known = not self.founded_here or self._epoch_of(self._known(directory.name)) >= claims.epoch
+        is_known = not self.founded_here or self._epoch_of(self.record_file(directory.name)) >= claims.epoch
         return is_current and is_known and x509.still_fits((directory / "server.pem").read_bytes(), hosts)
 
     def _require_whole(self, directory: Path) -> None:
@@ -343,7 +343,7 @@ class Authority:
     def _seed_for(self, name: str, directory: Path) -> bytes:
         """The machine's seed; a new one when there is none yet or the machine was revoked."""
         revoked = self._epochs.get(name, 0)
-        if not directory.exists() or (revoked and self._epoch_of(directory / CERTIFICATE_FILE, self._known(name)) < revoked):
+        if not directory.exists() or (revoked and self._epoch_of(directory / CERTIFICATE_FILE, self.record_file(name)) < revoked):
             return os.urandom(SEED_BYTES)
         seed = directory / SEED_FILE
         kept = read_secret(seed)
