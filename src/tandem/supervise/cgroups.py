@@ -1,9 +1,10 @@
 """Control groups (cgroups(7)), both versions: limits the kernel keeps, and process trees nobody can leave.
 
-Used only where a part of the tree was given to us: systemd's ``Delegate=yes`` (known by the mark it leaves on the
-directory), or ``TANDEM_CGROUP`` naming a cgroup (``/`` in a container). Elsewhere process groups, marks and measuring do
-the same work less tightly. Each unit gets a group below ``<ours>/tandem-<machine>``; keeper and node are in a leaf beside
-it, ``<ours>/supervision``, since version 2 allows no processes in a group that passes controllers on.
+Used only where a part of the tree was given to us: systemd's ``Delegate=yes`` (known by the mark that the system's manager
+leaves on the directory), or ``TANDEM_CGROUP`` naming a cgroup (``/`` in a container, ``.`` for the one we are in). Elsewhere
+process groups, marks and measuring do the same work less tightly. Each unit gets a group below ``<ours>/tandem-<machine>``;
+keeper and node are in a leaf beside it, ``<ours>/supervision``, since version 2 allows no processes in a group that passes
+controllers on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tandem.supervise.wire import Bounds
 
 VARIABLE = "TANDEM_CGROUP"
 CONTROLLERS = ("memory", "cpu", "pids")
+_OWN = "."
 _LEAF = "supervision"
 _PERIOD_US = 100_000
 _ATTEMPTS = 10
@@ -161,7 +163,7 @@ def _given(named: str | None) -> Iterator[Hierarchy]:
         if own is None:
             continue
         origin = os.path.normpath(os.path.join(mount, own.lstrip("/")))
-        if named is not None:
+        if named not in (None, _OWN):
             ours = os.path.normpath(os.path.join(mount, named.lstrip("/")))
         else:
             # A keeper that a node has started is born where the last one was.
@@ -169,7 +171,7 @@ def _given(named: str | None) -> Iterator[Hierarchy]:
         given = named is not None or (version == 2 and _is_delegated(ours))
         if given and _make(ours):
             if version == 2:
-                if named is not None:
+                if named not in (None, _OWN):
                     _ask_above(mount, ours)
                 names = _read(os.path.join(ours, "cgroup.controllers")).split()
             yield Hierarchy(version, ours, frozenset(names) & set(CONTROLLERS), origin)

@@ -216,15 +216,21 @@ def test_a_keeper_that_a_node_starts_finds_the_delegated_group(tmp_path: Path, m
     assert cgroups.holds == ALL and kernel.passes_on("/tandem.scope/tandem-m1") == ALL
 
 
-def test_nothing_above_a_delegated_group_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those belong to systemd: a controller it has not passed on is not held, and what is passed on above stays as it was."""
-    kernel = Kernel(tmp_path, monkeypatch, own="/tandem.scope")
-    delegated(monkeypatch, kernel, "/tandem.scope")
+@pytest.mark.parametrize("environment", [{}, {module.VARIABLE: "."}])
+@pytest.mark.parametrize("own", ["/tandem.scope", "/tandem.scope/supervision"])
+def test_nothing_above_a_delegated_group_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], own: str
+) -> None:
+    """Marked or called our own, it is used, and those above belong to systemd: a controller it has not passed on is not
+    held, and what is passed on above stays as it was."""
+    kernel = Kernel(tmp_path, monkeypatch, own=own)
+    delegated(monkeypatch, kernel, "/tandem.scope" if not environment else "/elsewhere")
     (tmp_path / "cgroup.subtree_control").write_text("memory pids")
     kernel.settle()
-    cgroups = module.find("m1", {})
+    cgroups = module.find("m1", environment)
     cgroups.prepare()
     assert cgroups.holds == ALL - {"cpu"} and kernel.passes_on("/") == ALL - {"cpu"}
+    assert kernel.passes_on("/tandem.scope/tandem-m1") == ALL - {"cpu"}
 
 
 def test_a_controller_that_is_refused_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
