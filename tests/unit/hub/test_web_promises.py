@@ -54,7 +54,9 @@ def test_a_spent_budget_is_said_to_be() -> None:
 
 
 def test_the_headline_says_the_worst() -> None:
-    """Broken before foreseen before kept; nothing known is not called kept."""
+    """Broken before used up before foreseen before kept; nothing known is not called kept."""
+    spent = shown(standing(0.95, 1.0))
+    assert headline([MachineJudged("a", [shown(standing(1.0)), spent])]) == "1 promise has used up what may fail."
     kept, broken, unknown = shown(standing(1.0)), shown(standing(0.8)), shown(standing(None))
     assert headline([MachineJudged("a", [kept, broken]), MachineJudged("b", [broken])]) == "2 promises are being broken."
     assert headline([MachineJudged("a", [kept])]) == "What is promised is kept."

@@ -73,6 +73,8 @@ def headline(machines: list[MachineJudged]) -> str:
     known = sum(promise.left != "–" for machine in machines for promise in machine.promises)
     if burning:
         return f"{plural_of(burning, 'promise')} {'is' if burning == 1 else 'are'} being broken."
+    if spent := sum(promise.tone == "degraded" for machine in machines for promise in machine.promises):
+        return f"{plural_of(spent, 'promise')} {'has' if spent == 1 else 'have'} used up what may fail."
     if foreseen := sum(len(machine.forecasts) for machine in machines):
         return f"What is promised is kept; {plural_of(foreseen, 'fault')} {'is' if foreseen == 1 else 'are'} foreseen."
     return "What is promised is kept." if known else "Too little has happened yet to judge."
