@@ -23,7 +23,7 @@ def bench(
 ) -> None:
     """Run a benchmark; without NAME list them. Ratios above 1 mean that Tandem is so many times better.
 
-    The other tools are installed with `pip install 'tandem-fleet[bench]'`; those that are missing are left out and named.
+    The other tools are installed with `pip install 'tandem-fleet\\[bench]'`; those that are missing are left out and named.
 
     Example: tandem bench rpc
     """

@@ -107,7 +107,7 @@ def read_text(path: Path) -> tuple[str | None, Diagnostic | None]:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         absent = isinstance(error, FileNotFoundError)
-        reason = "there is no such file" if absent else f"cannot be read: {error.strerror}"
+        reason = "there is no such fleet file" if absent else f"cannot be read: {error.strerror}"
         advice = f"Name it with --fleet or {VARIABLE}, or go to the directory it is in." if absent else ""
         return None, _problem(path, "unreadable", reason, advice)
     if len(raw) > MAX_BYTES:

@@ -44,7 +44,7 @@ _COURTESIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^(?:that is|that's|that was|this is|you are|you're|you were)\b.*\b(?:wrong|not right|not true|not correct|incorrect|nonsense|not what)\b"
          r"|^you (?:did not|didn't|do not|don't) (?:understand|get|hear|listen)|^you (?:misunderstood|got|made a mistake)", "scolded"),
         (r"\bgood ?night\b|\b(?:going|off) to (?:go to )?(?:bed|sleep)\b", "good_night"),
-        (r"^(?:i am|i'm) (?:home|back|here)\b", "welcome_back"),
+        (r"^(?:i am|i'm) (?:home|back)\b", "welcome_back"),
         (r"^(?:i am|i'm) (?:leaving|off|going|heading)\b", "see_you"),
         (r"^what version", "what_model"), (r"^(?:is everything|are things|is all)\b", "everything"),
         (r"^(?:say something|talk to me|let us talk|let's talk|chat with me)", "talk_to_me"),

@@ -19,7 +19,9 @@ _NO_ORDER = re.compile(
     r"\?|^\W*(?:what|who|whom|whose|which|where|when|why|how|is|are|was|were|am|do|does|did|can|could|will|would|should|may|might|have|has|had"
     r"|i|i'\w+|we|you|he|she|it|they|this|that|there|the|a|an|my|our|your|if|and|but|so|or|no|yes|not"
     r"|tell|say|explain|describe|write|name|list|give|define|compare|translate|summari[sz]e|suggest|recommend|imagine|count|recite|spell|help"
-    r"|show|think|let|let's|teach|answer|continue|go|discuss|complete|finish|rewrite|calculate|solve|pretend|talk|ano|sino|saan|bakit|paano)\b",
+    r"|show|think|let|let's|teach|answer|continue|go|discuss|complete|finish|rewrite|calculate|solve|pretend|talk"
+    r"|pick|choose|guess|decide|play|repeat|read|try|be|act|respond|reply|speak|introduce|greet|wish|thank|remember|check|look|consider|convert|add"
+    r"|improve|correct|shorten|draft|compose|generate|create|invent|outline|ano|sino|saan|bakit|paano)\b",
     re.IGNORECASE,
 )
 """Questions, statements, and orders to say something: an answer to those that begins with "I will" claims nothing."""

@@ -47,6 +47,7 @@ FRAGMENTS = {
         "|housework|cleaning|shirt|shirts|living room|bedroom|garage|fish"
     ),
     "places": "store|stores|shop|shops|bank|banks|pharmacy|library|mall|museum|restaurant|post office|supermarket|office|gym|pool|school|market",
+    "nearby": "airport|work|school|office|station|train station|town|downtown|city|store|mall|hospital|center|centre|gym|beach",
     "weekday": "monday|tuesday|wednesday|thursday|friday|saturday|sunday|lunes|martes|miyerkules|huwebes|biyernes|sabado|linggo",
     "tomorrow": "tomorrow|bukas",
     "faraway": "the day after tomorrow|the day before yesterday",

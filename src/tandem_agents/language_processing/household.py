@@ -63,7 +63,7 @@ HOUSEHOLD: tuple[Rule, ...] = (
         "(when|what time) (is|does|will) [the] (sunset|sunrise|sun set|sun rise|sun go down|sun come up) [be] [{rest}]",
         "(what is|how is|is there) [the] [much] traffic [like] [{rest}]", "(stock|share|bitcoin|gold|silver|oil|gas|petrol|gasoline) price [today|now|of {what}]",
         "what (song|movie|music|program|show) is (this|that|playing|on) [{rest}]", "what is (playing|on tv|on television) [now|tonight|today]",
-        "how long does it take to (get|drive|go|walk|fly) to {what}", "(when|what time) (does|do) the {what=places} (open|close) [{rest}]", "(is|are) the {what=places} [still|already] (open|closed) [{rest}]",
+        "how long does it take to (get|drive|go|walk) (home|to [the|my] {what=nearby}) [{rest}]", "(when|what time) (does|do) the {what=places} (open|close) [{rest}]", "(is|are) the {what=places} [still|already] (open|closed) [{rest}]",
     ),
     *rules(
         "unsupported", 0.9, slots.request("whereabouts"),
@@ -73,7 +73,7 @@ HOUSEHOLD: tuple[Rule, ...] = (
     ),
     *rules(
         "unsupported", 0.9, slots.request("calendar"),
-        "(schedule|book|add|create|set up|arrange|plan) (a|an|my|the|another) [{which}] (meeting|appointment|event|call|party|visit) [{rest}]",
+        "(schedule|book|add|set up|arrange) (a|an|my|the|another) [{which}] (meeting|appointment|event|call) [{rest}]",
         "(do i have|have i got|are there) [any|a|an] (meetings|appointments|plans|events|meeting|appointment|event) [{rest}]",
         "(what|which) (is|are) my (plans|appointments|meetings|events|next meeting|next appointment|day|schedule|plan) [like|looking like] [{rest}]",
         "(what|which) (meetings|appointments|plans|events) do i have [{rest}]",
@@ -119,7 +119,7 @@ HOUSEHOLD: tuple[Rule, ...] = (
         "[will you|would you] (marry|date|kiss|hug) me", "(who is|who's) your (boss|owner|master|creator|maker|developer)",
         "(that is|that's|that was|this is|you are|you're|you were) [all|totally|completely] (wrong|not right|not true|not correct|incorrect|nonsense|not what i (asked|meant|said|wanted) [for])",
         "you (did not|didn't|do not|don't) (understand|get|hear|listen to) (me|it|that|what i said)", "you (misunderstood|got it wrong|got that wrong|made a mistake)",
-        "(i am|i'm) (home|back|back home|here) [now|again]", "(i am|i'm) (leaving|off|going out|heading out|going|going to work|off to work) [now]",
+        "(i am|i'm) (home|back|back home) [now|again]", "(i am|i'm) (leaving|off|going out|heading out|going|going to work|off to work) [now]",
         "(i am|i'm) (going to|off to|going to go to) (bed|sleep) [now]", "(maybe|perhaps|i do not know|i don't know|not sure|i am not sure|i'm not sure|whatever|hmm|hm|never|always|no idea)",
         "what version are you", "(is everything|are things|is all) (ok|okay|alright|all right|fine|good|well)", "(say something|talk to me|let us talk|let's talk|chat with me)",
     ),

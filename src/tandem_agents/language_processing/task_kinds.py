@@ -41,7 +41,7 @@ _TOLD: tuple[tuple[TaskKind, re.Pattern[str]], ...] = tuple(
              r"|^(?:make me laugh|cheer me up|entertain me|say something funny|magpatawa ka|patawanin mo ako)\b"),
             ("story", r"^(?:(?:can you |please )?(?:tell|give|read) (?:me|us) )(?:an?|another|one more|some)\s+(?:\w+ ){0,2}(?:story|stories|tale|fairy tale)\b|^magkuwento ka"),
             ("verse", r"^(?:(?:can you |please )?(?:tell|give|read|write|say|make|recite)(?: me| us)? )(?:an?|another|one more|some)\s+(?:\w+ ){0,2}(?:poem|poems|poetry|rhyme|verse|haiku|limerick)\b"),
-            ("fact", r"^(?:(?:tell|give) (?:me|us) )(?:an?|another|some)?\s*(?:\w+ ){0,2}(?:facts?|trivia)\b|^(?:tell|teach) me something\b"),
+            ("fact", r"^(?:(?:tell|give) (?:me|us) )(?:an?|another|some)?\s*(?:\w+ ){0,2}(?:facts?|trivia)\b|^(?:tell|teach) me something(?: (?:interesting|new|fun|cool|amazing|i do not know|i don't know))?\W*$"),
         ),
     )
 )

@@ -23,7 +23,7 @@ from tandem_agents.memory_system.contracts import Interaction
         ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
         ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
         ("what is the capital of France", "fact"), ("what's the capital of France", "fact"), ("What’s the boiling point of lead", "fact"), ("whats the name of the king of Spain", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
-        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"),
+        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"), ("tell me something about dogs", "chat"),
         ("tell me a story", "story"), ("Tell me another bedtime story.", "story"), ("tell me a joke", "joke"), ("do you know any jokes?", "joke"),
         ("make me laugh", "joke"), ("write a poem about the sea", "verse"), ("tell me a fun fact", "fact"), ("tell me something interesting", "fact"),
     ],
@@ -132,7 +132,7 @@ def test_code_is_parsed(answer: str, wrong: bool) -> None:
         ("drive me to work", "I'll drive you to work.", True), ("fold my socks", "Sure! I folded my socks.", True), ("Iron the shirts.", "I have ironed them.", True),
         ("fold my socks", "Folding socks keeps them tidy.", False), ("fold my socks", "I'm sorry, but I can't assist with that.", False),
         ("can you drive", "I will drive you.", False), ("what will you do?", "I will think.", False), ("tell me what you see", "I have no eyes.", False),
-        ("write a letter to Anna", "I have been thinking of you, Anna.", False), ("fold my socks", "I will not do that.", False), ("I am late", "I have no clock.", False),
+        ("write a letter to Anna", "I have been thinking of you, Anna.", False), ("fold my socks", "I will not do that.", False), ("I am late", "I have no clock.", False), ("pick a color", "I'll pick blue.", False),
     ],
 )  # fmt: skip
 def test_no_deed_is_claimed(asked: str, answer: str, is_pretence: bool) -> None:

@@ -72,6 +72,12 @@ def test_benchmarks_are_listed_and_near_names_suggested(capfd: pytest.CaptureFix
     assert "did you mean trial?" in capfd.readouterr().err
 
 
+def test_help_says_how_the_others_are_installed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are no markup there: the command can be typed as it stands."""
+    assert entry.execute(["bench", "--help"]) == 0
+    assert "pip install 'tandem-fleet[bench]'" in capfd.readouterr().out
+
+
 def test_every_promised_figure_is_measured() -> None:
     """Each metric id the design promises is a row of some benchmark, which the page of benchmarks explains."""
     promised = re.search(r"stable metric ids.*?: (.*?); peers", (ROOT / "docs" / "design.md").read_text(), re.DOTALL)
