@@ -21,7 +21,7 @@ FRAGMENTS = {
         "lamp|lamps|light|lights|lighting|ilaw|fan|fans|electric fan|bentilador|tv|television|heater|heaters|heating"
         "|aircon|air conditioner|air conditioning|ac|thermostat|radiator|radiators|blinds|curtains|shutters|door|doors"
         "|lock|locks|garage|oven|stove|kettle|coffee maker|coffee machine|plug|plugs|switch|socket|outlet|vacuum"
-        "|washing machine|dishwasher|radio|speaker|speakers"
+        "|washing machine|dishwasher|radio|speaker|speakers|window|windows|gate|shower|tap|faucet|everything"
     ),
     "lists": "shopping|to-do|to do|todo|grocery|groceries|task|tasks|packing|wish",
     "apps": (

@@ -76,6 +76,7 @@ HOUSEHOLD: tuple[Rule, ...] = (
         "(schedule|book|add|set up|arrange) (a|an|my|the|another) [{which}] (meeting|appointment|event|call) [{rest}]",
         "(do i have|have i got|are there) [any|a|an] (meetings|appointments|plans|events|meeting|appointment|event) [{rest}]",
         "(what|which) (is|are) my (plans|appointments|meetings|events|next meeting|next appointment|day|schedule|plan) [like|looking like] [{rest}]",
+        "what is the plan [for (today|tomorrow|tonight|this week|the weekend|this weekend)]",
         "(what|which) (meetings|appointments|plans|events) do i have [{rest}]",
     ),
     *rules(
@@ -92,7 +93,17 @@ HOUSEHOLD: tuple[Rule, ...] = (
     ),
     *rules(
         "list_timers", 0.93, slots.listed,
+        "when (does|will|do|is) (my|the) {kind=ringer} (go off|end|ring|due|finish|over)",
         "check [on] [the|my|all] {kind=ringer}", "how much longer [is it|to go|left|does it take]", "how (long|much time) to go",
+    ),
+    *rules(
+        "unsupported", 0.9, slots.request("camera"),
+        "did i (lock|close|shut|turn off|switch off|turn on|leave|unplug|feed|forget) {rest}", "(who is|is there (somebody|someone|anybody|anyone)) (at|outside|in|near) the {where}",
+        "is (anybody|anyone|somebody|someone) (home|there|here|in|outside)",
+    ),
+    *rules(
+        "repeat", 0.9, everyday.repeated("question"),
+        "what was the last thing i (said|asked|told you|asked you)",
     ),
     *rules("recall", 0.9, about("own", "car"), "where did (i|we) park"),
     *rules("recall", 0.9, about("own", "age"), "how old am i", "what is my age"),

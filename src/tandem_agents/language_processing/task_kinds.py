@@ -57,6 +57,7 @@ _FACT = re.compile(
     r"|sino|kailan|nasaan|saan|ilan|ilang|gaano"
     r"|(?:what|ano)\s+(?:year|day|month|colou?r|country|city|continent|language)"
     r"|(?:what|ano)\s+(?:is|are|was|were|did|does|ang)\s+the\b.+\b(?:of|in|for)"
+    r"|(?:what|ano)\s+(?:is|are|was|were)\s+the\s+(?:\w+est|most|least|first|last|second|third|only)\s+\w+"
     r"|ano\s+ang\s+\w+\s+ng|(?:is|are|was|were|did|does|do|has|have|can)\s+(?!there\b|it\b|this\b|that\b))\b",
     re.IGNORECASE,
 )

@@ -23,7 +23,7 @@ from tandem_agents.memory_system.contracts import Interaction
         ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
         ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
         ("what is the capital of France", "fact"), ("what's the capital of France", "fact"), ("What’s the boiling point of lead", "fact"), ("whats the name of the king of Spain", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
-        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"), ("tell me something about dogs", "chat"),
+        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"), ("tell me something about dogs", "chat"), ("what is the smallest country", "fact"), ("what's the most spoken language", "fact"),
         ("tell me a story", "story"), ("Tell me another bedtime story.", "story"), ("tell me a joke", "joke"), ("do you know any jokes?", "joke"),
         ("make me laugh", "joke"), ("write a poem about the sea", "verse"), ("tell me a fun fact", "fact"), ("tell me something interesting", "fact"),
     ],
