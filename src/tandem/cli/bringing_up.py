@@ -20,7 +20,7 @@ from tandem.supervise.boot import hidden_in, keeper_config, prepare
 from tandem.supervise.keeper_client import post, tell
 from tandem.supervise.keeper_start import KeeperStart, is_kept, wait_for
 from tandem.supervise.leftovers import leftovers
-from tandem.supervise.node_client import Conversation, Interrupted, follow, silent, without_node
+from tandem.supervise.node_client import Conversation, GaveUp, Interrupted, follow, silent, without_node
 from tandem.supervise.wire import ReplaceNode, Shutdown
 
 SOCKET_TIMEOUT_S = 30.0
@@ -158,7 +158,7 @@ class BringingUp:
                 outcome.failures[machine] = f"{message} ({hint})" if hint else message
             case Interrupted():
                 why = without_node(self._home.machine(machine), machine)
-                outcome.failures[machine] = str(why if isinstance(why, ConfigError) else final)
+                outcome.failures[machine] = str(why if isinstance(why, GaveUp) else final)
             case TandemError():
                 outcome.failures[machine] = str(final)
             case _:
@@ -174,7 +174,7 @@ class BringingUp:
             except Unreachable:
                 if time.monotonic() >= until:
                     raise
-                if dirs.keeper_socket.exists() and isinstance(why := without_node(dirs, machine), ConfigError):
+                if dirs.keeper_socket.exists() and isinstance(why := without_node(dirs, machine), GaveUp):
                     raise why from None
 
     def _ask_why(self, outcome: Outcome, machine: str, waited_s: float) -> None:
@@ -222,7 +222,7 @@ class BringingUp:
         if not is_kept(dirs):
             return False
         wait_for(dirs.keeper_socket, SOCKET_TIMEOUT_S)
-        if isinstance(without_node(dirs, name), ConfigError):
+        if isinstance(without_node(dirs, name), GaveUp):
             config = keeper_config(self._home, name, self.fleet, hidden_in(self.fleet))
             post(dirs.keeper_socket, ReplaceNode(node=config.node, zygote=config.zygote))
             wait_for(dirs.node_socket, SOCKET_TIMEOUT_S)

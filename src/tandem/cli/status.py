@@ -126,7 +126,7 @@ def _show(
     views: list[AgentView],
 ) -> None:
     from tandem.cli.security_trail import refused_lately
-    from tandem.cli.views import agent_table, make_console, show_troubles
+    from tandem.cli.views import agent_table, make_console, show_servers, show_troubles
     from tandem.core.paths import Home
     from tandem.supervise.node_client import NotRunning
 
@@ -152,6 +152,7 @@ def _show(
         counts[view.state] = counts.get(view.state, 0) + 1
     console.print(", ".join(f"{count} {state}" for state, count in counts.items()) or "no agents")
     show_troubles(console, [view for view in views if view.verdict == "trouble" or view.issues])
+    show_servers(console, [server for status in found for server in status.services])
     if refused := refused_lately(Home.from_environment()):
         console.print(f"[yellow]{refused} refused within the last hour[/]: tandem machine trail --denied")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tandem.supervise.api import AgentView
+    from tandem.supervise.api import AgentView, ServiceView
 
 SHOWN_LINES = 5
 """Last lines of a dead process that are shown; `tandem logs` has all of them."""
@@ -83,6 +83,17 @@ def show_troubles(console: Console, views: Iterable[AgentView]) -> None:
             console.print(f"  {escape(reason)}")
 
 
+def show_servers(console: Console, servers: Iterable[ServiceView]) -> None:
+    """The same for servers that do not serve: everybody waits for them."""
+    from rich.markup import escape
+
+    for server in servers:
+        if server.state not in ("healthy", "degraded", "starting", "waiting"):
+            console.print(f"\n[bold]{server.name}@{server.machine}[/] {server.state}")
+            for reason in [*server.issues, server.note, *(f"| {line}" for line in _ends(server.tail))]:
+                console.print(f"  {escape(reason)}")
+
+
 def reasons(view: AgentView) -> list[str]:
     """What is wrong with it: its own words about it, what happens next, how it ended and the last it wrote."""
     ended = (
@@ -96,10 +107,12 @@ def reasons(view: AgentView) -> list[str]:
 
 def last_lines(view: AgentView) -> list[str]:
     """The end of what the last process wrote, JSON lines as plain text without their tracebacks."""
+    return [] if view.verdict == "up" else _ends(view.tail)
+
+
+def _ends(tail: Iterable[str]) -> list[str]:
     from tandem.telemetry.logs import render_plain
 
-    if view.verdict == "up":
-        return []
     # A record's first row says what happened; its traceback is for `tandem logs`.
-    rendered = [rows[0] for line in view.tail if (rows := render_plain(line).splitlines())]
+    rendered = [rows[0] for line in tail if (rows := render_plain(line).splitlines())]
     return rendered[-SHOWN_LINES:]

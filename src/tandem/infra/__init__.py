@@ -7,7 +7,7 @@ from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
 from tandem.infra.probe import check, nats_state, wait_ready
 from tandem.infra.refusals import Refusal, Refusals
 from tandem.infra.reload import needs_restart, reload
-from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install, prepare
+from tandem.infra.spec import ConfigFile, NatsProbe, Probe, ServerSpec, ValkeyProbe, install, mend, prepare
 
 __all__ = [
     "Arrival",
@@ -28,6 +28,7 @@ __all__ = [
     "install",
     "join",
     "link_of",
+    "mend",
     "nats_access",
     "nats_state",
     "needs_restart",

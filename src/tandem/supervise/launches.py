@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from tandem.core.errors import ConfigError, NotFound, TandemError
 from tandem.core.paths import Home, MachineDirs, check_socket_path
 from tandem.core.secret_refs import is_reference
 from tandem.fleet.model import AgentConfig, Fleet, Limits
-from tandem.infra import ServerSpec, nats_access, prepare, valkey_access
+from tandem.infra import ServerSpec, mend, nats_access, prepare, valkey_access
 from tandem.security import Machine, Secret, SecretStore, resolve_secret
 from tandem.security.authority import EPOCHS_FILE
 from tandem.security.secrets import filled
@@ -48,8 +49,9 @@ class Launches:
         self._fleet = fleet
         self._directory = fleet.directory()
 
-    def service(self, server: ServerSpec, instance: str) -> SpawnUnit:
-        """Write the server's files and order it."""
+    def service(self, server: ServerSpec, instance: str, last_words: Iterable[str] = ()) -> SpawnUnit:
+        """Write the server's files and order it. ``last_words`` are those of the instance before."""
+        mend(server, last_words)
         prepare(server)
         launch = Exec(argv=server.argv, env=self._env | server.env, cwd=server.cwd)
         return SpawnUnit(name=server.name, instance=instance, kind="service", launch=launch)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from tandem.core.errors import EX_CONFIG, ConfigError, PermissionDenied, TandemError, Unreachable
+from tandem.core.errors import EX_CONFIG, PermissionDenied, TandemError, Unreachable
 from tandem.core.paths import KEEPER_SOCKET, Home, MachineDirs
 from tandem.supervise.api import AnyAnswer, AnyQuestion, AskStatus, Done, MachineStatus, Refused
 from tandem.supervise.rollout_api import ReleaseStatus
@@ -30,6 +30,10 @@ class NotRunning(Unreachable):
 
 class Interrupted(Unreachable):
     """The line to a machine broke: its node or keeper is as a rule being replaced, and a question can be asked again."""
+
+
+class GaveUp(Unreachable):
+    """The machine's node has ended for good: somebody has to mend something first."""
 
 
 class Conversation:
@@ -129,14 +133,20 @@ def silent(dirs: MachineDirs, machine: str, timeout_s: float) -> TandemError:
 
 
 def without_node(dirs: MachineDirs, machine: str) -> TandemError:
-    """What became of the node of a machine that has a keeper. :class:`ConfigError`: it will not be back by itself."""
+    """What became of the node of a machine that has a keeper. :class:`GaveUp`: it will not be back by itself."""
     node = _node_of(dirs, machine)
     if isinstance(node, Unreachable):
         return node
-    why = f": {node.tail[-1]}" if node is not None and node.exit is not None and node.tail else ""
+    why = f": {_last_word(node)}" if node is not None and node.exit is not None and node.tail else ""
     if node is not None and node.exit is not None and node.exit.code == EX_CONFIG:
-        return ConfigError(f"the node of {machine} gave up{why}", hint="mend that, then tandem up")
+        return GaveUp(f"the node of {machine} gave up{why}", hint="mend that, then tandem up")
     return Interrupted(f"the node of {machine} is not there yet, or not back yet{why}", hint="tandem logs node")
+
+
+def _last_word(node: UnitInfo) -> str:
+    from tandem.telemetry.logs import render_plain
+
+    return render_plain(node.tail[-1]).partition("\n")[0]
 
 
 def _node_of(dirs: MachineDirs, machine: str) -> UnitInfo | Unreachable | None:

@@ -323,7 +323,7 @@ class Supervisor:
                 name=runner.name, instance=instance, kind="zygote", launch=self._zygotes[runner.name]
             )
         if runner.name in self.servers:
-            return self.launches.service(self.servers[runner.name], instance)
+            return self.launches.service(self.servers[runner.name], instance, runner.tail)
         zygote = self.runners.get(runner.subject.release.code.zygote)
         return self.launches.agent(runner.subject, instance, zygote.state.instance if zygote else "")
 

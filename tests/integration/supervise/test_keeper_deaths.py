@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -103,8 +104,10 @@ async def test_the_node_is_started_again_when_it_dies(rig: KeeperRig) -> None:
 
 
 async def test_shutdown_leaves_nothing(tmp_path: Path) -> None:
-    """After a shutdown no process, socket or path of the keeper's is left, however stubborn its children were."""
+    """After a shutdown no process, socket or path is left, however stubborn its children were; nor what a dead server left."""
     rig = await KeeperRig(tmp_path).start()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(rig.run / "server.sock"))
     instance = rig.fork("A", "children:stubborn_family", doors=Doors(unix=str(rig.run / "a" / "A.sock")))
     await rig.heard(UnitSaid, instance)
     assert rig.link is not None

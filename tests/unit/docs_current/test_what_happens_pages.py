@@ -37,7 +37,8 @@ FAULTS = {
     "the clock is set": "test_a_clock_that_jumps",
     "the disk is full": "test_full_disk test_a_full_disk_loses_lines_but_nothing_else",
     "the keeper's journal is torn": "test_a_corrupt_journal_and_memory_lose_no_process",
-    "another file under TANDEM_HOME": "test_what_follows_from_the_seed_is_made_anew test_what_nobody_can_make_anew_is_named_and_left_alone "
+    "another file under TANDEM_HOME": "test_a_house_of_damaged_files_comes_up "
+    "test_a_node_without_its_identity_says_so_and_agents_serve_on test_what_follows_from_the_seed_is_made_anew test_what_nobody_can_make_anew_is_named_and_left_alone "
     "test_a_damaged_configuration_is_written_anew test_a_damaged_database_is_begun_anew test_a_damaged_release_harms_no_other",
     "TANDEM_HOME is deleted": "test_a_deleted_home_is_not_the_end_of_order test_a_fleet_without_a_home_ends_by_itself",
     "somebody wants a port": "test_a_port_stolen_between_restarts_stays_ours",

@@ -11,7 +11,17 @@ import pytest
 from tandem.core.errors import ConfigError
 from tandem.core.paths import Home, MachineDirs
 from tandem.fleet.model import HERE, Fleet, InfraPorts, MachineConfig
-from tandem.infra import Hub, Leaf, ServerSpec, install, link_of, nats_access, plan_servers, valkey_access
+from tandem.infra import (
+    Hub,
+    Leaf,
+    ServerSpec,
+    install,
+    link_of,
+    mend,
+    nats_access,
+    plan_servers,
+    valkey_access,
+)
 from tandem.infra.permissions import agent_subjects, leaf_denials, observer_subjects
 from tandem.security import Authority
 
@@ -77,6 +87,32 @@ def test_a_damaged_configuration_is_written_anew(authority: Authority, dirs: Mac
             file.path.write_bytes(damage)
         assert install(spec)
         assert [file.path.read_bytes() for file in spec.files] == [file.content.encode() for file in spec.files]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_damage"),
+    [
+        ("1:M # Bad file format reading the append only file appendonly.aof.1.incr.aof: make a backup", True),
+        ("The AOF manifest file contains too long line", True),
+        ("1:M # Wrong RDB checksum expected: (1) but got (2). Aborting now.", True),
+        ("1:M * DB loaded from append only file: 0.000 seconds", False),
+        ("1:M # Can't open the append-only file: Permission denied", False),
+    ],
+)
+def test_a_server_that_cannot_read_its_data_gets_on_without(
+    authority: Authority, dirs: MachineDirs, words: str, is_damage: bool
+) -> None:
+    """By its last words, and only by these, what it had written is put aside; events are never."""
+    specs = plan(authority, dirs)
+    for spec in specs.values():
+        install(spec)
+        for name in ("appendonlydir", "jetstream"):
+            (Path(spec.cwd) / name).mkdir()
+        mend(spec, ["something before", words, "something after"])
+    control = dirs.valkey / "control"
+    assert (control / "appendonlydir").exists() is not is_damage
+    assert len(list(control.glob("appendonlydir.damaged-*"))) == is_damage
+    assert (dirs.nats / "jetstream").exists() and (dirs.nats / "appendonlydir").exists()
 
 
 def test_secrets_are_in_no_argument_and_no_readable_file(authority: Authority, dirs: MachineDirs) -> None:
