@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
-from textual.widgets import DataTable, Input, RichLog, Static
+from textual.widgets import DataTable, Input, Label, RichLog, Static
 
 from tandem.cli import top_data
 from tandem.cli.top_data import FleetSource, requests
 from tandem.cli.top_elsewhere import FarTail, agent_rows, machine_row
 from tandem.cli.top_model import AgentRow, MachineRow, Picture
-from tandem.cli.top_screen import Logs, Question, Top, age, rows
+from tandem.cli.top_screen import Help, Logs, Question, Top, age, rows
 from tandem.core.errors import Unavailable, Unreachable
 from tandem.core.paths import Home
 from tandem.errors.desk import IncidentView
@@ -161,6 +161,24 @@ async def test_the_filter_narrows_and_escape_shows_all_again() -> None:
         await until(lambda: keys(app) == ["m/g", "B@m"])
         await pilot.press("escape")
         await until(lambda: keys(app) == ["m/g", "A@m", "B@m"])
+
+
+async def test_help_names_every_key_on_a_small_terminal() -> None:
+    """`?` shows all keys within 80 by 24 characters, and Escape leads back."""
+    app = Top(FakeSource(agent("A")), 60.0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: bool(keys(app)))
+        shown = {binding.binding.key for binding in app.screen.active_bindings.values() if binding.binding.show}
+        assert {"s", "x", "r", "l", "o", "slash", "question_mark", "q"} <= shown
+        await pilot.press("question_mark")
+        await until(lambda: isinstance(app.screen, Help))
+        label = app.screen.query_one(Label)
+        await until(lambda: label.region.height > 0)
+        assert label.region.width <= 80 and label.region.height <= 24 and label.region.y >= 0
+        told = str(label.render())
+        assert all(word in told for word in ("start, stop, restart", "its log", "sort", "leave", "healthy", "failed"))
+        await pilot.press("escape")
+        await until(lambda: not isinstance(app.screen, Help))
 
 
 async def test_a_look_while_logs_are_open_changes_nothing_in_front() -> None:
