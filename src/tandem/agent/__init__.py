@@ -10,5 +10,17 @@ from tandem.agent.declare import action, every, on
 from tandem.core.health import Issue
 from tandem.events import Event, current_delivery
 from tandem.rpc import current_principal
+from tandem.telemetry.tracing import current_traceparent
 
-__all__ = ["Agent", "Event", "Issue", "action", "contract", "current_delivery", "current_principal", "every", "on"]
+__all__ = [
+    "Agent",
+    "Event",
+    "Issue",
+    "action",
+    "contract",
+    "current_delivery",
+    "current_principal",
+    "current_traceparent",
+    "every",
+    "on",
+]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tandem.agent import current_traceparent
 from tandem.core.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -69,10 +70,15 @@ class OpenAIModel:
     async def chat(
         self, messages: Sequence[Message], options: ChatOptions = DEFAULT_CHAT
     ) -> AsyncGenerator[ChatChunk, None]:
-        """See :class:`LanguageModel`. Closing the iterator closes the connection, which stops the server."""
+        """See :class:`LanguageModel`. Closing the iterator closes the connection, which stops the server.
+
+        A server that traces goes on with the turn's trace (W3C Trace Context).
+        """
         body = {**chat_request(messages, options), "model": self._name}
+        traceparent = current_traceparent()
+        headers = {"traceparent": traceparent} if traceparent else {}
         try:
-            async with self._client.stream("POST", "chat/completions", json=body) as response:
+            async with self._client.stream("POST", "chat/completions", json=body, headers=headers) as response:
                 await _raise_for_status(response)
                 async for data in _server_sent(response):
                     yield chat_chunk(data)

@@ -10,6 +10,7 @@ import pytest
 from msgspec import Struct
 
 from tandem.core import errors
+from tandem.telemetry.tracing import ActiveSpan, start_turn
 from tandem_agents.engines.chatting import ask_for, complete
 from tandem_agents.engines.kinds import DEFAULT_CHAT, ChatChunk, ChatOptions, Message, Usage
 from tandem_agents.engines.openai_http import OpenAIModel
@@ -127,6 +128,21 @@ def model_of(answer: Answer) -> OpenAIModel:
 def events(*lines: str) -> Answer:
     body = "".join(f"{line}\n" for line in lines)
     return lambda _: httpx.Response(200, text=body)
+
+
+async def test_a_turns_trace_goes_on_in_the_server() -> None:
+    """The request carries the ``traceparent`` of the span it is sent from, and none outside of a turn."""
+    sent: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("traceparent"))
+        return httpx.Response(200, text="data: [DONE]\n")
+
+    await complete(model_of(answer), ASK)
+    with start_turn() as turn:
+        await complete(model_of(answer), ASK)
+    assert isinstance(turn, ActiveSpan)
+    assert sent == [None, turn.context.traceparent()]
 
 
 async def test_server_sent_events_become_chunks() -> None:
