@@ -82,15 +82,21 @@ def explain(
 ) -> None:
     """Show each value of an agent and where it came from: file and line, environment, or a default.
 
+    With the key `env` also what its process gets from Tandem and from the shell of `tandem up`, here the one you are in.
+
     Example: tandem config explain NLUAgent port
     """
+    from tandem.cli import environment
     from tandem.core.errors import NotFound
     from tandem.fleet import explain as explaining
 
     result = read_fleet(fleet)
     require_readable(result)
     try:
-        rows = explaining.explain(result, agent, key)
+        if key is not None and environment.is_about_environment(key):
+            rows = environment.explain_environment(result, agent, key)
+        else:
+            rows = explaining.explain(result, agent, key)
     except NotFound as error:
         raise fail(error) from None
     if json:

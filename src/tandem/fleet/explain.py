@@ -26,7 +26,7 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a value came from.
 
     ``via`` is empty for the entry itself, else names the defaults that gave it, ``default`` when nothing was
-    written, or ``inferred``. ``variables`` are environment variables within it. ``line`` is 0 without a place.
+    written, ``inferred``, or, for variables of a process, ``shell`` or ``Tandem``. ``variables`` are environment variables within it. ``line`` is 0 without a place.
     """
 
     file: str = ""

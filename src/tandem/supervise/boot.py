@@ -28,6 +28,10 @@ AGENT_MODULES = [
 """What every agent needs or may need; nothing here may start a thread."""
 
 
+_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+"""Native thread pools small, unless the shell says otherwise: a fork copies no threads, and 77 agents share few cores."""
+
+
 class NodeBoot(Struct, frozen=True, kw_only=True):
     """What a node is told at birth. ``env`` is the whole environment for programs it executes, ``zygote`` how to make
     another zygote. ``hidden`` are variables the fleet file refers to as secrets; they are in no environment.
@@ -48,11 +52,15 @@ def hidden_in(fleet: Fleet) -> dict[str, str]:
 
 
 def environment(home: Home, hidden: Container[str] = ()) -> dict[str, str]:
-    """Ours without ``hidden``, with the home pinned and native thread pools small: a fork copies no threads, and 77 agents share few cores."""
-    pinned = {"TANDEM_HOME": str(home.root), "TANDEM_RUN_DIR": str(home.run_root())}
-    threads = {"OPENBLAS_NUM_THREADS": "1"}
+    """Ours without ``hidden``, with :func:`given` on top: what every process of the fleet begins with."""
     inherited = {name: value for name, value in os.environ.items() if name != MARK and name not in hidden}
-    return threads | inherited | pinned
+    return inherited | given(home)
+
+
+def given(home: Home) -> dict[str, str]:
+    """Variables that are not what our own environment says, or that it does not have: the home is pinned."""
+    pinned = {"TANDEM_HOME": str(home.root), "TANDEM_RUN_DIR": str(home.run_root())}
+    return {name: value for name, value in _THREADS.items() if name not in os.environ} | pinned
 
 
 def fleet_directory(fleet: Fleet) -> Path:

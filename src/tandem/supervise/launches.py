@@ -99,16 +99,9 @@ class Launches:
         if argv[0] in ("python", "python3"):
             # The interpreter we run in, not whatever PATH finds: its environment has the program's libraries.
             argv[0] = code.python or sys.executable
-        told = {
-            "TANDEM_AGENT": config.name,
-            "TANDEM_MACHINE": config.machine,
-            "TANDEM_NOTIFY_FD": str(NOTIFY_FD),
-        }
-        ports = {"": config.port} | {f"_{name.upper()}": port for name, port in config.side_ports.items()}
-        told |= {f"TANDEM_PORT{name}": str(port) for name, port in ports.items() if port is not None}
         # A program of another make knows no other way to be told a secret than its environment.
         own = self._filled(config, config.env, [])
-        launch = Exec(argv=argv, env=self._env | told | own, cwd=self._cwd(config))
+        launch = Exec(argv=argv, env=self._env | told(config) | own, cwd=self._cwd(config))
         return SpawnUnit(
             name=config.name,
             instance=instance,
@@ -132,7 +125,6 @@ class Launches:
     def _cwd(self, config: AgentConfig) -> str:
         base = fleet_directory(self.fleet)
         return str(base / config.cwd if config.cwd else base)
-
 
     def _doors(self, config: AgentConfig) -> Doors:
         path = check_socket_path(self._dirs.agent_socket(config.name))
@@ -188,6 +180,13 @@ class Launches:
             epochs_file=str(self._home.ca / EPOCHS_FILE),
             trail_file=str(self._dirs.trail),
         )
+
+
+def told(config: AgentConfig) -> dict[str, str]:
+    """What a program of another make (``command:``) learns about itself, by its environment."""
+    names = {"TANDEM_AGENT": config.name, "TANDEM_MACHINE": config.machine, "TANDEM_NOTIFY_FD": str(NOTIFY_FD)}
+    ports = {"": config.port} | {f"_{name.upper()}": port for name, port in config.side_ports.items()}
+    return names | {f"TANDEM_PORT{name}": str(port) for name, port in ports.items() if port is not None}
 
 
 def _bounds(config: AgentConfig) -> Bounds | None:

@@ -125,6 +125,33 @@ def test_explain(fleet: Path) -> None:
     }
 
 
+def test_explain_the_whole_environment(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable of a process comes from the fleet file, from Tandem or from the shell, the former before the latter; secrets
+    the file refers to are in none of them, and what looks like a secret is hidden."""
+    changed = "settings: {key: 'secret-env:DOOR_CODE'}, env: {EDITOR: ed}"
+    fleet.write_text(FILE.replace("settings: {api_token: hunter22hunter22}", changed))
+    for name, value in {"EDITOR": "vi", "PAGER": "less", "DOOR_CODE": "4711", "SITE_TOKEN": "hunter23hunter23", "TANDEM_HOME": "/tmp/h"}.items():
+        monkeypatch.setenv(name, value)
+    rows = {row["key"]: (row["value"], row["source"]) for row in run_json(config.app, "explain", "B", "env")}
+    assert rows["env.EDITOR"] == ("ed", {"file": "fleet.yaml", "line": 8, "column": 90})
+    assert rows["env.PAGER"] == ("less", {"via": "shell"})
+    assert rows["env.TANDEM_HOME"] == ("/tmp/h", {"via": "Tandem"})
+    assert "env.DOOR_CODE" not in rows
+    assert rows["env.SITE_TOKEN"][0] != "hunter23hunter23"
+    assert run(config.app, "explain", "B", "env.PAGER").stdout.split() == ["env.PAGER", "less", "shell"]
+    unknown = run(config.app, "explain", "B", "env.PAGE")
+    assert unknown.exit_code == 1
+    assert 'Did you mean "env.PAGER"?' in unknown.stderr
+
+
+def test_explain_what_a_program_is_told(fleet: Path) -> None:
+    """A program of another make also finds its name and its port in its environment."""
+    fleet.write_text(FILE.replace("A: {port: 7001}", "A: {port: 7001, command: [sleep, '9']}"))
+    rows = {row["key"]: (row["value"], row["source"]) for row in run_json(config.app, "explain", "A", "env")}
+    assert rows["env.TANDEM_PORT"] == ("7001", {"via": "Tandem"})
+    assert rows["env.TANDEM_AGENT"] == ("A", {"via": "Tandem"})
+
+
 def test_explain_an_unknown_agent(fleet: Path) -> None:
     """An unknown name ends with status 1 and a suggestion."""
     result = run(config.app, "explain", "Bb")
