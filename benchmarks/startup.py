@@ -8,6 +8,7 @@ asked by the same means, from the moment the command is given.
 from __future__ import annotations
 
 import asyncio
+import compileall
 import resource
 import statistics
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+import tandem
 from _fleet import AGENTS, Fleet, answer_all, cpu_seconds, proportional_set
 from _managers import Manager, installed, wait_until_idle
 from _rows import Row, compare, run, say
@@ -91,6 +93,8 @@ def _in_words(start: Start) -> str:
 
 
 def measure() -> Sequence[Row]:
+    # Once is enough for Tandem, while each process of the others would compile what is not compiled.
+    compileall.compile_dir(Path(tandem.__file__).parent, quiet=2)
     say(f"every agent imports: {', '.join(IMPORTS)}")
     managers = installed("supervisord", "circus", "honcho", "pm2")
     ours = measure_tandem()
