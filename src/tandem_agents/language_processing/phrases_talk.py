@@ -194,8 +194,8 @@ TALK: dict[str, dict[str, str]] = {
     "see_you": {"en": "See you later!", "fil": "Hanggang mamaya!"},
     "good_night": {"en": "Good night!", "fil": "Magandang gabi!"},
     "everything": {
-        "en": "I am running well. How the rest of the house is, tandem status tells.",
-        "fil": "Mabuti ang takbo ko. Ang kalagayan ng iba, sasabihin ng tandem status.",
+        "en": "I am here and answer. How everything in the house is, tandem status tells.",
+        "fil": "Nandito ako at sumasagot. Ang kalagayan ng lahat, sasabihin ng tandem status.",
     },
     "talk_to_me": {
         "en": "Gladly. Ask me something, or tell me how your day was.",
