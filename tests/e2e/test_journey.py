@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 from household import REAL_FLEET, Household, MakeHousehold, eventually
+from voices import synthesize, transcribe, write_clip
 
 from tandem.fleet import load
-from tandem_agents.engines.audio import concat, from_pcm, read_file, resample, silence, to_pcm, to_wav
-from tandem_agents.engines.kinds import Audio
-from tandem_agents.speech_services.contracts import Dictation, Voicing
+from tandem_agents.engines.audio import read_file, resample
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(400)]
 
@@ -235,21 +234,3 @@ def test_down(household: Household) -> None:
 
 def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)  # the household's TZ is UTC
-
-
-def write_clip(path: Path, speech: Audio) -> None:
-    """As a WAV with half a second of silence before and after."""
-    pause = silence(0.5, speech.rate)
-    path.write_bytes(to_wav(concat([pause, speech, pause])))
-
-
-async def synthesize(household: Household, text: str) -> Audio:
-    """``text`` in the voice of the fleet's TTS."""
-    async with household.connected() as connection:
-        return concat([from_pcm(piece) async for piece in connection.peer(Voicing).synthesize(text)])
-
-
-async def transcribe(household: Household, path: Path) -> str:
-    """What the fleet's STT hears in a file."""
-    async with household.connected() as connection:
-        return (await connection.peer(Dictation).transcribe(to_pcm(read_file(path)))).text

@@ -10,7 +10,7 @@ from tandem.agent.declare import action, every, on
 from tandem.core.health import Issue
 from tandem.events import Event, current_delivery
 from tandem.rpc import current_principal
-from tandem.telemetry.tracing import current_traceparent
+from tandem.telemetry.tracing import current_traceparent, span
 
 __all__ = [
     "Agent",
@@ -23,4 +23,5 @@ __all__ = [
     "current_traceparent",
     "every",
     "on",
+    "span",
 ]

@@ -140,9 +140,16 @@ class Reading(Protocol):
         """
         ...
 
+    async def announce(self, text: str, session: str = "main") -> bool:
+        """Say something unasked through this computer's loudspeaker: a chime and the words, a few times over until stopped.
+
+        Returns at once; False when there is no loudspeaker. Several announcements take turns.
+        """
+        ...
+
     @action(idempotent=True)
     async def stop(self, session: str = "") -> int:
-        """Silence a session (empty: all); returns how many were speaking."""
+        """Silence a session (empty: all), and whatever is being announced; returns how many were speaking."""
         ...
 
     @action(idempotent=True)

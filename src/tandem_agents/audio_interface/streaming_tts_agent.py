@@ -1,40 +1,73 @@
-"""Speaks answers sentence by sentence, and falls silent when told."""
+"""Speaks answers sentence by sentence, says through the loudspeaker what is said unasked, and falls silent when told."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from tandem.agent import Agent, action
-from tandem.core.errors import InvalidArguments
+from tandem.agent import Agent, Issue, action
+from tandem.core.deadline import deadline_scope
+from tandem.core.errors import InvalidArguments, TandemError
+from tandem_agents.audio_interface.chime import chime
+from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
 from tandem_agents.engines.kinds import Pcm
 from tandem_agents.engines.text import sentences
 from tandem_agents.speech_services.contracts import Voicing
 
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 MAX_VOLUME = 2.0
+ANNOUNCING_PAUSE_S = 5.0
+"""Between the repetitions of an announcement."""
+CHIME_RATE = 24_000
+"""Hz of a chime that no voice follows."""
 LONG_OPENING, SHORT_OPENING = 45, 12
 """Characters of a first sentence from which it is cut at a clause, and those a part must have to sound natural."""
 _CLAUSE = re.compile(r"[,;:](?=\s)")
 
 
 class StreamingTTSAgent(Agent):
-    """Speaks answers sentence by sentence, so that sound starts early, and stops at once when told."""
+    """Speaks answers sentence by sentence, so that sound starts early, and stops at once when told.
+
+    What is said unasked it says through the computer's loudspeaker, if there is one; answers go to whoever asked.
+    """
 
     class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-        """``voice`` empty and ``speed`` 0 leave it to TTSService."""
+        """``voice`` empty and ``speed`` 0 leave it to TTSService. ``announce_times``: how often an announcement is said."""
 
         voice: str = ""
         speed: float = 0.0
+        audio: Literal["auto", "loudspeaker", "none"] = "auto"
+        announce_times: Annotated[int, Meta(ge=1, le=20)] = 3
 
     settings: Settings
 
     async def start(self) -> None:
         self._voice, self._speed, self._volume = self.settings.voice, self.settings.speed, 1.0
         self._speaking: dict[object, str] = {}
+        self._announcing: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._loudspeaker: Loudspeaker | None = None
+        self._no_loudspeaker = "switched off by `audio: none`"
+        if self.settings.audio != "none":
+            try:
+                self._loudspeaker = await asyncio.to_thread(Loudspeaker.find)
+            except TandemError as error:
+                self._no_loudspeaker = error.message
+
+    async def check(self) -> Iterable[Issue]:
+        # Without a sound card `auto` is a configuration, not a fault; only an explicit wish can fail.
+        if self.settings.audio == "loudspeaker" and self._loudspeaker is None:
+            return [Issue(f"no loudspeaker: {self._no_loudspeaker}", fix="set audio: auto, or connect one")]
+        return ()
+
+    @property
+    def capabilities(self) -> list[str]:
+        return ["loudspeaker"] if self._loudspeaker is not None else []
 
     @action
     async def speak(
@@ -52,12 +85,50 @@ class StreamingTTSAgent(Agent):
         finally:
             self._speaking.pop(mark, None)
 
+    @action
+    async def announce(self, text: str, session: str = "main") -> bool:
+        if self._loudspeaker is None:
+            return False
+        announcing = self.spawn(self._announce(text, session, self._loudspeaker), "announcing")
+        self._announcing.add(announcing)
+        announcing.add_done_callback(self._announcing.discard)
+        return True
+
+    async def _announce(self, text: str, session: str, loudspeaker: Loudspeaker) -> None:
+        words = await self._voiced(text, session)
+        rate = words[0].rate if words else CHIME_RATE
+        for number in range(self.settings.announce_times):
+            if number:
+                await asyncio.sleep(ANNOUNCING_PAUSE_S)
+            async with self._one_at_a_time:
+                await self._play([louder(chime(rate), self._volume), *words], loudspeaker)
+
+    async def _voiced(self, text: str, session: str) -> list[Pcm]:
+        """The words as sound; nothing when there is no voice for them, since a chime is better than silence."""
+        try:
+            with deadline_scope(None):
+                return [piece async for piece in self.speak(text, session)]
+        except TandemError as error:
+            self.log.warning("announced by a chime only: %s", error)
+            return []
+
+    async def _play(self, pieces: list[Pcm], loudspeaker: Loudspeaker) -> None:
+        playback = Playback(lambda: loudspeaker)
+        try:
+            for piece in pieces:
+                playback.add(piece)
+            await playback.finish()
+        finally:
+            playback.silence()
+
     @action(name="stop", idempotent=True)
     async def fall_silent(self, session: str = "") -> int:
+        for announcing in self._announcing:
+            announcing.cancel()
         marks = [mark for mark, speaking in self._speaking.items() if session in ("", speaking)]
         for mark in marks:
             del self._speaking[mark]
-        return len(marks)
+        return len(marks) + len(self._announcing)
 
     @action(idempotent=True)
     async def update_voice_settings(

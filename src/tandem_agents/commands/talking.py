@@ -7,15 +7,17 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from tandem.api import Connection, connect
 from tandem.core.errors import InvalidArguments, NotFound, TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Capture
+from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
 from tandem_agents.commands.talk import TalkResult
 from tandem_agents.commands.terminal import CLEAR_LINE, faint
-from tandem_agents.core_services.contracts import Answer, FrontDoor
+from tandem_agents.core_services.contracts import Answer, FrontDoor, TalkPiece
 from tandem_agents.engines.audio import (
     SPEECH_RATE,
     concat,
@@ -26,49 +28,75 @@ from tandem_agents.engines.audio import (
     to_wav,
 )
 from tandem_agents.engines.kinds import Audio, Pcm
-from tandem_agents.engines.optional import load_sounddevice
 
 PUSH_S = 1.0
 """Seconds of sound handed in per call."""
 
 
-class Conversation:
-    """One spoken request and its answer. With ``narrate`` what is heard and answered is printed as it comes."""
+class NothingHeard(NotFound):
+    """Nobody said anything, or nobody called the assistant."""
 
-    def __init__(self, *, session: str, wake: bool, narrate: bool):
+
+class Conversation:
+    """Spoken requests and their answers. With ``narrate`` what is heard and answered is printed as it comes, with
+    ``aloud`` the answer is played as it comes."""
+
+    def __init__(self, *, session: str, wake: bool, narrate: bool, aloud: bool):
         self._session = session
-        self._wake = wake
+        self.wake = wake
         self._narrate = narrate
+        self._aloud = aloud
+        self._told = ""
 
     async def hold(
         self, file: Path | None, fleet: str | None, budget_s: float
     ) -> tuple[TalkResult, Audio | None]:
-        """The result and the spoken answer (None when nothing was spoken).
+        """One request and its spoken answer (None when nothing was spoken); returns when that was heard.
 
         Raises :class:`TandemError` for sound that cannot be used, when nothing was said, or when the fleet cannot answer.
         """
-        sound = None if file is None else _read(file)
+        sound = None if file is None else read(file)
         async with connect(fleet, budget_s=budget_s) as connection:
-            capture = connection.peer(Capture)
-            source = await capture.open("microphone" if sound is None else "file")
-            pushing = asyncio.create_task(_push(capture, source, sound))
-            try:
-                if sound is None and self._narrate:
-                    print("Listening …", file=sys.stderr)
-                return await self._follow(connection, source, whole=sound is not None)
-            finally:
-                pushing.cancel()
-                await asyncio.gather(pushing, return_exceptions=True)
-                with contextlib.suppress(TandemError):
-                    await capture.close(source)
+            if sound is None:
+                self.remark("Listening …")
+            return await self.turn(connection, sound, wake=self.wake)
+
+    async def turn(
+        self, connection: Connection, sound: Audio | None, *, wake: bool, patience_s: float | None = None
+    ) -> tuple[TalkResult, Audio | None]:
+        """The same on an open connection. The microphone is closed before the answer has been heard.
+
+        Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds.
+        """
+        playback = Playback(Loudspeaker.find) if self._aloud else None
+        try:
+            async with _listening(connection, sound) as source:
+                door = connection.peer(FrontDoor, at=str(connection.front_door))
+                pieces = door.converse(source, session=self._session, wake=wake, whole=sound is not None)
+                result, spoken = await self._follow(pieces, playback, wake=wake, patience_s=patience_s)
+            if playback is not None:
+                self._explain(await _heard(playback) if spoken else "the answer was not spoken")
+        finally:
+            if playback is not None:
+                playback.silence()
+        return result, concat(spoken) if spoken else None
+
+    def remark(self, words: str) -> None:
+        """Something about the conversation, for who reads along."""
+        if self._narrate:
+            print(words, file=sys.stderr, flush=True)
 
     async def _follow(
-        self, connection: Connection, source: str, *, whole: bool
-    ) -> tuple[TalkResult, Audio | None]:
+        self,
+        pieces: AsyncIterator[TalkPiece],
+        playback: Playback | None,
+        *,
+        wake: bool,
+        patience_s: float | None,
+    ) -> tuple[TalkResult, list[Audio]]:
         transcript, language, answer, timings = "", "", None, {}
         spoken: list[Audio] = []
-        door = connection.peer(FrontDoor, at=str(connection.front_door))
-        async for piece in door.converse(source, session=self._session, wake=self._wake, whole=whole):
+        async for piece in _begun_within(patience_s, pieces):
             if piece.heard is not None:
                 transcript, language = piece.heard.text, piece.heard.language
                 self._tell("you:   ", transcript, again=not piece.heard.final)
@@ -78,15 +106,15 @@ class Conversation:
                 answer = piece.answer
             if piece.sound is not None:
                 spoken.append(from_pcm(piece.sound))
+                if playback is not None:
+                    playback.add(piece.sound)
             if piece.timings is not None:
                 timings = piece.timings
         if answer is None:
-            if self._wake:
-                raise NotFound("no wake phrase was heard", hint='say "hey Jarvis" first, or leave out --wake')
-            raise NotFound("no speech was heard", hint="check the microphone, or the recording")
-        return _result(answer, timings or answer.timings, transcript, language), concat(
-            spoken
-        ) if spoken else None
+            if wake:
+                raise NothingHeard("no wake phrase was heard", hint='say "hey Jarvis" first, or leave out --wake')
+            raise NothingHeard("no speech was heard", hint="check the microphone, or the recording")
+        return _result(answer, timings or answer.timings, transcript, language), spoken
 
     def _tell(self, who: str, words: str, *, again: bool = False) -> None:
         """A line; ``again`` says that it is not final, and is shown only where it can be written over."""
@@ -97,6 +125,22 @@ class Conversation:
             print(f"{CLEAR_LINE}{faint(who, True)} {words}", end="" if again else "\n", flush=True)
         elif not again:
             print(f"{who} {words}", flush=True)
+
+    def _explain(self, problem: str) -> None:
+        """Why nothing was to be heard, once for each reason."""
+        if problem and problem != self._told:
+            self._told = problem
+            self.remark(f"(not played aloud: {problem}; --out FILE writes the sound)")
+
+
+def read(file: Path) -> Audio:
+    """Raises :class:`TandemError` naming the file for one that cannot be read or holds nothing to hear."""
+    try:
+        return require_audible(read_file(file, rate=SPEECH_RATE))
+    except OSError as error:
+        raise InvalidArguments(f"cannot read {file}: {error.strerror}") from error
+    except TandemError as error:
+        raise type(error)(f"{file}: {error.message}", hint=error.hint) from error
 
 
 def require_writable(path: Path) -> None:
@@ -125,23 +169,6 @@ def write(path: Path, speech: Audio | None) -> None:
         raise InvalidArguments(f"cannot write {path}: {error.strerror}") from error
 
 
-def play(speech: Audio | None) -> str:
-    """Play on the default output; why not, when that is not possible."""
-    if speech is None:
-        return "the answer was not spoken"
-    try:
-        sounddevice = load_sounddevice()
-        sounddevice.play(speech.samples, speech.rate, blocking=True)
-    except TandemError as error:
-        return f"{error.message} ({error.hint})" if error.hint else error.message
-    except ValueError as error:
-        return str(error)
-    except Exception as error:
-        # PortAudioError cannot be named before the library is there, and derives from Exception itself.
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
 def _result(answer: Answer, timings: dict[str, float], transcript: str, language: str) -> TalkResult:
     return TalkResult(
         answer=answer.answer,
@@ -153,13 +180,19 @@ def _result(answer: Answer, timings: dict[str, float], transcript: str, language
     )
 
 
-def _read(file: Path) -> Audio:
+@asynccontextmanager
+async def _listening(connection: Connection, sound: Audio | None) -> AsyncIterator[str]:
+    """A sound session of the microphone, or of ``sound``."""
+    capture = connection.peer(Capture)
+    source = await capture.open("microphone" if sound is None else "file")
+    pushing = asyncio.create_task(_push(capture, source, sound))
     try:
-        return require_audible(read_file(file, rate=SPEECH_RATE))
-    except OSError as error:
-        raise InvalidArguments(f"cannot read {file}: {error.strerror}") from error
-    except TandemError as error:
-        raise type(error)(f"{file}: {error.message}", hint=error.hint) from error
+        yield source
+    finally:
+        pushing.cancel()
+        await asyncio.gather(pushing, return_exceptions=True)
+        with contextlib.suppress(TandemError):
+            await capture.close(source)
 
 
 async def _push(capture: Capture, source: str, sound: Audio | None) -> None:
@@ -174,3 +207,25 @@ def _pieces(sound: Audio) -> Iterator[tuple[Pcm, bool]]:
     for at in range(0, len(sound.samples), step):
         part = Audio(sound.samples[at : at + step], sound.rate)
         yield to_pcm(part), at + step >= len(sound.samples)
+
+
+async def _begun_within(seconds: float | None, pieces: AsyncIterator[TalkPiece]) -> AsyncIterator[TalkPiece]:
+    """``pieces``; nothing when the first has not come after ``seconds``."""
+    async with aclosing(pieces):  # type: ignore[type-var]
+        try:
+            async with asyncio.timeout(seconds):
+                first = await anext(pieces)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        yield first
+        async for piece in pieces:
+            yield piece
+
+
+async def _heard(playback: Playback) -> str:
+    """Wait until all was heard; why not, when that is not possible."""
+    try:
+        await playback.finish()
+    except TandemError as error:
+        return f"{error.message} ({error.hint})" if error.hint else error.message
+    return ""

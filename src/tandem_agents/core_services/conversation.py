@@ -11,7 +11,6 @@ from tandem.core import clock
 from tandem.core.errors import TandemError
 from tandem_agents.audio_interface.contracts import Heard, Hearing, Reading
 from tandem_agents.core_services.contracts import Answer, Piece, TalkPiece
-from tandem_agents.core_services.turn import timed
 
 AnswerInPieces = Callable[[str], AsyncGenerator[Piece, None]]
 """From a transcript to the sentences of its answer, and at last the answer as a whole."""
@@ -33,10 +32,13 @@ class Conversation:
         without an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
         """
         request: Heard | None = None
-        with timed(self._timings, "hear"):
-            async with aclosing(self._hear(source, wake, whole)) as heard:
-                async for request in heard:
-                    yield TalkPiece(heard=request)
+        began = None if wake else clock.monotonic()
+        async with aclosing(self._hear(source, wake, whole)) as heard:
+            async for request in heard:
+                # Whoever is waiting to be called is not hearing a request yet.
+                began = clock.monotonic() if began is None else began
+                self._timings["hear"] = clock.monotonic() - began
+                yield TalkPiece(heard=request)
         if request is None or not request.final or not request.text:
             return
         async with aclosing(self._reply(request.text)) as pieces:

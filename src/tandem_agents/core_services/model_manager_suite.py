@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from tandem.agent import Agent, Issue, action, every
+from tandem.api import AnySpan
 from tandem.core import clock
 from tandem.core.errors import InvalidArguments, TandemError, Unavailable
 from tandem_agents.core_services.contracts import Twin
@@ -38,6 +39,7 @@ from tandem_agents.engines.kinds import (
 )
 from tandem_agents.engines.models import Model, Store, builtin_catalogue
 from tandem_agents.engines.select import LanguageModelSettings, open_language_model
+from tandem_agents.engines.tracing import INPUT_TOKENS, OUTPUT_TOKENS, model_span
 from tandem_agents.storage import Worker
 
 RECHECK_S = 10
@@ -133,10 +135,12 @@ class ModelManagerSuite(Agent):
         try:
             async with self._shelf.use(model_id) as engine:
                 self._found(model_id)
+                work = model_span("chat", engine.name)
                 async with aclosing(engine.chat(messages, options or ChatOptions())) as chunks:
-                    async for chunk in chunks:
-                        self._count(chunk.usage)
-                        yield chunk
+                    with work:
+                        async for chunk in chunks:
+                            self._count(chunk.usage, work)
+                            yield chunk
         except TandemError as error:
             self._failures += 1
             self._note(model_id, error)
@@ -312,10 +316,12 @@ class ModelManagerSuite(Agent):
             error if isinstance(error, Unavailable) else Unavailable(error.message, hint=error.hint)
         )
 
-    def _count(self, usage: Usage | None) -> None:
+    def _count(self, usage: Usage | None, work: AnySpan) -> None:
         if usage is not None:
             self._prompt_tokens += usage.prompt_tokens
             self._completion_tokens += usage.completion_tokens
+            work.set(INPUT_TOKENS, usage.prompt_tokens)
+            work.set(OUTPUT_TOKENS, usage.completion_tokens)
 
     def _info(self, model: Model, store: Store) -> ModelInfo:
         here = store.has(model)

@@ -11,11 +11,12 @@ from typing import Any
 from msgspec import Struct, structs
 
 from tandem.agent import Agent, Issue, action, every
-from tandem.api import start_turn
+from tandem.api import AnySpan, start_turn
 from tandem.core import clock
 from tandem.core.deadline import deadline_scope
 from tandem.core.errors import Cancelled, TandemError
 from tandem.core.ids import new_id
+from tandem_agents.audio_interface.contracts import Reading
 from tandem_agents.core_services.alarm_desk import AlarmDesk
 from tandem_agents.core_services.announcements import Announcements
 from tandem_agents.core_services.contracts import (
@@ -154,16 +155,25 @@ class RequestCoordinator(Agent):
     ) -> AsyncGenerator[TalkPiece, None]:
         """Listen, answer, speak."""
         turn_id = new_id()
+        spoken: AnySpan | None
 
         def answer(text: str) -> AsyncGenerator[Piece, None]:
             turn = self._begin(text, session, user, "voice", turn_id)
             turn.span = spoken
             return self._in_pieces(turn)
 
-        with start_turn(turn_id, session=session, source="voice") as spoken:
-            conversation = Conversation(self, answer, session)
+        conversation = Conversation(self, answer, session)
+        with contextlib.ExitStack() as turn_lasts:
+
+            def begin() -> AnySpan:
+                turn_lasts.enter_context(span := start_turn(turn_id, session=session, source="voice"))
+                return span
+
+            # Waiting to be called may take all day, and is no part of the turn.
+            spoken = None if wake else begin()
             async with aclosing(conversation.hold(source, wake=wake, whole=whole)) as pieces:
                 async for piece in pieces:
+                    spoken = spoken or begin()
                     yield piece
 
     @action(name="stop")
@@ -176,6 +186,7 @@ class RequestCoordinator(Agent):
         silenced = [turn for turn, owner in self._streaming.items() if session in ("", owner)]
         for turn in silenced:
             del self._streaming[turn]
+        self.spawn(self._unhurried(self._hush(session)), "falling silent")
         return dropped + len(ended) + len(silenced)
 
     @action
@@ -361,12 +372,25 @@ class RequestCoordinator(Agent):
         self.log.info("%s %s rang, heard by %d: %s", alarm.kind, alarm.id, heard_by, said)
         event = AlarmRang(alarm=structs.replace(alarm, state="rung"), text=said, late_s=late_s)
         self.spawn(self._unhurried(self._publish_ring(event)), f"announcing {alarm.id}")
+        self.spawn(self._unhurried(self._say_aloud(said, alarm.session)), f"saying {alarm.id} aloud")
 
     async def _publish_ring(self, event: AlarmRang) -> None:
         try:
             await self.publish(event)
         except TandemError as error:
             self.log.warning("alarm %s is not on the event bus: %s", event.alarm.id, error)
+
+    async def _say_aloud(self, words: str, session: str) -> None:
+        try:
+            heard = await self.peer(Reading).announce(words, session)
+        except TandemError as error:
+            self.log.warning("not said through the loudspeaker: %s", error)
+        else:
+            self.log.info("said through the loudspeaker" if heard else "there is no loudspeaker to say it")
+
+    async def _hush(self, session: str) -> None:
+        with contextlib.suppress(TandemError):
+            await self.peer(Reading).stop(session)
 
     async def _unhurried(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside a call without its deadline, which ends with the answer."""

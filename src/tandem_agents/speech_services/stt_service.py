@@ -14,6 +14,7 @@ from tandem.core.ids import new_id
 from tandem_agents.engines.audio import from_pcm
 from tandem_agents.engines.kinds import Pcm, SpeechToText, Transcript
 from tandem_agents.engines.select import SpeechToTextSettings, open_speech_to_text
+from tandem_agents.engines.tracing import AUDIO_S, model_span
 from tandem_agents.speech_services.batch import ClipQueue
 from tandem_agents.speech_services.contracts import BatchResult, SpeechStats
 from tandem_agents.speech_services.engine import RECHECK_S, EngineSlot
@@ -100,7 +101,8 @@ class STTService(Agent):
 
     async def _transcribe(self, audio: Pcm) -> Transcript:
         engine = self._engine.get()
-        with self._counter.request():
+        with self._counter.request(), model_span("transcribe", engine.name) as work:
+            work.set(AUDIO_S, audio.seconds)
             transcript = await engine.transcribe(from_pcm(audio))
         self._counter.heard(audio.seconds)
         return transcript

@@ -13,6 +13,7 @@ from tandem.core.errors import InvalidArguments, NotFound, TooLarge
 from tandem_agents.engines.audio import to_pcm
 from tandem_agents.engines.kinds import Pcm, TextToSpeech, Voice
 from tandem_agents.engines.select import TextToSpeechSettings, open_text_to_speech
+from tandem_agents.engines.tracing import AUDIO_S, model_span
 from tandem_agents.speech_services.contracts import SpeechStats
 from tandem_agents.speech_services.engine import RECHECK_S, EngineSlot
 from tandem_agents.speech_services.stats import SpeechCounter
@@ -68,12 +69,14 @@ class TTSService(Agent):
                 yield piece
             return
         spoken: list[Pcm] = []
-        with self._counter.request():
+        work = model_span("speak", engine.name)
+        with self._counter.request(), work:
             async for audio in engine.synthesize(text, voice=wanted.voice, speed=wanted.speed):
                 self._counter.heard(audio.seconds)
                 for piece in pieces(to_pcm(audio)):
                     spoken.append(piece)
                     yield piece
+            work.set(AUDIO_S, sum(piece.seconds for piece in spoken))
         self._said.put(wanted, spoken)
 
     @action

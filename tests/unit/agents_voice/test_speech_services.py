@@ -12,6 +12,7 @@ import pytest
 from tandem.agent.declare import declarations
 from tandem.agent.testing import fleet_of, virtual_time
 from tandem.core.errors import InvalidArguments, NotFound, Overloaded, Unavailable
+from tandem.telemetry import tracing
 from tandem_agents.audio_interface.contracts import Reading
 from tandem_agents.audio_interface.streaming_tts_agent import StreamingTTSAgent, louder, spoken_parts
 from tandem_agents.engines.kinds import Audio, Pcm, Transcript, Voice
@@ -187,6 +188,22 @@ async def test_volume_and_speed_are_the_assistants_until_said_otherwise(speaker:
         for wrong in ({"volume": 3.0}, {"speed": 9.0}):
             with pytest.raises(InvalidArguments):
                 await reading.update_voice_settings(**wrong)  # type: ignore[arg-type]
+
+
+@virtual_time
+async def test_a_turn_shows_how_much_was_heard_and_said(scribe: list[bool], speaker: Speaker) -> None:
+    """Recognition and synthesis have spans of their own, with the model's name and the seconds of sound."""
+    spans = tracing.SpanQueue()
+    tracing.set_sink(spans)
+    try:
+        async with fleet_of(stt_service.STTService, tts_service.TTSService) as fleet:
+            with tracing.start_turn():
+                await fleet.peer(Dictation).transcribe(CLIP)
+                assert len([piece async for piece in fleet.peer(Voicing).synthesize("one two three")]) == 3
+    finally:
+        tracing.set_sink(None)
+    seconds = {span.name: span.attributes["tandem.audio_s"] for span in spans.drain() if "tandem.audio_s" in span.attributes}
+    assert seconds == {"transcribe scribe": pytest.approx(0.1), "speak speaker": pytest.approx(0.3)}
 
 
 def test_what_is_too_loud_is_cut_off() -> None:
