@@ -95,26 +95,28 @@ class Call:
         self._phase = Phase.RUNNING
         principal_var.set(self.principal)
         enter_deadline(self.deadline)
+        name = self.action.handler.name
+        parent = tracing.SpanContext.parse(self._traceparent) if self._traceparent else None
+        if parent is not None:
+            span = tracing.child_context(parent)
+            tracing.enter_context(span)
         error: BaseException | None = None
         try:
-            if self._traceparent:
-                name = self.action.handler.name
-                parent = tracing.SpanContext.parse(self._traceparent)
-                with tracing.child_of(parent, name, "server", {"rpc.system": "tandem", "rpc.method": name}):
-                    frame = await self._work()
-            else:
-                frame = await self._work()
+            frame = await self._work()
         except asyncio.CancelledError as cancelled:
-            reason = self._reason or _unhandled(cancelled)
-            error, frame = reason, encode_failure(self.id, reason)
+            error = self._reason or _unhandled(cancelled)
+            frame = encode_failure(self.id, error)
         except TandemError as raised:
             error, frame = raised, encode_failure(self.id, raised)
         except Exception as raised:
             error, frame = raised, encode_failure(self.id, _unhandled(raised))
-            # What is told of it belongs to the caller's trace, whose span has ended here.
+            # What is told of it belongs to the caller's span.
             with tracing.remote_context(self._traceparent):
-                self._owner.observer.on_unhandled_error(self.action.handler.name, raised)
+                self._owner.observer.on_unhandled_error(name, raised)
         self._finish(frame, error)
+        if parent is not None:
+            attributes: dict[str, tracing.Attribute] = {"rpc.system": "tandem", "rpc.method": name}
+            tracing.record(name, "server", span, parent.span_id, self._started, error, attributes)
 
     async def _work(self) -> bytes:
         return encode_reply(self.id, await self.action.begin(self._args))

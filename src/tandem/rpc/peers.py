@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
+from tandem.core import clock
 from tandem.core.deadline import Deadline, current_deadline, effective_deadline
 from tandem.core.errors import DeadlineExceeded, InvalidArguments, TandemError, TooLarge, Unreachable
 from tandem.rpc.breaker import CLOSED, BreakerState
@@ -196,14 +197,17 @@ class Peers:
         parent = tracing.current_context()
         if parent is None:
             return await self._attempts(state, call)
-        attributes: dict[str, tracing.Attribute] = {
-            "rpc.system": "tandem",
-            "rpc.method": action,
-            "peer": peer,
-        }
-        with tracing.child_of(parent, action, "client", attributes):
-            call.traceparent = tracing.current_traceparent()
-            return await self._attempts(state, call)
+        span = tracing.child_context(parent)
+        call.traceparent = span.traceparent()
+        started = clock.monotonic()
+        attributes: dict[str, tracing.Attribute] = {"rpc.system": "tandem", "rpc.method": action, "peer": peer}
+        try:
+            raw = await self._attempts(state, call)
+        except BaseException as error:
+            tracing.record(action, "client", span, parent.span_id, started, error, attributes)
+            raise
+        tracing.record(action, "client", span, parent.span_id, started, None, attributes)
+        return raw
 
     async def _attempts(self, peer: PeerState, call: Outgoing) -> Raw:
         """Try until answered, out of time, or not allowed to try again."""

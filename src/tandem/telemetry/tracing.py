@@ -313,7 +313,7 @@ AnySpan = ActiveSpan | _NoSpan
 
 def _span_id() -> str:
     # Needs no secrecy, only no collision within a trace; os.urandom would be a system call per span.
-    return f"{getrandbits(64) or 1:016x}"
+    return (getrandbits(64) or 1).to_bytes(8, "big").hex()
 
 
 def span(name: str, kind: Kind = "internal", **attributes: Attribute) -> AnySpan:
@@ -331,8 +331,7 @@ def child_of(parent: SpanContext | None, name: str, kind: Kind, attributes: dict
         return _NO_SPAN
     if not parent.sampled:
         return _Unrecorded(parent)
-    context = SpanContext(parent.trace_id, _span_id(), True)
-    return ActiveSpan(name, kind, context, parent.span_id, attributes)
+    return ActiveSpan(name, kind, child_context(parent), parent.span_id, attributes)
 
 
 def start_turn(
@@ -360,19 +359,32 @@ def remote_context(traceparent: str) -> Iterator[SpanContext | None]:
         _leave(token)
 
 
+def child_context(parent: SpanContext) -> SpanContext:
+    """The context of a child of ``parent``, to be sent along and given to :func:`record` at its end; that of an unsampled
+    turn is its own child."""
+    return SpanContext(parent.trace_id, _span_id(), True) if parent.sampled else parent
+
+
+def enter_context(context: SpanContext) -> None:
+    """Make ``context`` the current one for the rest of the running task; :func:`child_of` does so for a block."""
+    _current.set(context)
+
+
 def record(
     name: str,
-    *,
-    parent: SpanContext | None,
+    kind: Kind,
+    context: SpanContext,
+    parent_id: str,
     started: float,
-    ended: float,
-    kind: Kind = "internal",
-    error: BaseException | None = None,
-    **attributes: Attribute,
+    error: BaseException | None,
+    attributes: dict[str, Attribute],
 ) -> None:
-    """Record work measured elsewhere: ``started`` and ``ended`` are monotonic seconds of this process."""
-    if parent is None or not parent.sampled:
-        return
-    context = SpanContext(parent.trace_id, _span_id(), True)
-    start = clock.wall() - (clock.monotonic() - started)
-    _finish(name, kind, context, parent.span_id, start, ended - started, error, attributes)
+    """Record ``context``'s span, which began at ``started`` (monotonic seconds) and ends now, with what it failed of.
+
+    What a block does with less ceremony, for calls: each has two such spans.
+    """
+    if context.sampled:
+        duration_s = clock.monotonic() - started
+        _finish(
+            name, kind, context, parent_id, clock.wall() - duration_s, duration_s, error, attributes
+        )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tandem.core import clock
 from tandem.core.errors import Cancelled, Unreachable
 from tandem.core.ids import new_id
 from tandem.telemetry import tracing
@@ -182,16 +183,20 @@ async def test_tasks_inherit_and_do_not_leak(spans):
     assert [s.parent_id for s in spans] == [root.span_id, root.span_id, ""]
 
 
-def test_record_takes_times_measured_elsewhere(spans):
-    """Work measured on the monotonic clock is recorded under a given parent, and only if that is sampled."""
+def test_a_span_without_a_block(spans):
+    """A child whose context was sent along is recorded at its end with its time and error, and only if it is sampled."""
     parent = SpanContext("a" * 32, "b" * 16, True)
-    tracing.record(
-        "queue", parent=parent, started=10.0, ended=10.25, error=TimeoutError(), **{"rpc.method": "x"}
-    )
-    tracing.record("queue", parent=SpanContext("a" * 32, "b" * 16, False), started=1.0, ended=2.0)
-    tracing.record("queue", parent=None, started=1.0, ended=2.0)
+    child = tracing.child_context(parent)
+    started = clock.monotonic() - 0.25
+    tracing.record("queue", "client", child, parent.span_id, started, TimeoutError(), {"rpc.method": "x"})
+    unsampled = SpanContext("a" * 32, "b" * 16, False)
+    assert tracing.child_context(unsampled) is unsampled
+    tracing.record("queue", "client", unsampled, "", started, None, {})
     [span] = spans
-    assert span.duration_s == 0.25
+    assert (span.trace_id, span.span_id, span.parent_id) == ("a" * 32, child.span_id, "b" * 16)
+    assert child.span_id != parent.span_id
+    assert span.duration_s == pytest.approx(0.25, abs=0.1)
+    assert span.start == pytest.approx(clock.wall() - 0.25, abs=0.1)
     assert span.attributes == {"rpc.method": "x", "error.type": "TimeoutError"}
 
 
