@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from _rows import say
+from _rows import FROM_EXTRA, not_measured, say
 
 PM2_PACKAGE = "pm2@7.0.4"
 AGENT = Path(__file__).with_name("minimal_agent.py")
@@ -157,7 +157,6 @@ class Pm2(Manager):
 
 
 MANAGERS: dict[str, type[Manager]] = {"supervisord": Supervisord, "circus": Circus, "honcho": Honcho, "pm2": Pm2}
-FROM_EXTRA = "pip install 'tandem-fleet[bench]'"
 HOW_TO_GET = {"pm2": "install npm, or set PM2 to its path"}
 
 
@@ -166,7 +165,7 @@ def installed(*names: str) -> dict[str, type[Manager]]:
     found = {}
     for name in names:
         if MANAGERS[name].executable() is None:
-            say(f"NOT MEASURED: {name} is not installed ({HOW_TO_GET.get(name, FROM_EXTRA)})")
+            not_measured(name, HOW_TO_GET.get(name, FROM_EXTRA))
         else:
             found[name] = MANAGERS[name]
     return found

@@ -38,6 +38,14 @@ def compare(metric: str, unit: str, ours: float, peer: str, theirs: float, bette
     return Row(id=metric, ours=ours, unit=unit, peer=peer, peer_value=theirs, ratio=ratio)
 
 
+FROM_EXTRA = "pip install 'tandem-fleet[bench]'"
+
+
+def not_measured(peer: str, how_to_get: str = FROM_EXTRA, why: str = "is not installed") -> None:
+    """Say loudly that a peer is left out, and how to get it."""
+    say(f"NOT MEASURED: {peer} {why} ({how_to_get})")
+
+
 def say(text: str) -> None:
     """Progress, for people."""
     print(text, file=sys.stderr, flush=True)

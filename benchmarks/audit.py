@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from _rows import Row, compare, run, say
+from _rows import FROM_EXTRA, Row, compare, not_measured, run, say
 from tandem.audit.corpus import judge, read_corpus, score
 
 LINES = 300_000
@@ -85,6 +85,9 @@ def work_{file}_{number}({a}, {b}, {c}=None):
 '''
 
 
+HOW_TO_GET = {"semgrep": "pipx install semgrep: it wants other versions of libraries than ours"}
+
+
 def timed(command: list[str], cwd: Path, environment: dict[str, str] | None = None) -> float:
     """Seconds a command takes; findings are no failure."""
     started = time.perf_counter()
@@ -113,7 +116,7 @@ def speed(root: Path, files: int, scratch: Path) -> Iterator[Row]:
     yield Row(id="audit.warm_s", ours=warm_s, unit="s")
     ruff = shutil.which("ruff", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if ruff is None:
-        say("ruff is not installed: left out")
+        not_measured("ruff", "pip install 'tandem-fleet[audit]'")
         return
     command = [ruff, "check", "--isolated", "--select", "ALL", "--output-format", "json", "--cache-dir", str(scratch / "ruff"), "."]
 
@@ -141,7 +144,7 @@ def others(scratch: Path) -> Iterator[Row]:
     for name, command in tools.items():
         program = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
         if program is None:
-            say(f"{name} is not installed: left out")
+            not_measured(name, HOW_TO_GET.get(name, FROM_EXTRA))
             continue
         taken = timed([program, *command[1:]], part)
         say(f"{name}: {taken:.1f} s for {files} files")

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from _rows import Row, compare, run, say
+from _rows import Row, compare, not_measured, run, say
 from _rpc_process import Measured, Plan
 from _rpc_subjects import READY, SUBJECTS
 
@@ -116,7 +116,7 @@ def measure() -> list[Row]:
     chosen = [name for name in SUBJECTS if not options.only or name in options.only.split(",")]
     for name in list(chosen):
         if lacking := missing(name):
-            say(f"{name} skipped: needs {', '.join(lacking)} (pip install 'tandem-fleet[bench]')")
+            not_measured(name, why=f"needs {', '.join(lacking)}")
             chosen.remove(name)
     rounds: dict[str, list[Measured]] = defaultdict(list)
     for number in range(options.rounds):
