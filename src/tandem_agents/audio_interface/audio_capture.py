@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Literal
 
@@ -13,6 +14,7 @@ from tandem.core.errors import TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Chunk, SourceKind
 from tandem_agents.audio_interface.microphone import Microphone, Recording
 from tandem_agents.audio_interface.sessions import Session, Sessions
+from tandem_agents.audio_interface.sound_device import SoundDevice, switched_off
 from tandem_agents.engines.kinds import Pcm
 
 
@@ -29,15 +31,9 @@ class AudioCapture(Agent):
 
     async def start(self) -> None:
         self._sessions = Sessions(self.settings.max_sessions, self.settings.buffer_s)
-        self._microphone: Microphone | None = None
-        self._no_microphone = "switched off by `audio: none`"
-        self._instead = "tandem talk FILE.wav works without one"
-        if self.settings.audio != "none":
-            try:
-                self._microphone = await asyncio.to_thread(Microphone.find)
-            except TandemError as error:
-                self._no_microphone = error.message
-                self._instead = f"{self._instead}; with a sound card: {error.hint}" if error.hint else self._instead
+        self._microphone = SoundDevice(switched_off if self.settings.audio == "none" else Microphone.find)
+        with contextlib.suppress(TandemError):
+            await self._microphone.get()
         self._recordings: dict[str, Recording] = {}
 
     async def stop(self) -> None:
@@ -46,10 +42,10 @@ class AudioCapture(Agent):
 
     async def check(self) -> Iterable[Issue]:
         # Without a sound card `auto` is a configuration, not a fault; only an explicit wish can fail.
-        if self.settings.audio == "microphone" and self._microphone is None:
+        if self.settings.audio == "microphone" and not self._microphone.is_here:
             return [
                 Issue(
-                    f"no microphone: {self._no_microphone}",
+                    f"no microphone: {self._microphone.absence.message}",
                     fix="set audio: auto, or connect one",
                     blocking=True,
                 )
@@ -58,15 +54,14 @@ class AudioCapture(Agent):
 
     @property
     def capabilities(self) -> list[str]:
-        return ["file", "network", *(["microphone"] if self._microphone is not None else [])]
+        return ["file", "network", *(["microphone"] if self._microphone.is_here else [])]
 
     @action
     async def open(self, kind: SourceKind) -> str:
-        if kind == "microphone" and self._microphone is None:
-            raise Unavailable(f"there is no microphone: {self._no_microphone}", hint=self._instead)
+        microphone = await self._find_microphone() if kind == "microphone" else None
         session = self._sessions.open(kind)
-        if kind == "microphone" and self._microphone is not None:
-            recording = asyncio.ensure_future(self._record(self._microphone, session))
+        if microphone is not None:
+            recording = asyncio.ensure_future(self._record(microphone, session))
             try:
                 # Whoever asked may have no time left; the device that is being opened must be closed all the same.
                 await asyncio.shield(recording)
@@ -74,6 +69,14 @@ class AudioCapture(Agent):
                 recording.add_done_callback(lambda _: self.spawn(self.close(session.id), "closing the microphone"))
                 raise
         return session.id
+
+    async def _find_microphone(self) -> Microphone:
+        try:
+            return await self._microphone.get()
+        except TandemError as absence:
+            instead = "tandem talk FILE.wav works without one"
+            hint = f"{instead}; with a sound card: {absence.hint}" if absence.hint else instead
+            raise Unavailable(f"there is no microphone: {absence.message}", hint=hint) from absence
 
     async def _record(self, microphone: Microphone, session: Session) -> None:
         loop = asyncio.get_running_loop()

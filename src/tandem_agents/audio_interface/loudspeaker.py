@@ -25,9 +25,12 @@ class Loudspeaker:
         self._rate = rate
 
     @classmethod
-    def find(cls) -> Loudspeaker:
-        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around."""
-        sounddevice = load_sounddevice()
+    def find(cls, *, look_again: bool = False) -> Loudspeaker:
+        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around.
+
+        ``look_again``: see :func:`~tandem_agents.engines.optional.load_sounddevice`.
+        """
+        sounddevice = load_sounddevice(look_again=look_again)
         try:
             device = sounddevice.query_devices(kind="output")
         except (sounddevice.PortAudioError, ValueError) as error:

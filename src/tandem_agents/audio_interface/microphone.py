@@ -33,9 +33,12 @@ class Microphone:
         self._rate = rate
 
     @classmethod
-    def find(cls) -> Microphone:
-        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around."""
-        sounddevice = load_sounddevice()
+    def find(cls, *, look_again: bool = False) -> Microphone:
+        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around.
+
+        ``look_again``: see :func:`~tandem_agents.engines.optional.load_sounddevice`.
+        """
+        sounddevice = load_sounddevice(look_again=look_again)
         try:
             device = sounddevice.query_devices(kind="input")
         except (sounddevice.PortAudioError, ValueError) as error:

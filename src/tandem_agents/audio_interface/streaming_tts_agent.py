@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
@@ -15,6 +16,7 @@ from tandem.core.deadline import deadline_scope
 from tandem.core.errors import InvalidArguments, TandemError
 from tandem_agents.audio_interface.chime import chime
 from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
+from tandem_agents.audio_interface.sound_device import SoundDevice, switched_off
 from tandem_agents.engines.kinds import Pcm
 from tandem_agents.engines.text import sentences
 from tandem_agents.speech_services.contracts import Voicing
@@ -51,23 +53,20 @@ class StreamingTTSAgent(Agent):
         self._speaking: dict[object, str] = {}
         self._announcing: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
-        self._loudspeaker: Loudspeaker | None = None
-        self._no_loudspeaker = "switched off by `audio: none`"
-        if self.settings.audio != "none":
-            try:
-                self._loudspeaker = await asyncio.to_thread(Loudspeaker.find)
-            except TandemError as error:
-                self._no_loudspeaker = error.message
+        self._loudspeaker = SoundDevice(switched_off if self.settings.audio == "none" else Loudspeaker.find)
+        with contextlib.suppress(TandemError):
+            await self._loudspeaker.get()
 
     async def check(self) -> Iterable[Issue]:
         # Without a sound card `auto` is a configuration, not a fault; only an explicit wish can fail.
-        if self.settings.audio == "loudspeaker" and self._loudspeaker is None:
-            return [Issue(f"no loudspeaker: {self._no_loudspeaker}", fix="set audio: auto, or connect one")]
+        if self.settings.audio == "loudspeaker" and not self._loudspeaker.is_here:
+            missing = self._loudspeaker.absence.message
+            return [Issue(f"no loudspeaker: {missing}", fix="set audio: auto, or connect one")]
         return ()
 
     @property
     def capabilities(self) -> list[str]:
-        return ["loudspeaker"] if self._loudspeaker is not None else []
+        return ["loudspeaker"] if self._loudspeaker.is_here else []
 
     @action
     async def speak(
@@ -87,9 +86,11 @@ class StreamingTTSAgent(Agent):
 
     @action
     async def announce(self, text: str, session: str = "main") -> bool:
-        if self._loudspeaker is None:
+        try:
+            loudspeaker = await self._loudspeaker.get()
+        except TandemError:
             return False
-        announcing = self.spawn(self._announce(text, session, self._loudspeaker), "announcing")
+        announcing = self.spawn(self._announce(text, session, loudspeaker), "announcing")
         self._announcing.add(announcing)
         announcing.add_done_callback(self._announcing.discard)
         return True
@@ -101,7 +102,11 @@ class StreamingTTSAgent(Agent):
             if number:
                 await asyncio.sleep(ANNOUNCING_PAUSE_S)
             async with self._one_at_a_time:
-                await self._play([louder(chime(rate), self._volume), *words], loudspeaker)
+                try:
+                    await self._play([louder(chime(rate), self._volume), *words], loudspeaker)
+                except TandemError as error:
+                    self.report_error(error)
+                    return
 
     async def _voiced(self, text: str, session: str) -> list[Pcm]:
         """The words as sound; nothing when there is no voice for them, since a chime is better than silence."""

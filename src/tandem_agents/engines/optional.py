@@ -40,10 +40,18 @@ def load_module(module: str, *, extra: str) -> Any:
         raise Unavailable(f"the Python module {module} does not load: {error}") from error
 
 
-def load_sounddevice() -> Any:
-    """The library for sound cards; raises :class:`Unavailable` also where PortAudio, which it stands on, is missing."""
+def load_sounddevice(*, look_again: bool = False) -> Any:
+    """The library for sound cards; raises :class:`Unavailable` also where PortAudio, which it stands on, is missing.
+
+    PortAudio looks for devices once; ``look_again`` makes it do so anew, which ends every stream of this process.
+    """
     try:
-        return load_module("sounddevice", extra="voice")
+        sounddevice = load_module("sounddevice", extra="voice")
+        if look_again:
+            # The way the library's own documentation of issues names; there is no public one.
+            sounddevice._terminate()
+            sounddevice._initialize()
+        return sounddevice
     except Unavailable as error:
         if error.hint:
             raise

@@ -12,6 +12,7 @@ from tandem.agent.testing import Member, fleet_of, virtual_time
 from tandem.core.errors import TandemError, Unavailable
 from tandem_agents.audio_interface.audio_capture import AudioCapture
 from tandem_agents.audio_interface.contracts import Capture
+from tandem_agents.audio_interface.sound_device import SoundDevice
 from tandem_agents.engines.kinds import Pcm
 
 EARS = Member(AudioCapture, audio="none", max_sessions=1)
@@ -37,13 +38,18 @@ class Device:
         self.state = "closed"
 
 
+def connect(agent: AudioCapture, device: Device) -> None:
+    """Plug it in."""
+    agent._microphone = SoundDevice(lambda *, look_again: device)  # type: ignore[assignment]
+
+
 @virtual_time
 async def test_a_microphone_that_does_not_open_takes_no_place() -> None:
     """The reason is told, and the next one may try at once."""
     device = Device()
     device.may_open.set()
     async with fleet_of(EARS) as fleet:
-        fleet.agent(AudioCapture)._microphone = device  # type: ignore[assignment]
+        connect(fleet.agent(AudioCapture), device)
         device.broken = True
         with pytest.raises(Unavailable, match="somebody else"):
             await fleet.peer(Capture).open("microphone")
@@ -60,7 +66,7 @@ async def test_who_gives_up_while_it_opens_leaves_no_microphone_open() -> None:
     device = Device()
     async with fleet_of(EARS) as fleet:
         agent = fleet.agent(AudioCapture)
-        agent._microphone = device  # type: ignore[assignment]
+        connect(agent, device)
         opening = asyncio.ensure_future(fleet.peer(Capture).open("microphone"))
         while device.state != "opening":  # noqa: ASYNC110 - a thread says so
             await asyncio.sleep(0)

@@ -56,16 +56,22 @@ class Card:
 
     def __init__(self) -> None:
         self.rates = {VOICE_RATE}
-        self.broken = self.absent = False
+        self.broken = self.absent = self.known_absent = False
+        self.looks = 0
         self.opened: list[int] = []
         self.played = b""
         self.closed = self.aborted = 0
         self.wrote, self.may_play = threading.Event(), threading.Event()
         self.may_play.set()
 
+    def load(self, *, look_again: bool = False) -> Card:
+        self.known_absent = self.absent if look_again or not self.looks else self.known_absent
+        self.looks += 1
+        return self
+
     def query_devices(self, kind: str) -> dict[str, float]:
         assert kind == "output"
-        if self.absent:
+        if self.known_absent:
             raise self.PortAudioError("no default output device")
         return {"default_samplerate": 48_000.0}
 
@@ -81,7 +87,7 @@ class Card:
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     made = Card()
-    monkeypatch.setattr(loudspeaker, "load_sounddevice", lambda: made)
+    monkeypatch.setattr(loudspeaker, "load_sounddevice", made.load)
     return made
 
 
@@ -200,6 +206,33 @@ async def test_without_a_loudspeaker_nothing_is_pretended(card: Card) -> None:
             agent = fleet.agent(StreamingTTSAgent)
             assert (len(list(await agent.check())), agent.capabilities) == (issues, [])
     assert card.opened == []
+
+
+@virtual_time
+async def test_a_loudspeaker_that_comes_later_is_found(card: Card) -> None:
+    """One that is plugged in after the start, or a sound server that starts later, is found when something is to be said."""
+    card.absent = True
+    async with house(announce_times=1) as fleet:
+        assert not await fleet.peer(Reading).announce("The tea is ready.")
+        card.absent = False
+        assert await fleet.peer(Reading).announce("The tea is ready.")
+        await asyncio.sleep(5)
+        assert card.played == chime(VOICE_RATE).data + WORDS.data
+        assert fleet.agent(StreamingTTSAgent).capabilities == ["loudspeaker"]
+
+
+@virtual_time
+async def test_a_loudspeaker_that_fails_is_an_error_and_no_crash(card: Card) -> None:
+    """What cannot be played is reported, and the next announcement is tried again."""
+    async with house(announce_times=1) as fleet:
+        card.broken = True
+        assert await fleet.peer(Reading).announce("The tea is ready.")
+        await asyncio.sleep(5)
+        card.broken = False
+        assert await fleet.peer(Reading).announce("The tea is ready.")
+        await asyncio.sleep(5)
+        assert card.played == chime(VOICE_RATE).data + WORDS.data
+        assert not list(await fleet.agent(StreamingTTSAgent).check())
 
 
 def test_the_chime_can_be_heard_and_does_not_click() -> None:
