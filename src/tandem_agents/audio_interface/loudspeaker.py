@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from tandem.core.errors import Unavailable
@@ -50,7 +50,7 @@ class Loudspeaker:
             with self._sounddevice.RawOutputStream(samplerate=resampler.rate, channels=1, dtype="int16") as stream:
                 while piece is not None and not silenced.is_set():
                     _write(stream, resampler.push(from_pcm(piece).samples), silenced)
-                    piece = pieces.get()
+                    piece = _next(stream, resampler.rate, pieces)
                 if silenced.is_set():
                     stream.abort()
         except self._sounddevice.PortAudioError as error:
@@ -63,6 +63,15 @@ class Loudspeaker:
         except self._sounddevice.PortAudioError:
             return self._rate
         return rate
+
+
+def _next(stream: Any, rate: int, pieces: SimpleQueue[Pcm | None]) -> Pcm | None:
+    """The next piece; until it comes the device plays silence, since it would complain of an underrun."""
+    while True:
+        try:
+            return pieces.get_nowait()
+        except Empty:
+            stream.write(bytes(2 * int(BLOCK_S * rate)))
 
 
 def _write(stream: Any, sound: Audio, silenced: threading.Event) -> None:

@@ -19,6 +19,7 @@ from tandem_agents.core_services.contracts import FrontDoor
 
 AGAIN_S = 3.0
 """Until somebody who was away, or a microphone, is tried again."""
+CALLING = 'Listening for "hey Jarvis" (Ctrl-C ends it) …'
 ANSWER_WITHIN_S = 8.0
 """How long a question of the assistant's own waits to be answered without the wake phrase."""
 
@@ -40,7 +41,6 @@ async def stay(
         try:
             if sound is not None:
                 company.tell((await conversation.turn(connection, sound, wake=conversation.wake))[0])
-            conversation.remark('Listening for "hey Jarvis" (Ctrl-C ends it) …')
             with deadline_scope(None):
                 await company.listen()
         finally:
@@ -64,20 +64,27 @@ class _Company:
     async def listen(self) -> None:
         """One turn after the other. What the assistant asks back may be answered without calling it again."""
         asked_back = False
+        told = ""
 
         async def turn() -> None:
-            nonlocal asked_back
+            nonlocal asked_back, told
             answering, asked_back = asked_back, False
-            patience_s = ANSWER_WITHIN_S if answering else None
+            prompt = "Listening …" if answering else CALLING
             try:
                 result, _ = await self._conversation.turn(
-                    self._connection, None, wake=not answering, patience_s=patience_s
+                    self._connection,
+                    None,
+                    wake=not answering,
+                    prompt=prompt if prompt != told else "",
+                    patience_s=ANSWER_WITHIN_S if answering else None,
                 )
             except NothingHeard:
+                told = prompt
                 if not answering:
                     # A microphone that ends by itself may do so again at once.
                     await asyncio.sleep(AGAIN_S)
                 return
+            told = prompt
             asked_back = result.answer.endswith("?")
             self.tell(result)
 

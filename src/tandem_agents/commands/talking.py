@@ -57,20 +57,27 @@ class Conversation:
         """
         sound = None if file is None else read(file)
         async with connect(fleet, budget_s=budget_s) as connection:
-            if sound is None:
-                self.remark("Listening …")
-            return await self.turn(connection, sound, wake=self.wake)
+            return await self.turn(connection, sound, wake=self.wake, prompt="Listening …")
 
     async def turn(
-        self, connection: Connection, sound: Audio | None, *, wake: bool, patience_s: float | None = None
+        self,
+        connection: Connection,
+        sound: Audio | None,
+        *,
+        wake: bool,
+        prompt: str = "",
+        patience_s: float | None = None,
     ) -> tuple[TalkResult, Audio | None]:
-        """The same on an open connection. The microphone is closed before the answer has been heard.
+        """The same on an open connection; ``prompt`` is printed once the microphone is open, which it is no more while
+        the answer is heard.
 
         Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds.
         """
         playback = Playback(Loudspeaker.find) if self._aloud else None
         try:
             async with _listening(connection, sound) as source:
+                if sound is None and prompt:
+                    self.remark(prompt)
                 door = connection.peer(FrontDoor, at=str(connection.front_door))
                 pieces = door.converse(source, session=self._session, wake=wake, whole=sound is not None)
                 result, spoken = await self._follow(pieces, playback, wake=wake, patience_s=patience_s)

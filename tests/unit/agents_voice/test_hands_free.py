@@ -93,11 +93,15 @@ async def test_every_turn_begins_with_the_wake_phrase(house: House, capsys: pyte
 
 
 @virtual_time
-async def test_what_it_asks_back_is_answered_without_calling_it(house: House) -> None:
-    """After a question of its own it listens at once, for eight seconds, and then waits to be called again."""
+async def test_what_it_asks_back_is_answered_without_calling_it(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a question of its own it listens at once, for eight seconds, and then waits to be called again; each is said."""
     house.says = ["For how long?", "Timer set.", "For how long?", None]
     await follow(60)
     assert house.listened == [True, False, True, False, True]
+    calling, asking = hands_free.CALLING, "Listening …"
+    assert capsys.readouterr().err.splitlines() == [calling, asking, calling, asking, calling]
 
 
 @virtual_time
