@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -84,15 +83,13 @@ def _write(stream: Any, sound: Audio, silenced: threading.Event) -> None:
 
 
 class Playback:
-    """Sound on its way to a loudspeaker: pieces of one rate, played in order while more may come.
+    """Sound on its way to a loudspeaker: pieces of one rate, played in order while more may come."""
 
-    ``find`` gives the loudspeaker; it may block and raise ``Unavailable``.
-    """
-
-    def __init__(self, find: Callable[[], Loudspeaker]):
+    def __init__(self, loudspeaker: Loudspeaker):
         self._pieces: SimpleQueue[Pcm | None] = SimpleQueue()
         self._silenced = threading.Event()
-        self._played = asyncio.ensure_future(asyncio.to_thread(self._play, find))
+        playing = asyncio.to_thread(loudspeaker.play, self._pieces, self._silenced)
+        self._played = asyncio.ensure_future(playing)
         self._played.add_done_callback(_look_at_failure)
 
     def add(self, piece: Pcm) -> None:
@@ -108,9 +105,6 @@ class Playback:
         """Be quiet now; what has not been heard yet is dropped."""
         self._silenced.set()
         self._pieces.put(None)
-
-    def _play(self, find: Callable[[], Loudspeaker]) -> None:
-        find().play(self._pieces, self._silenced)
 
 
 def _look_at_failure(played: asyncio.Future[None]) -> None:

@@ -118,7 +118,7 @@ class StreamingTTSAgent(Agent):
             return []
 
     async def _play(self, pieces: list[Pcm], loudspeaker: Loudspeaker) -> None:
-        playback = Playback(lambda: loudspeaker)
+        playback = Playback(loudspeaker)
         try:
             for piece in pieces:
                 playback.add(piece)

@@ -15,6 +15,7 @@ from tandem.api import Connection, connect
 from tandem.core.errors import InvalidArguments, NotFound, TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Capture
 from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
+from tandem_agents.audio_interface.sound_device import SoundDevice
 from tandem_agents.commands.talk import TalkResult
 from tandem_agents.commands.terminal import CLEAR_LINE, faint
 from tandem_agents.core_services.contracts import Answer, FrontDoor, TalkPiece
@@ -46,6 +47,7 @@ class Conversation:
         self.wake = wake
         self._narrate = narrate
         self._aloud = aloud
+        self._loudspeaker = SoundDevice(Loudspeaker.find)
         self._told = ""
 
     async def hold(
@@ -73,7 +75,8 @@ class Conversation:
 
         Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds.
         """
-        playback = Playback(Loudspeaker.find) if self._aloud else None
+        # First of all: while PortAudio looks for devices, whatever is written to standard error is lost.
+        playback = await self._open_mouth() if self._aloud else None
         try:
             async with _listening(connection, sound) as source:
                 if sound is None and prompt:
@@ -87,6 +90,13 @@ class Conversation:
             if playback is not None:
                 playback.silence()
         return result, concat(spoken) if spoken else None
+
+    async def _open_mouth(self) -> Playback | None:
+        try:
+            return Playback(await self._loudspeaker.get())
+        except TandemError as error:
+            self._explain(_in_words(error))
+            return None
 
     def remark(self, words: str) -> None:
         """Something about the conversation, for who reads along."""
@@ -234,5 +244,9 @@ async def _heard(playback: Playback) -> str:
     try:
         await playback.finish()
     except TandemError as error:
-        return f"{error.message} ({error.hint})" if error.hint else error.message
+        return _in_words(error)
     return ""
+
+
+def _in_words(error: TandemError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
