@@ -18,9 +18,13 @@ from msgspec.structs import replace
 from tandem.core import clock
 from tandem.core.errors import NotFound, PermissionDenied
 from tandem.core.health import HealthReport, Status
-from tandem.core.ids import AgentId
+from tandem.core.ids import AgentId, new_id
 from tandem.core.paths import Home
-from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.core.tasks import end
+from tandem.errors import ErrorReport, Severity
+from tandem.errors.desk import ErrorStats, IncidentDesk, IncidentDetail, IncidentPage, IncidentView
+from tandem.errors.incident import Judgement, Verb
+from tandem.errors.listing import IncidentQuery
 from tandem.fleet.model import HERE, AgentConfig, Fleet, GroupConfig, InfraPorts, MachineConfig
 from tandem.hub.changes import Changes
 from tandem.hub.gate import Gate
@@ -42,32 +46,72 @@ GROUP_SIZE = 7
 INFRA = InfraPorts(nats=1, leaf=2, monitor=3, join=4)
 DAY_S = 86_400.0
 """Pictures are told once and must not grow old while one looks."""
+TELL_S = 0.5
+SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.CRITICAL, Severity.INFO)
+LONG = "a message that goes on and on, as those of libraries do; " * 40
+"""Cut by the page, not by the store."""
 
 T = TypeVar("T")
 
 
-class NoIncidents:
-    """Nothing is wrong."""
+class Desk:
+    """Incidents as a hub keeps them; nothing is wrong until :meth:`report`."""
+
+    def __init__(self, folder: Path, changes: Changes):
+        self._desk = IncidentDesk(folder / "incidents.db", {})
+        self._changes = changes
+
+    async def open(self) -> None:
+        await self._desk.open()
+        self._telling = asyncio.create_task(self._tell())
+
+    async def close(self) -> None:
+        await end(self._telling)
+        await self._desk.close()
+
+    async def report(self, *reports: ErrorReport) -> None:
+        await self._desk.take(reports)
+
+    async def _tell(self) -> None:
+        """As the hub does."""
+        while True:
+            await asyncio.sleep(TELL_S)
+            if self._changes.listeners:
+                for incident in await self._desk.news():
+                    self._changes.tell("incident", incident.id, incident)
 
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
-        return []
+        return await self._desk.incidents(all_states=all_states, limit=limit)
+
+    async def search_incidents(self, query: IncidentQuery) -> IncidentPage:
+        return await self._desk.search(query)
 
     async def show_incident(self, name: str) -> IncidentDetail:
-        raise NotFound(f"no incident {name}")
+        return await self._desk.show(name)
+
+    async def judge(self, name: str, verb: Verb, note: str = "", until: float | None = None) -> IncidentView:
+        incident = await self._desk.find(name)
+        at = max(clock.wall(), incident.changed)
+        decided = await self._desk.judge(
+            Judgement(key=incident.key, verb=verb, by="operator", at=at, since=incident.first, until=until, note=note)
+        )
+        assert decided is not None
+        return decided
 
     async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView:
-        raise NotFound(f"no incident {name}")
+        return await self.judge(name, "ack", note)
 
     async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView:
-        raise NotFound(f"no incident {name}")
+        return await self.judge(name, "snooze", note, clock.wall() + seconds)
 
-    resolve_incident = reopen_incident = acknowledge_incident
+    async def resolve_incident(self, name: str, note: str = "") -> IncidentView:
+        return await self.judge(name, "resolve", note)
+
+    async def reopen_incident(self, name: str, note: str = "") -> IncidentView:
+        return await self.judge(name, "reopen", note)
 
     async def error_stats(self, seconds: float = 86_400.0) -> ErrorStats:
-        return ErrorStats(
-            since=clock.wall() - seconds, incidents=0, live=0, errors=0, suppressed=0,
-            by_severity={}, by_agent={}, by_type={},
-        )  # fmt: skip
+        return await self._desk.stats(seconds)
 
 
 class NoTurns:
@@ -131,8 +175,9 @@ class SyntheticHub:
         }  # fmt: skip
         for picture in self._pictures.values():
             self.watch.keep(picture)
+        self.desk = Desk(folder, self.changes)
         view = HubView(
-            AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, NoIncidents(), NoTurns(), NoHistory(),
+            AgentId.of("ObservabilityHub", MACHINES[0]), fleet, dirs, self.watch, self.changes, self.desk, NoTurns(), NoHistory(),
             lambda: False, lambda *_names: None, _metrics, NoJudgements(),
         )  # fmt: skip
         self.sessions = Sessions(folder / "sessions.json")
@@ -151,6 +196,15 @@ class SyntheticHub:
         """Nothing was heard of a machine for a day. From the server's thread only."""
         self._pictures[machine] = replace(self._pictures[machine], at=clock.wall() - DAY_S)
         self.watch.keep(self._pictures[machine])
+
+
+def fault(number: int, at: float) -> ErrorReport:
+    """An error of a cause of its own, different in severity, agent and length of message from that of the next ``number``."""
+    letters = "".join(chr(ord("a") + int(digit)) for digit in f"{number:04d}")
+    return ErrorReport(
+        id=new_id(), agent=f"Agent{number:04d}", machine=MACHINES[number % 2], type=f"Fault{letters.title()}",
+        message=LONG if number % 10 == 0 else f"could not open the {letters} of the house", severity=SEVERITIES[number % 4], time=at,
+    )  # fmt: skip
 
 
 def _configs(count: int, name: str) -> Iterator[tuple[AgentId, AgentConfig]]:
@@ -195,6 +249,10 @@ class Served:
         """Signs a browser in, once."""
         return f"{self.origin}/login#{self.hub.sessions.invite('operator')}"
 
+    def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` in the server's thread and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
     def do(self, work: Callable[[], None]) -> None:
         """Run ``work`` in the server's thread."""
         self._loop.call_soon_threadsafe(work)
@@ -216,6 +274,7 @@ def serve(agents: int, folder: Path, name: str = "Agent") -> Iterator[Served]:
             yield Served(hub, f"http://localhost:{serving.port}", loop)
         finally:
             finish(serving.close())
+            finish(hub.desk.close())
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -224,6 +283,7 @@ def serve(agents: int, folder: Path, name: str = "Agent") -> Iterator[Served]:
 
 async def _begin(agents: int, folder: Path, name: str) -> tuple[SyntheticHub, Serving]:
     hub = SyntheticHub(agents, folder, name)
+    await hub.desk.open()
     serving = Serving(hub.app, socket.create_server(("127.0.0.1", 0)))
     await serving.start()
     return hub, serving

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
-    from tandem.errors import ErrorReport
+    from tandem.errors import ErrorReport, Severity
     from tandem.errors.desk import IncidentView
     from tandem.events import Connection
     from tandem.hub import Incidents
@@ -35,18 +35,32 @@ Severe = Annotated[
 
 @app.command("list")
 def list_(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only those that contain all of these: in cause, agents, types, key, note.", metavar="[WORD]..."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what is over.")] = False,
+    state: Annotated[str, typer.Option("--state", help="live, open, acknowledged, snoozed, resolved or all.")] = "live",
+    at: Severe = "debug",
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many at most.")] = 50,
     json: JsonFlag = False,
 ) -> None:
     """List incidents with their probable cause, the latest first.
 
-    Example: tandem errors list --all
+    Example: tandem errors list Responder --at error
     """
-    from tandem.cli.errors_view import show_incidents
+    from tandem.cli.errors_view import show_page
+    from tandem.core.errors import InvalidArguments
+    from tandem.errors.listing import MAX_WORDS, IncidentQuery, state_of
 
-    found = _ask(lambda hub: hub.list_incidents(all_states=everything, limit=limit))
-    _print(found, json, show_incidents)
+    wanted = "all" if everything else state_of(state)
+    if wanted is None:
+        raise InvalidArguments(f"{state!r} is no state", hint="live, open, acknowledged, snoozed, resolved or all")
+    query = IncidentQuery(
+        words=" ".join(words or ())[:MAX_WORDS], state=wanted, severity=_least(at), order="last", limit=limit
+    )
+    page = _ask(lambda hub: hub.search_incidents(query))
+    _print(page.incidents, json, lambda _incidents: show_page(page))
 
 
 @app.command()
@@ -171,12 +185,8 @@ def tail(
     from tandem.cli.errors_view import report_line
     from tandem.cli.nats_link import with_connection
     from tandem.core import clock
-    from tandem.core.errors import InvalidArguments
-    from tandem.errors import Severity
 
-    least = Severity.parse(at)
-    if least is None:
-        raise InvalidArguments(f"{at!r} is no severity", hint="debug, info, warning, error or critical")
+    least = _least(at)
     begin = clock.wall() - seconds_of(since)
 
     async def write(reports: list[ErrorReport]) -> None:
@@ -206,6 +216,16 @@ def seconds_of(span: str) -> float:
     if match is None or float(match[1]) <= 0:
         raise InvalidArguments(f"{span!r} is no span of time", hint="write 90s, 15m, 2h or 7d")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": DAY_S}[match[2]]
+
+
+def _least(word: str) -> Severity:
+    from tandem.core.errors import InvalidArguments
+    from tandem.errors import Severity
+
+    least = Severity.parse(word)
+    if least is None:
+        raise InvalidArguments(f"{word!r} is no severity", hint="debug, info, warning, error or critical")
+    return least
 
 
 def _ask(question: Callable[[Incidents], Awaitable[T]]) -> T:

@@ -22,6 +22,7 @@ from tandem.errors.escalate import Alert, Policy, due
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
 from tandem.errors.graph import Graph
 from tandem.errors.incident import LIVE, SKEW_S, Incident, Judgement, State
+from tandem.errors.listing import IncidentQuery, ordered
 from tandem.errors.report import ErrorReport
 from tandem.errors.severity import Severity
 from tandem.errors.store import Outgoing, Store
@@ -33,6 +34,15 @@ QUIET_S = 900.0
 
 UNTOLD = 100
 """What :meth:`IncidentDesk.untold` gives at once."""
+
+LOOKED_AT = 5_000
+"""Incidents that are over among which is searched, the latest first; live ones are all looked at."""
+
+NEWS = 100
+"""What :meth:`IncidentDesk.news` gives at once."""
+
+MAX_NEWS = 1_000
+"""Changed incidents that are remembered for :meth:`IncidentDesk.news`; of more the latest."""
 
 
 class IncidentDetail(Struct, frozen=True, kw_only=True):
@@ -61,6 +71,19 @@ class IncidentView(Struct, frozen=True, kw_only=True):
     by: str
     note: str
     escalated: str
+
+
+class IncidentPage(Struct, frozen=True, kw_only=True):
+    """A piece of a list. ``matching``: how many there are in all, of which ``newer`` began after the time the query gave,
+    and the last at ``newest`` (Unix seconds; 0: none). ``states``: those that words and severity let through, by state;
+    ``totals``: all that are kept."""
+
+    incidents: list[IncidentView]
+    matching: int
+    newer: int
+    newest: float
+    states: dict[State, int]
+    totals: dict[State, int]
 
 
 class ErrorStats(Struct, frozen=True, kw_only=True):
@@ -96,6 +119,7 @@ class IncidentDesk:
         self._quiet_s = quiet_s
         self._store: Store
         self._engine: Engine
+        self._news: dict[str, None] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="incidents")
 
     async def open(self) -> None:
@@ -134,6 +158,14 @@ class IncidentDesk:
         """Live incidents, or all that are kept; the latest first."""
         states = [state for state in State if state is not State.MERGED] if all_states else list(LIVE)
         return await self._run(lambda: [view(found) for found in self._store.incidents(states, limit=limit)])
+
+    async def search(self, query: IncidentQuery) -> IncidentPage:
+        """What ``query`` asks for; incidents that are over are looked for among the latest :data:`LOOKED_AT`."""
+        return await self._run(lambda: self._search(query))
+
+    async def news(self) -> list[IncidentView]:
+        """Incidents that have changed since they were last given here, at most :data:`NEWS`, the first changed first."""
+        return await self._run(self._take_news)
 
     async def show(self, name: str) -> IncidentDetail:
         """By id, the last letters of one, or key. Raises :class:`NotFound`."""
@@ -182,12 +214,14 @@ class IncidentDesk:
     def _take(self, batch: list[ErrorReport]) -> int:
         fresh = self._store.unseen(batch)
         taken = [self._engine.take(report) for report in fresh]
+        changed = _changed(taken)
         try:
-            self._store.save(_changed(taken), _samples(taken), fresh)
+            self._store.save(changed, _samples(taken), fresh)
         except BaseException:
             # What is in memory only would be counted again when the batch comes again.
             self._reload()
             raise
+        self._note(changed)
         return len(fresh)
 
     def _tick(self, now: float) -> None:
@@ -259,6 +293,47 @@ class IncidentDesk:
             raise
         for incident in incidents:
             self._engine.changed(incident)
+        self._note(incidents)
+
+    def _note(self, changed: list[Incident]) -> None:
+        for incident in changed:
+            self._news.pop(incident.id, None)
+            self._news[incident.id] = None
+        for name in list(self._news)[:-MAX_NEWS]:
+            del self._news[name]
+
+    def _take_news(self) -> list[IncidentView]:
+        names = list(self._news)[:NEWS]
+        for name in names:
+            del self._news[name]
+        return [view(incident) for incident in self._named(names)]
+
+    def _named(self, names: Iterable[str]) -> list[Incident]:
+        """Incidents by their ids, in that order; without those that are forgotten."""
+        names = list(names)
+        found = {name: live for name in names if (live := self._engine.get(name)) is not None}
+        found |= {one.id: one for one in self._store.with_ids(name for name in names if name not in found)}
+        return [found[name] for name in names if name in found]
+
+    def _search(self, query: IncidentQuery) -> IncidentPage:
+        totals = self._store.counts()
+        known = self._engine.live()
+        if query.takes_ended or query.narrows:
+            known += self._store.incidents([State.RESOLVED], limit=LOOKED_AT)
+        passing = [incident for incident in known if query.matches(incident)]
+        matching = [incident for incident in passing if query.of_state(incident)]
+        if query.rows:
+            shown = self._named(query.rows)
+        else:
+            shown = ordered(matching, query.order)[query.skip : query.skip + query.limit]
+        return IncidentPage(
+            incidents=[view(incident) for incident in shown],
+            matching=len(matching),
+            newer=0 if query.since is None else sum(incident.first > query.since for incident in matching),
+            newest=max((incident.first for incident in matching), default=0.0),
+            states=dict(Counter(incident.state for incident in passing)) if query.narrows else totals,
+            totals=totals,
+        )
 
     def _stats(self, since: float) -> ErrorStats:
         states = [state for state in State if state is not State.MERGED]

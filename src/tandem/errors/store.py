@@ -165,6 +165,19 @@ class Store:
             )
             return [_incident(row[0]) for row in rows]
 
+    def with_ids(self, ids: Iterable[str]) -> list[Incident]:
+        """Those that are kept, in no particular order."""
+        wanted = list(ids)
+        marks = ", ".join("?" * len(wanted))
+        with _translated(self._path):
+            return [_incident(row[0]) for row in self._db.execute(f"SELECT data FROM incidents WHERE id IN ({marks})", wanted)]
+
+    def counts(self) -> dict[State, int]:
+        """How many incidents are kept in each state; without those that became a part of another."""
+        with _translated(self._path):
+            rows = self._db.execute("SELECT state, count(*) FROM incidents WHERE state != ? GROUP BY state", (str(State.MERGED),))
+            return {State(state): count for state, count in rows}
+
     def find(self, name: str) -> Incident:
         """The incident of that id, or the only one whose id ends with ``name``, or the latest of that key.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from tandem.agent import action, contract
-from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentPage, IncidentView
 from tandem.errors.legacy import Phase
+from tandem.errors.listing import IncidentQuery
 from tandem.hub.objectives import Standing
 from tandem.hub.picture import AgentPicture, FleetPicture
 from tandem.hub.predict import Forecast
@@ -24,6 +25,11 @@ class Incidents(Protocol):
     @action(idempotent=True)
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
         """Live incidents, or all that are kept; the latest first."""
+        ...
+
+    @action(idempotent=True)
+    async def search_incidents(self, query: IncidentQuery) -> IncidentPage:
+        """A piece of a list, and how many there are."""
         ...
 
     @action(idempotent=True)

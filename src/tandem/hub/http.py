@@ -31,6 +31,7 @@ from tandem.core.errors import (
     UnknownAction,
 )
 from tandem.core.health import HealthReport, Status
+from tandem.errors.listing import IncidentQuery
 from tandem.hub.gate import Gate, SignInFirst
 from tandem.hub.series import Point
 from tandem.hub.summary import summarise
@@ -81,6 +82,7 @@ def make_app(view: HubView, gate: Gate, health: Health) -> Starlette:
         Route("/api/v1/machines/{name}/history", _machine_history),
         Route("/api/v1/agents/{name}/{verb}", _control, methods=["POST"]),
         Route("/api/v1/incidents", _incidents),
+        Route("/api/v1/incident-counts", _incident_counts),
         Route("/api/v1/incidents/{name}", _incident),
         Route("/api/v1/incidents/{name}/{verb}", _judge, methods=["POST"]),
         Route("/api/v1/errors", _stats),
@@ -256,6 +258,10 @@ async def _incidents(request: Request) -> Response:
     everything = request.query_params.get("all", "") in ("1", "true")
     limit = _number(request, "limit", 100)
     return _json(await _view(request).incidents.list_incidents(all_states=everything, limit=int(limit)))
+
+
+async def _incident_counts(request: Request) -> Response:
+    return _json((await _view(request).incidents.search_incidents(IncidentQuery(limit=1))).totals)
 
 
 async def _incident(request: Request) -> Response:

@@ -17,7 +17,6 @@ from tandem.core.health import HealthReport
 from tandem.core.ids import AgentId
 from tandem.core.paths import Home, MachineDirs
 from tandem.core.tasks import end
-from tandem.errors.desk import IncidentView
 from tandem.errors.report import ErrorReport
 from tandem.events import TRACES, Connection, Consumer, ConsumerPolicy, Publisher, Rejected
 from tandem.events.streams import dead_letter_subject
@@ -57,7 +56,7 @@ BEAT_S = 1.0
 PING_S = 5.0
 TIDY_S = 600.0
 JUDGE_S = 60.0
-SHOWN_INCIDENTS = 100
+COUNTED_INCIDENTS = 100_000
 TURN_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
 _spans = msgspec.json.Decoder(list[Span]).decode
@@ -87,7 +86,6 @@ class Hub(IncidentHub):
             "tandem_turn_duration_seconds", "Length of turns", ("machine",), TURN_BUCKETS_S
         )
         self._turn_errors = self._counted.counter("tandem_turn_errors_total", "Turns that ended in an error", ("machine",))
-        self._shown_incidents: dict[str, IncidentView] = {}
         self._serving: Serving | None = None
         self._sessions: Sessions | None = None
         self._caretaker: Caretaker | None = None
@@ -285,13 +283,9 @@ class Hub(IncidentHub):
                 self._reports.labels(report.agent, report.machine, str(report.severity)).inc(report.count)
 
     async def _tell_incidents(self) -> None:
-        """Let pages know of incidents that differ from the last look."""
-        if not self._changes.listeners:
-            return
-        listed = await self.list_incidents(all_states=True, limit=SHOWN_INCIDENTS)
-        before, self._shown_incidents = self._shown_incidents, {incident.id: incident for incident in listed}
-        for incident in listed:
-            if before.get(incident.id) != incident:
+        """Let pages know of incidents that have changed."""
+        if self._changes.listeners:
+            for incident in await self._desk.news():
                 self._changes.tell("incident", incident.id, incident)
 
     def _follow_traces(self, connection: Connection, publisher: Publisher) -> Consumer:
@@ -369,7 +363,7 @@ class Hub(IncidentHub):
         shown.machine(picture)
         shown.agents(own, seen)
         shown.servers(own, self._collector.figures)
-        shown.incidents(await self.list_incidents(limit=1_000))
+        shown.incidents(await self.list_incidents(limit=COUNTED_INCIDENTS))
         shown.objectives(self._judging.standings)
         shown.gpu(self.view.fleet, self._collector.devices.read())
         shown.gauge("tandem_hub_collect_seconds", "How long it took to ask all agents for this answer", clock.monotonic() - began)

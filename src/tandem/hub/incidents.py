@@ -17,12 +17,14 @@ from tandem.errors.desk import (
     ErrorStats,
     IncidentDesk,
     IncidentDetail,
+    IncidentPage,
     IncidentView,
 )
 from tandem.errors.escalate import Policy
 from tandem.errors.flood import DEFAULT_RULES, FloodRule
 from tandem.errors.incident import Judgement, Verb
 from tandem.errors.legacy import Phase
+from tandem.errors.listing import IncidentQuery
 from tandem.errors.notify import send
 from tandem.errors.report import ErrorReport
 from tandem.errors.store import Outgoing
@@ -138,6 +140,11 @@ class IncidentHub(Agent):
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]:
         """Live incidents, or all that are kept; the latest first."""
         return await self._desk.incidents(all_states=all_states, limit=limit)
+
+    @action(idempotent=True)
+    async def search_incidents(self, query: IncidentQuery) -> IncidentPage:
+        """A piece of a list, and how many there are."""
+        return await self._desk.search(query)
 
     @action(idempotent=True)
     async def show_incident(self, name: str) -> IncidentDetail:

@@ -30,7 +30,8 @@ from tandem.core.deadline import Deadline, deadline_scope
 from tandem.core.errors import NotFound, TandemError
 from tandem.core.ids import AgentId
 from tandem.core.paths import MachineDirs
-from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentPage, IncidentView
+from tandem.errors.listing import IncidentQuery
 from tandem.fleet.model import Fleet
 from tandem.hub.changes import Changes
 from tandem.hub.contract import MONITOR, Recoveries
@@ -68,6 +69,7 @@ class IncidentAnswers(Protocol):
     """What a hub answers about incidents, see :class:`tandem.hub.contract.Incidents`."""
 
     async def list_incidents(self, all_states: bool = False, limit: int = 100) -> list[IncidentView]: ...
+    async def search_incidents(self, query: IncidentQuery) -> IncidentPage: ...
     async def show_incident(self, name: str) -> IncidentDetail: ...
     async def acknowledge_incident(self, name: str, note: str = "") -> IncidentView: ...
     async def snooze_incident(self, name: str, seconds: float, note: str = "") -> IncidentView: ...

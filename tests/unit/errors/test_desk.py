@@ -13,11 +13,12 @@ from tandem.core import clock
 from tandem.core.errors import InvalidArguments, NotFound, Unavailable
 from tandem.core.ids import new_id
 from tandem.errors import ErrorReport, Severity
-from tandem.errors.desk import IncidentDesk
+from tandem.errors.desk import NEWS, IncidentDesk
 from tandem.errors.engine import Engine
 from tandem.errors.escalate import Policy, Route
 from tandem.errors.graph import Graph
 from tandem.errors.incident import Judgement, State
+from tandem.errors.listing import IncidentQuery
 from tandem.errors.store import SAMPLES, Outgoing, Store
 
 _numbers = itertools.count()
@@ -316,3 +317,54 @@ async def test_an_unusable_store_says_so(tmp_path: Path) -> None:
     desk = IncidentDesk(tmp_path / "incidents.db", {})
     with pytest.raises(Unavailable, match=r"incidents\.db cannot be used"):
         await desk.open()
+
+
+async def test_a_list_is_searched_sorted_and_told_in_pieces(make) -> None:
+    """Words, severity and state choose; order and place cut a piece out; counts say what there is besides."""
+    desk = await make()
+    now = clock.wall()
+    for number, kind in enumerate(("Alpha", "Beta", "Gamma", "Delta")):
+        severity = Severity.CRITICAL if kind == "Gamma" else Severity.WARNING
+        await desk.take([report(kind, agent=f"Agent{kind}", time=now - 100 + number, severity=severity)])
+    await desk.take([report("Alpha", agent="AgentAlpha", time=now - 1, severity=Severity.WARNING)])
+    everything = await desk.search(IncidentQuery())
+    assert [found.title.split()[0] for found in everything.incidents] == ["Delta", "Gamma", "Beta", "Alpha"]
+    assert (everything.matching, everything.newest, everything.totals) == (4, now - 97, {State.OPEN: 4})
+    for order, first in (("last", "Alpha"), ("errors", "Alpha"), ("severity", "Gamma")):
+        assert (await desk.search(IncidentQuery(order=order))).incidents[0].title.startswith(first), order
+    piece = await desk.search(IncidentQuery(skip=1, limit=2))
+    assert [found.title.split()[0] for found in piece.incidents] == ["Gamma", "Beta"] and piece.matching == 4
+    beta = next(found for found in everything.incidents if found.title.startswith("Beta"))
+    await desk.judge(Judgement(key=beta.key, verb="resolve", by="operator", at=now + 1, since=beta.first, note="swapped the fuse"))
+    for words, counts in (("FUSE beta", {State.RESOLVED: 1}), ("agent@ agentd", {}), ("agentdelta@mainpc", {State.OPEN: 1})):
+        found = await desk.search(IncidentQuery(words=words, state="all"))
+        assert (found.states, found.matching) == (counts, sum(counts.values())), words
+        assert found.totals == {State.OPEN: 3, State.RESOLVED: 1}
+    grave = await desk.search(IncidentQuery(severity=Severity.ERROR, since=now - 99))
+    assert (grave.matching, grave.newer, grave.states) == (1, 1, {State.OPEN: 1})
+
+
+async def test_rows_that_are_shown_stay_what_they_are(make) -> None:
+    """The rows of a page come back in their order, with what has become of them, whatever the list would show now."""
+    desk = await make()
+    await desk.take([report("Alpha"), report("Beta", agent="B")])
+    first, second = [found.id for found in (await desk.search(IncidentQuery(order="errors"))).incidents]
+    began = clock.wall()
+    await desk.judge(Judgement(key=(await desk.find(second)).key, verb="resolve", by="", at=began + 1))
+    await desk.take([report("Gamma", time=began + 5)])
+    held = await desk.search(IncidentQuery(rows=(second, "forgotten", first), since=began + 1))
+    assert [(found.id, str(found.state)) for found in held.incidents] == [(second, "resolved"), (first, "open")]
+    assert (held.matching, held.newer) == (2, 1)
+
+
+async def test_what_changed_is_told_once_in_pieces(make) -> None:
+    """Every incident that changed is news once, however old it is and however many there are; of too many the latest."""
+    desk = await make()
+    await desk.take([report(f"Kind{chr(65 + n // 26)}{chr(65 + n % 26)}") for n in range(NEWS + 5)])
+    told = [found.id for found in await desk.news()]
+    assert len(told) == NEWS
+    rest = [found.id for found in await desk.news()]
+    last = rest[-1]
+    assert len(rest) == 5 and not set(rest) & set(told) and await desk.news() == []
+    await desk.judge(Judgement(key=(await desk.find(last)).key, verb="resolve", by="", at=clock.wall() + 1))
+    assert [(found.id, found.state) for found in await desk.news()] == [(last, State.RESOLVED)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -12,9 +13,10 @@ from tandem.cli import asking, errors_view
 from tandem.cli.errors import app, seconds_of
 from tandem.core.errors import InvalidArguments
 from tandem.errors import ErrorReport, Severity
-from tandem.errors.desk import ErrorStats, IncidentDetail, view
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentPage, view
 from tandem.errors.incident import Incident, Root, State
 from tandem.errors.legacy import Phase
+from tandem.errors.listing import IncidentQuery
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,52 @@ def test_the_list_shows_cause_and_caretaker(capsys: pytest.CaptureFixture[str]) 
         assert words in shown
     errors_view.show_incidents([])
     assert "No incidents" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_shows_what_matters(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 80 columns a row keeps cause, state and caretaker; a long cause is cut on the screen only."""
+    long = msgspec.structs.replace(view(incident()), title="it is the fuse " * 100)
+    monkeypatch.setenv("COLUMNS", "80")
+    errors_view.show_incidents([long])
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) < 10 and max(len(line) for line in shown.splitlines()) <= 80
+    assert "acknowledged by operator (mine)" in " ".join(shown.split()) and "…" in shown
+    monkeypatch.delenv("COLUMNS")
+    errors_view.show_incidents([long])
+    assert " ".join(long.title.split()) in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        (["-n", "1"], IncidentQuery(order="last", limit=1)),
+        (["the", "fuse", "--at", "error"], IncidentQuery(words="the fuse", severity=Severity.ERROR, order="last", limit=50)),
+        (["--state", "snoozed"], IncidentQuery(state="snoozed", order="last", limit=50)),
+        (["--all", "--json"], IncidentQuery(state="all", order="last", limit=50)),
+    ],
+)
+def test_a_list_that_is_cut_says_of_how_many(words: list[str], query: IncidentQuery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked reaches the hub; people read how many there are and how to see them, programs get a bare list."""
+    counts = {State.OPEN: 900, State.ACKNOWLEDGED: 100}
+    hub = Asked(IncidentPage(incidents=[view(incident())], matching=1000, newer=0, newest=0.0, states=counts, totals=counts))
+
+    async def ask(put: Any, _limit_s: float) -> object:
+        return await put(hub)
+
+    monkeypatch.setattr(asking, "ask_hub", ask)
+    done = CliRunner().invoke(app, ["list", *words], env={"COLUMNS": "80"})
+    assert (done.exit_code, hub.questions) == (0, [("search_incidents", (query,))]), done.output
+    if "--json" in words:
+        assert [found["key"] for found in json.loads(done.output)] == ["agent:Cook@mainpc"]
+    else:
+        said = " ".join(done.output.split())
+        assert "1 of 1000 shown; in all 900 open, 100 acknowledged. More: -n 1000" in said
+
+
+def test_a_state_nobody_knows_is_refused() -> None:
+    """A mistyped state is no empty list."""
+    with pytest.raises(InvalidArguments):
+        CliRunner().invoke(app, ["list", "--state", "opne"], catch_exceptions=False)
 
 
 def test_one_incident_in_full(capsys: pytest.CaptureFixture[str]) -> None:

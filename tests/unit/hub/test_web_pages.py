@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -15,8 +16,9 @@ pytest.importorskip("jinja2", reason="the extra `hub` is not installed")
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentView
+from tandem.errors.desk import ErrorStats, IncidentDetail, IncidentPage, IncidentView
 from tandem.errors.incident import Incident, Root, State
+from tandem.errors.listing import IncidentQuery
 from tandem.errors.report import ErrorReport
 from tandem.errors.severity import Severity
 from tandem.fleet.model import Fleet
@@ -59,6 +61,12 @@ class Desk:
                 suppressed=0, agents=[WHO], until=None, by=EVIL, note=EVIL, escalated=EVIL,
             )
         ]  # fmt: skip
+
+    async def search_incidents(self, query: IncidentQuery) -> IncidentPage:
+        counts = {State.OPEN: 120, State.ACKNOWLEDGED: 1}
+        found = await self.list_incidents()
+        newer = 3 if query.since else 0
+        return IncidentPage(incidents=found, matching=121, newer=newer, newest=1e9, states=counts, totals=counts)
 
     async def show_incident(self, name: str) -> IncidentDetail:
         return IncidentDetail(incident=INCIDENT, title=EVIL, reports=[REPORT], alerts={EVIL: 1e9 + 1})
@@ -145,7 +153,8 @@ class Reader(HTMLParser):
 
 PAGES = [
     (house.house, ""), (house.house, "part=house"), (house.agent, ""), (house.agent, "part=agent"), (house.agent, "part=log"),
-    (incidents.listing, ""), (incidents.listing, "all=1"), (incidents.one, ""), (turns.listing, f"q={EVIL}&failed=1&slower={EVIL}"),
+    (incidents.listing, ""), (incidents.listing, "all=1"),
+    (incidents.listing, f"part=list&q={EVIL}&state={EVIL}&at={EVIL}&order={EVIL}&page={EVIL}&shown={EVIL}&since={EVIL}"), (incidents.one, ""), (turns.listing, f"q={EVIL}&failed=1&slower={EVIL}"),
     (turns.one, ""), (turns.one, "part=waterfall"),
 ]  # fmt: skip
 
@@ -187,6 +196,19 @@ async def test_only_the_operator_sees_buttons_that_act() -> None:
         acting = bytes((await handler(ask(operator=True))).body).decode()
         assert "data-act=" not in reading
         assert "data-act=" in acting
+
+
+async def test_a_long_list_leads_on_and_keeps_what_was_chosen() -> None:
+    """Pages, states and what is new are addresses that still say words, severity and order; the rows shown are held."""
+    chosen = "q=red+door&state=open&at=error&order=errors"
+    shown = bytes((await incidents.listing(ask(f"{chosen}&page=2"))).body).decode()
+    links = [html.unescape(link) for link in re.findall(r'href="(/errors\?[^"]*)"', shown)]
+    kept = "q=red+door&state=open&at=error&order=errors"
+    assert {f"/errors?{kept}", f"/errors?{kept}&page=3", f"/errors?{kept.replace('open', 'resolved')}"} <= set(links)
+    assert 'data-held="1000000000.0"' in shown and "51–51 of 121" in shown
+    assert "new incident" not in shown
+    later = bytes((await incidents.listing(ask(f"{chosen}&page=2&part=list&shown=i1&since=5"))).body).decode()
+    assert "3 new incidents" in later and 'data-held="5.0"' in later
 
 
 def test_an_incident_is_told_in_order_of_time() -> None:

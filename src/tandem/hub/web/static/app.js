@@ -43,17 +43,21 @@ function refreshWhatChanged(changes) {
   }
 }
 
-const countIncidents = async () => {
-  const answer = await fetch("/api/v1/incidents").catch(() => undefined);
-  if (!answer?.ok) return;
-  /** @type {{state: string}[]} */
-  const incidents = await answer.json();
-  const open = incidents.filter((incident) => incident.state === "open").length;
-  const badge = document.getElementById("open-incidents");
-  if (!badge) return;
-  badge.hidden = open === 0;
-  badge.children[0].textContent = String(open);
-};
+let counting = 0;
+
+/** Soon, and at most once a second however often it is asked. */
+function countIncidents() {
+  counting ||= window.setTimeout(async () => {
+    const answer = await fetch("/api/v1/incident-counts").catch(() => undefined);
+    counting = 0;
+    const badge = document.getElementById("open-incidents");
+    if (!answer?.ok || !badge) return;
+    /** @type {{open?: number}} */
+    const { open = 0 } = await answer.json();
+    badge.hidden = open === 0;
+    badge.children[0].textContent = open.toLocaleString("en");
+  }, 1000);
+}
 
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("button") : null;

@@ -40,9 +40,23 @@ export async function act(address, body = {}, method = "POST") {
   throw new Error([said.message, said.hint].filter(Boolean).join(" – "));
 }
 
+/**
+ * Where an element's content comes from now. A list that is held is asked for by its rows: while a person reads, each of
+ * them stays where it is, and what is new waits to be called for.
+ * @param {HTMLElement} element
+ */
+function sourceOf(element) {
+  const source = element.dataset.src ?? "";
+  const list = element.querySelector("[data-held]");
+  if (!(list instanceof HTMLElement)) return source;
+  const held = new URLSearchParams({ since: list.dataset.held ?? "" });
+  for (const row of list.children) held.append("shown", row.getAttribute("data-key") ?? "");
+  return `${source}&${held}`;
+}
+
 /** Fetch what the server makes of an element's `data-src` now, and show it. @param {HTMLElement} element */
 export async function refresh(element) {
-  const answer = await fetch(element.dataset.src ?? "").catch(() => undefined);
+  const answer = await fetch(sourceOf(element)).catch(() => undefined);
   if (!answer?.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
   const log = element.querySelector("[data-tail]");
