@@ -133,6 +133,9 @@ async def test_what_changes_later_is_brought_by_the_same_commands(bare: TwoCompu
     assert applied.status == 0, applied.text
     assert "pc2 is another computer and keeps what it runs" in applied.out and "tandem machine invite pc2" in applied.out
     assert await said_by_twin(mainpc) == "x"
+    for computer, way in ((mainpc, "tandem machine invite pc2, its command over there"), (pc2, "tandem machine invite pc2 on mainpc")):
+        line = eventually(lambda c=computer: told_apart(c), "status to tell that they differ")
+        assert "pc2 (release dev)" in line and "differ in link_agents; to bring pc2 the same" in line and way in line
 
     waiting, code, place = invited(mainpc)
     said = pc2.tandem("machine", "join", "pc2", place, stdin=code.encode())
@@ -143,8 +146,15 @@ async def test_what_changes_later_is_brought_by_the_same_commands(bare: TwoCompu
     applied = pc2.tandem("apply", "--min-healthy", "0")
     assert applied.status == 0, applied.text
     await eventually_async(lambda: _is(said_by_twin(mainpc), "X"), "the new code on pc2")
+    for computer in bare:
+        eventually(lambda c=computer: told_apart(c) == "", "status to see that they agree")
     assert (pc2.home.ca / "machines" / "pc2" / "seed").read_bytes() == identity
     assert Authority.open(mainpc.home).epochs == {}
+
+
+def told_apart(computer: Computer) -> str:
+    """What `tandem status` says of computers that run different releases; empty when it says nothing."""
+    return next((line for line in computer.tandem("status").out.splitlines() if " differ in " in line), "")
 
 
 async def said_by_twin(mainpc: Computer) -> str:

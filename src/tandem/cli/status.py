@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tandem.core.errors import TandemError
     from tandem.fleet import Fleet
     from tandem.supervise.api import AgentView, LinkView, MachineStatus, ServiceView
+    from tandem.supervise.made_of import MadeOf
 
 app = typer.Typer(add_completion=False, help="Show every machine, server and agent.")
 
@@ -47,7 +48,8 @@ def status(
     from tandem.supervise.node_client import NotRunning
 
     found, failures = statuses(Home.from_environment())
-    elsewhere = _elsewhere(fleet, found)
+    written = _written(fleet, found)
+    elsewhere = _elsewhere(written, found)
     views = [view for view in all_agents(found) if group in (None, view.group)]
     if names and found:
         chosen = set(identify(found, names))
@@ -60,7 +62,7 @@ def status(
         except NotRunning as error:
             typer.echo(f"Nothing runs here. Start it: {error.hint}")
             raise typer.Exit(EXIT_NOT_RUNNING) from None
-        _show(found, failures, elsewhere, views)
+        _show(found, failures, elsewhere, views, apart(found, written))
     if not found:
         raise typer.Exit(EXIT_NOT_RUNNING if all(isinstance(e, NotRunning) for e in failures.values()) else 1)
     broken = any(not isinstance(error, NotRunning) for error in failures.values())
@@ -69,14 +71,16 @@ def status(
     )
 
 
-def _elsewhere(explicit: Path | None, found: list[MachineStatus]) -> list[dict[str, Any]]:
-    """Machines of the fleet file that are other computers: nobody here can tell how they are."""
+def _written(explicit: Path | None, found: list[MachineStatus]) -> Fleet | None:
+    """The fleet file as it is now, however much is wrong with it."""
     from tandem.fleet import find_fleet_file, load
 
     path = explicit or (Path(found[0].fleet_file) if found and found[0].fleet_file else find_fleet_file())
-    if not path.exists():
-        return []
-    fleet: Fleet | None = load(path).draft
+    return load(path).draft if path.exists() else None
+
+
+def _elsewhere(fleet: Fleet | None, found: list[MachineStatus]) -> list[dict[str, Any]]:
+    """Machines of the fleet file that are other computers: nobody here can tell how they are."""
     known = {status.machine for status in found}
     machines = fleet.machines.values() if fleet is not None else ()
     return [
@@ -92,8 +96,6 @@ def _as_json(
     elsewhere: list[dict[str, Any]],
     views: list[AgentView],
 ) -> dict[str, Any]:
-    from msgspec import to_builtins
-
     from tandem.supervise.node_client import NotRunning
 
     machines: list[dict[str, Any]] = [
@@ -105,7 +107,8 @@ def _as_json(
             machines.append({"name": name, "host": None, "state": "unreachable", "pid": None})
     return {
         "machines": machines + elsewhere,
-        "links": [{"from": status.machine, **to_builtins(link)} for status in found for link in status.links],
+        "links": [{"from": status.machine, **_row(link, "machine", "state", "since_s", "round_trip_s", "clock_ahead_s")}
+                  for status in found for link in status.links],
         "services": [_row(service, "name", "machine", "state", "pid", "port", "ready_after_s", "restarts", "issues",
                           "usage")
                      for status in found for service in status.services],
@@ -115,7 +118,7 @@ def _as_json(
     }  # fmt: skip
 
 
-def _row(view: AgentView | ServiceView, *fields: str) -> dict[str, Any]:
+def _row(view: AgentView | ServiceView | LinkView, *fields: str) -> dict[str, Any]:
     return {field: getattr(view, field) for field in fields}
 
 
@@ -124,6 +127,7 @@ def _show(
     failures: dict[str, TandemError],
     elsewhere: list[dict[str, Any]],
     views: list[AgentView],
+    differing: list[str],
 ) -> None:
     from tandem.cli.security_trail import refused_lately
     from tandem.cli.views import agent_table, make_console, show_servers, show_troubles
@@ -146,6 +150,8 @@ def _show(
     for name, error in failures.items():
         if not isinstance(error, NotRunning):
             console.print(f"[bold]{name}[/] [red]{error}[/]")
+    for line in differing:
+        console.print(f"[yellow]{line}[/]")
     console.print(agent_table(views, _STYLE, console.width))
     counts: dict[str, int] = {}
     for view in views:
@@ -155,6 +161,41 @@ def _show(
     show_servers(console, [server for status in found for server in status.services])
     if refused := refused_lately(Home.from_environment()):
         console.print(f"[yellow]{refused} refused within the last hour[/]: tandem machine trail --denied")
+
+
+def apart(found: list[MachineStatus], fleet: Fleet | None) -> list[str]:
+    """A line for each machine that is made of something else than the first one here, and what mends it.
+
+    Nothing of a machine that cannot be asked, and nothing while a rollout is under way.
+    """
+    if any(status.busy for status in found):
+        return []
+    made = {status.machine: status.made for status in found}
+    here = set(made)
+    for link in (link for status in found for link in status.links):
+        if link.made is not None:
+            made.setdefault(link.machine, link.made)
+    names = list(made)
+    return [line for other in names[1:] if (line := _difference(names[0], other, made, here, fleet))]
+
+
+def _difference(one: str, other: str, made: dict[str, MadeOf], here: set[str], fleet: Fleet | None) -> str:
+    """How two machines differ and what to do about it; empty when they do not."""
+    from tandem.supervise.made_of import differences
+
+    differing = differences(made[one], made[other])
+    if not differing:
+        return ""
+    founder = next(iter(fleet.machines), one) if fleet is not None else one
+    behind = one if other == founder else other
+    if other in here:
+        way = "both become what the fleet file and the code are now: tandem plan, then tandem apply"
+    else:
+        at = "" if founder in here else f" on {founder}"
+        there = ("here", "tandem apply") if behind in here else ("over there", "tandem apply there")
+        way = f"to bring {behind} the same: tandem machine invite {behind}{at}, its command {there[0]}, then {there[1]}"
+    runs = " and ".join(f"{name} (release {made[name].release})" for name in (one, other))
+    return f"{runs} differ in {', '.join(differing)}; {way}"
 
 
 _LINK = {

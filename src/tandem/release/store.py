@@ -24,13 +24,11 @@ from tandem.core.ids import new_id
 from tandem.core.paths import Home, private_dir
 from tandem.fleet.diagnostics import did_you_mean
 from tandem.fleet.model import Fleet
+from tandem.supervise.made_of import SAME_START_S, base_file, release_file
 from tandem.supervise.release import DEV, Code, Release, Target
 
 KEPT = 10
 """So many releases stay on disk besides those in use."""
-
-SAME_START_S = 2.0
-"""A machine's time of birth is told by two clocks; no machine comes up twice within this."""
 
 log = logging.getLogger("tandem.release")
 
@@ -80,7 +78,7 @@ class Store:
 
     def find(self, name: str) -> Manifest | None:
         """The release of exactly that name; None when there is none, or when it is damaged, which puts it aside."""
-        return read_json(self._root / f"{name}.json", Manifest)
+        return read_json(release_file(self._root, name), Manifest)
 
     def names(self) -> list[str]:
         """Every release, newest first."""
@@ -94,7 +92,7 @@ class Store:
         private_dir(self._root)
         if tops:
             self._copy(manifest.code, tops, manifest.files)
-        path = self._root / f"{manifest.name}.json"
+        path = release_file(self._root, manifest.name)
         # Written anew also when it exists: the newest use counts when old ones are dropped.
         draft = path.with_suffix(f".{new_id()}")
         draft.write_bytes(msgspec.json.encode(manifest))
@@ -116,14 +114,14 @@ class Store:
         return found if found is not None and is_there and abs(found.created - since) < SAME_START_S else None
 
     def _base(self, machine: str) -> Path:
-        return self._root / f"{machine}.base"
+        return base_file(self._root, machine)
 
     def prune(self, used: Collection[Release]) -> None:
         """Drop the oldest releases beyond the kept ones, and code no release has any more. ``used`` stay."""
         names = {release.name for release in used}
         for name in self.names()[KEPT:]:
             if name not in names:
-                (self._root / f"{name}.json").unlink(missing_ok=True)
+                release_file(self._root, name).unlink(missing_ok=True)
         kept = [*map(self.find, self.names()), *(read_json(path, Manifest) for path in self._root.glob("*.base"))]
         needed = {manifest.code.id for manifest in kept if manifest is not None} | {release.code.id for release in used}
         for folder in (self._root / "code").glob("*"):

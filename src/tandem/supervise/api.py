@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tandem.fleet.model import Fleet
+from tandem.supervise.made_of import MadeOf
 from tandem.supervise.rollout_api import AskRelease, Follow, ReleaseStatus, Roll, RolloutView, Steer
 
 Verb = Literal["start", "stop", "restart"]
@@ -127,7 +128,8 @@ class ServiceView(Struct, frozen=True, kw_only=True):
 class LinkView(Struct, frozen=True, kw_only=True):
     """How another machine is seen from this one. ``state``: up, silent (there, but its node says nothing), cut, never.
 
-    ``since_s``: age of that state. ``clock_ahead_s``: how far its clock is ahead of ours; None while unknown.
+    ``since_s``: age of that state. ``clock_ahead_s``: how far its clock is ahead of ours; ``made``: what its agents are
+    made of; None while unknown.
     """
 
     machine: str
@@ -135,6 +137,7 @@ class LinkView(Struct, frozen=True, kw_only=True):
     since_s: float
     round_trip_s: float | None = None
     clock_ahead_s: float | None = None
+    made: MadeOf | None = None
 
 
 class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
@@ -153,6 +156,7 @@ class MachineStatus(Struct, frozen=True, kw_only=True, tag=True):
     parts: dict[str, Usage] = {}
     """What ``node``, ``keeper`` and ``zygote`` themselves use."""
     links: list[LinkView] = []
+    made: MadeOf = MadeOf()
     note: str = ""
     """What a person should know about the node itself."""
     busy: str = ""

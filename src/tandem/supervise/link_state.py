@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from tandem.supervise.made_of import MadeOf
+
 BEAT_S = 2.0
 """Seconds between heartbeats (design 5.3)."""
 
@@ -41,11 +43,13 @@ class Heard(Struct, frozen=True, array_like=True):
 
 
 class Beat(Struct, frozen=True):
-    """One heartbeat: Unix seconds of the sender, the last beat it got from each other machine, and a token of its node."""
+    """One heartbeat: Unix seconds of the sender, the last beat it got from each other machine, a token of its node, and what
+    its agents are made of."""
 
     sent: float
     heard: dict[str, Heard] = {}
     proof: str = ""
+    made: MadeOf | None = None
 
 
 class Sample(Struct, frozen=True):
@@ -65,6 +69,8 @@ class PeerLink:
         self._found_at: float | None = None
         self._born_at = now
         self.heard: Heard | None = None
+        self.made: MadeOf | None = None
+        """What its agents were made of at the last heartbeat."""
         self.state = LinkState.NEVER
         self.since = now
         """Monotonic seconds of the last change of ``state``."""
@@ -72,7 +78,7 @@ class PeerLink:
     def beat(self, beat: Beat, now: float, wall: float) -> None:
         """A heartbeat came."""
         self._beat_at = now
-        self.heard = Heard(beat.sent, wall)
+        self.heard, self.made = Heard(beat.sent, wall), beat.made
         echo = beat.heard.get(self._own)
         if echo is not None:
             round_trip = (wall - echo.sent) - (beat.sent - echo.received)

@@ -20,6 +20,7 @@ from tandem.events import Connection
 from tandem.registry import Registry
 from tandem.supervise.api import LinkView
 from tandem.supervise.link_state import BEAT_S, SKEW_S, Beat, LinkState, PeerLink
+from tandem.supervise.made_of import MadeOf
 from tandem.supervise.vouching import Vouching
 
 log = logging.getLogger("tandem.node")
@@ -37,7 +38,7 @@ _decoder = msgspec.msgpack.Decoder(Beat)
 class LinkWatch:
     """Beats for ``machine``, listens to ``peers``, and marks in the registry those that are out of reach.
 
-    ``changed`` is called after every change of a link's state; it must not raise.
+    ``changed`` is called after every change of a link's state, ``made`` with every beat; they must not raise.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LinkWatch:
         peers: Iterable[str],
         vouching: Vouching,
         changed: Callable[[], None] = lambda: None,
+        made: Callable[[], MadeOf] = MadeOf,
     ):
         self._connection = connection
         self._registry = registry
@@ -56,6 +58,7 @@ class LinkWatch:
         self._vouching = vouching
         self._distrusted: set[str] = set()
         self._changed = changed
+        self._made = made
         self._finding: dict[str, asyncio.Task[None]] = {}
         self._told_skewed: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,6 +95,7 @@ class LinkWatch:
                 since_s=now - link.since,
                 round_trip_s=link.best.round_trip_s if link.best else None,
                 clock_ahead_s=link.best.ahead_s if link.best else None,
+                made=link.made if link.state is LinkState.UP else None,
             )
             for peer, link in self._links.items()
         ]
@@ -120,7 +124,7 @@ class LinkWatch:
     async def _beat(self) -> None:
         while True:
             heard = {peer: link.heard for peer, link in self._links.items() if link.heard is not None}
-            beat = Beat(sent=clock.wall(), heard=heard, proof=self._vouching.proof())
+            beat = Beat(sent=clock.wall(), heard=heard, proof=self._vouching.proof(), made=self._made())
             with contextlib.suppress(nats.errors.Error, OSError, TandemError):
                 client = await self._connection.client(timeout=BEAT_S)
                 await client.publish(_subject(self._machine), msgspec.msgpack.encode(beat))

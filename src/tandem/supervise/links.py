@@ -11,6 +11,7 @@ from tandem.events import Connection, Publisher, keep_streams
 from tandem.registry import Mirror, Registry
 from tandem.supervise.elsewhere import Elsewhere
 from tandem.supervise.link_watch import LinkWatch
+from tandem.supervise.made_of import MadeOf
 from tandem.supervise.vouching import Vouching
 
 
@@ -26,13 +27,14 @@ class Links:
         host: str,
         vouching: Vouching,
         changed: Callable[[], None],
+        made: Callable[[], MadeOf],
     ):
         self._machine = machine
         self._peers = peers
         self.connection = Connection(access, f"node@{machine}")
         self.publisher = Publisher(self.connection)
         self._registry = Registry(control)
-        self.watch = LinkWatch(self.connection, self._registry, machine, peers, vouching, changed)
+        self.watch = LinkWatch(self.connection, self._registry, machine, peers, vouching, changed, made)
         self._mirror = Mirror(
             self._registry, self.connection, machine, peers, host, is_trusted=self.watch.trusts
         )

@@ -43,6 +43,7 @@ from tandem.supervise.leases import Leases
 from tandem.supervise.lifecycle import Restart
 from tandem.supervise.links import Links
 from tandem.supervise.liveness import watch_liveness
+from tandem.supervise.made_of import Composition
 from tandem.supervise.measuring import Measuring
 from tandem.supervise.operations import Operations, Tell
 from tandem.supervise.release import ZYGOTE, Release, Target
@@ -97,6 +98,7 @@ class Node:
             own.host or "127.0.0.1",
             Vouching(self._authority, self._identity),
             self.supervisor.order.look,
+            lambda: self._composition.now(),
         )
         self._guards = Guards(
             self._links.connection,
@@ -121,6 +123,9 @@ class Node:
             remember=lambda name, data: keeper.send(Remember(name=name, data=data)),
             use=self._use,
             zygote=self._zygote,
+        )
+        self._composition = Composition(
+            home, boot.machine, lambda: self.rollouts.standing.current, lambda: self._since
         )
         self.supervisor.regrouping.is_rolling = lambda: self.rollouts.state.is_active
         self._told_to_end = asyncio.Event()
@@ -201,6 +206,7 @@ class Node:
             zygote=times(supervisor.runners[ZYGOTE].state),
             parts=self.measuring.parts,
             links=self._links.watch.views(),
+            made=self._composition.now(),
             busy="a rollout is under way" if self.rollouts.state.is_active else "",
             note=loss_note(self._loss, clock.wall()),
         )
