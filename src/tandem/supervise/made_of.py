@@ -44,6 +44,13 @@ class _Kept(Struct, frozen=True):
     files: dict[str, str]
 
 
+class _Known(Struct, frozen=True):
+    """What is remembered of it: when it came up or was made, in Unix seconds, and its packages."""
+
+    created: float = 0.0
+    packages: dict[str, str] = {}
+
+
 def differences(one: MadeOf, other: MadeOf) -> list[str]:
     """Packages both have and that differ, and :data:`FLEET` when that does; what is not known of either does not."""
     packages = sorted(name for name in one.code.keys() & other.code.keys() if one.code[name] != other.code[name])
@@ -69,7 +76,7 @@ class Composition:
         self._machine = machine
         self._current = current
         self._since = since
-        self._read: tuple[tuple[Path, int], _Kept | None] | None = None
+        self._read: tuple[Path, int, _Known] | None = None
         self._judged: tuple[Fleet, str] | None = None
 
     def now(self) -> MadeOf:
@@ -82,23 +89,26 @@ class Composition:
     def _code(self, release: str) -> dict[str, str]:
         releases = self._home.releases
         is_base = release == DEV
-        kept = self._load(base_file(releases, self._machine) if is_base else release_file(releases, release))
-        if kept is None:
-            return {}
+        known = self._load(base_file(releases, self._machine) if is_base else release_file(releases, release))
         came_up = clock.wall() - (clock.monotonic() - self._since())
-        if is_base and abs(kept.created - came_up) >= SAME_START_S:
+        if is_base and abs(known.created - came_up) >= SAME_START_S:
             return {}  # of an earlier start
-        return packages_of(kept.files)
+        return known.packages
 
-    def _load(self, path: Path) -> _Kept | None:
+    def _load(self, path: Path) -> _Known:
+        """Empty for a file that is not there yet, or damaged, which whoever needs it will say."""
         try:
-            seen = (path, path.stat().st_mtime_ns)
-            if self._read is None or self._read[0] != seen:
-                self._read = (seen, msgspec.json.decode(path.read_bytes(), type=_Kept))
-        except (OSError, msgspec.MsgspecError):
-            # Not there yet, or damaged, which whoever needs it will say.
-            return None
-        return self._read[1]
+            written = path.stat().st_mtime_ns
+        except OSError:
+            return _Known()
+        if self._read is None or self._read[:2] != (path, written):
+            try:
+                kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+                known = _Known(kept.created, packages_of(kept.files))
+            except (OSError, msgspec.MsgspecError):
+                known = _Known()
+            self._read = (path, written, known)
+        return self._read[2]
 
 
 def packages_of(files: dict[str, str]) -> dict[str, str]:

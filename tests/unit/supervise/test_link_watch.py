@@ -14,6 +14,7 @@ from tandem.agent.testing import virtual_time
 from tandem.core import clock
 from tandem.supervise.link_state import BEAT_S, CUT_S, LinkState
 from tandem.supervise.link_watch import LOOK_S, MARK_TTL_S, LinkWatch
+from tandem.supervise.made_of import MadeOf
 
 TEN_MINUTES_S = 600.0
 NOTICED_S = CUT_S + 1.0
@@ -64,14 +65,15 @@ class Marks:
 @virtual_time
 async def test_ten_minutes_of_cut_are_noticed_marked_throughout_and_over_with_the_first_beat() -> None:
     """Both sides count the other as cut within 5 s and once; the mark that makes calls fail at once never lapses and
-    says since when; with the cable both are up within a heartbeat, and the mark is gone."""
+    says since when; with the cable both are up within a heartbeat, and the mark is gone. What the other one is made of is
+    known while the link is up."""
     cable, said = Cable(), []
     marks = {machine: Marks() for machine in ("mainpc", "pc2")}
     watches = {}
     for machine, peer in (("mainpc", "pc2"), ("pc2", "mainpc")):
         watches[machine] = LinkWatch(
             cable.connection(machine), marks[machine], machine, [peer],  # type: ignore[arg-type]
-            Mock(proof=lambda: ""), lambda machine=machine: said.append(machine),
+            Mock(proof=lambda: ""), lambda machine=machine: said.append(machine), lambda machine=machine: MadeOf(release=machine),
         )  # fmt: skip
         cable.ends[machine] = watches[machine]._heard
         watches[machine].start()
@@ -79,6 +81,7 @@ async def test_ten_minutes_of_cut_are_noticed_marked_throughout_and_over_with_th
     await asyncio.sleep(60)
     assert all(watch.state(peer) is LinkState.UP and not mark.stands(peer) for watch, peer, mark in seen)
     assert sorted(said) == ["mainpc", "pc2"]
+    assert [watch.views()[0].made for watch, _peer, _mark in seen] == [MadeOf(release="pc2"), MadeOf(release="mainpc")]
 
     cable.is_whole = False
     cut_at = clock.wall()
@@ -91,6 +94,7 @@ async def test_ten_minutes_of_cut_are_noticed_marked_throughout_and_over_with_th
         assert mark.since[peer] - cut_at == pytest.approx(CUT_S, abs=BEAT_S + LOOK_S)
         [view] = watch.views()
         assert view.since_s == pytest.approx(TEN_MINUTES_S - CUT_S, abs=BEAT_S + LOOK_S)
+        assert view.made is None
 
     cable.is_whole = True
     await asyncio.sleep(BEAT_S + LOOK_S)
