@@ -34,7 +34,7 @@ async def stay(
     """
     sound = None if file is None else read(file)
     async with connect(fleet, budget_s=budget_s) as connection:
-        company = _Company(conversation, connection, as_json=as_json)
+        company = _Company(conversation, connection, answer_s=budget_s, as_json=as_json)
         unasked = asyncio.create_task(company.tell_unasked())
         # Whoever asks for a timer of a second must not begin to listen after it.
         await asyncio.sleep(0)
@@ -51,9 +51,10 @@ async def stay(
 class _Company:
     """What goes on between a person and the assistant while the command stays."""
 
-    def __init__(self, conversation: Conversation, connection: Connection, *, as_json: bool):
+    def __init__(self, conversation: Conversation, connection: Connection, *, answer_s: float, as_json: bool):
         self._conversation = conversation
         self._connection = connection
+        self._answer_s = answer_s
         self._as_json = as_json
 
     def tell(self, result: TalkResult) -> None:
@@ -77,6 +78,7 @@ class _Company:
                     wake=not answering,
                     prompt=prompt if prompt != told else "",
                     patience_s=ANSWER_WITHIN_S if answering else None,
+                    answer_s=self._answer_s,
                 )
             except NothingHeard:
                 told = prompt

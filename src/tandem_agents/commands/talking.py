@@ -7,12 +7,12 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from tandem.api import Connection, connect
-from tandem.core.errors import InvalidArguments, NotFound, TandemError, Unavailable
+from tandem.core.errors import DeadlineExceeded, InvalidArguments, NotFound, TandemError, Unavailable
 from tandem_agents.audio_interface.contracts import Capture
 from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
 from tandem_agents.audio_interface.sound_device import SoundDevice
@@ -69,11 +69,13 @@ class Conversation:
         wake: bool,
         prompt: str = "",
         patience_s: float | None = None,
+        answer_s: float | None = None,
     ) -> tuple[TalkResult, Audio | None]:
         """The same on an open connection; ``prompt`` is printed once the microphone is open, which it is no more while
         the answer is heard.
 
-        Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds.
+        Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds, and ``DeadlineExceeded``
+        when the answer does not go on for ``answer_s``.
         """
         # First of all: while PortAudio looks for devices, whatever is written to standard error is lost.
         playback = await self._open_mouth() if self._aloud else None
@@ -83,7 +85,9 @@ class Conversation:
                     self.remark(prompt)
                 door = connection.peer(FrontDoor, at=str(connection.front_door))
                 pieces = door.converse(source, session=self._session, wake=wake, whole=sound is not None)
-                result, spoken = await self._follow(pieces, playback, wake=wake, patience_s=patience_s)
+                result, spoken = await self._follow(
+                    pieces, playback, wake=wake, patience_s=patience_s, answer_s=answer_s
+                )
             if playback is not None:
                 self._explain(await _heard(playback) if spoken else "the answer was not spoken")
         finally:
@@ -105,15 +109,16 @@ class Conversation:
 
     async def _follow(
         self,
-        pieces: AsyncIterator[TalkPiece],
+        pieces: AsyncGenerator[TalkPiece, None],
         playback: Playback | None,
         *,
         wake: bool,
         patience_s: float | None,
+        answer_s: float | None,
     ) -> tuple[TalkResult, list[Audio]]:
         transcript, language, answer, timings = "", "", None, {}
         spoken: list[Audio] = []
-        async for piece in _begun_within(patience_s, pieces):
+        async for piece in _patiently(pieces, patience_s, answer_s):
             if piece.heard is not None:
                 transcript, language = piece.heard.text, piece.heard.language
                 self._tell("you:   ", transcript, again=not piece.heard.final)
@@ -226,17 +231,27 @@ def _pieces(sound: Audio) -> Iterator[tuple[Pcm, bool]]:
         yield to_pcm(part), at + step >= len(sound.samples)
 
 
-async def _begun_within(seconds: float | None, pieces: AsyncIterator[TalkPiece]) -> AsyncIterator[TalkPiece]:
-    """``pieces``; nothing when the first has not come after ``seconds``."""
-    async with aclosing(pieces):  # type: ignore[type-var]
-        try:
-            async with asyncio.timeout(seconds):
-                first = await anext(pieces)
-        except (TimeoutError, StopAsyncIteration):
-            return
-        yield first
-        async for piece in pieces:
+async def _patiently(
+    pieces: AsyncGenerator[TalkPiece, None], first_s: float | None, next_s: float | None
+) -> AsyncGenerator[TalkPiece, None]:
+    """``pieces``; nothing when the first has not come after ``first_s``.
+
+    Raises ``DeadlineExceeded`` when a later one has not come ``next_s`` after the one before it.
+    """
+    limit_s, begun = first_s, False
+    async with aclosing(pieces):
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if not begun:
+                    return
+                raise DeadlineExceeded(f"the answer did not go on for {next_s:g} s") from None
             yield piece
+            limit_s, begun = next_s, True
 
 
 async def _heard(playback: Playback) -> str:

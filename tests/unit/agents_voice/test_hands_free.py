@@ -16,6 +16,8 @@ from tandem_agents.commands import hands_free, talking
 from tandem_agents.commands import talk as command
 from tandem_agents.core_services.contracts import Announcement, Answer, TalkPiece
 
+HALF = "an answer that breaks off"
+
 
 class House:
     """A connection to a front door and a microphone. ``says`` is what is answered, one turn after the other; an
@@ -43,7 +45,9 @@ class House:
         said = self.says.pop(0)
         if isinstance(said, Exception):
             raise said
-        if said is None:
+        if said is HALF:
+            yield TalkPiece(said="Well,")
+        if said in (None, HALF):
             await asyncio.Event().wait()
         answer = Answer(answer=str(said), intent="question", turn="t", timings={})
         yield TalkPiece(said=answer.answer)
@@ -115,6 +119,16 @@ async def test_who_goes_away_is_waited_for(house: House, capsys: pytest.CaptureF
     assert said.err.count("(timers that ring are not shown: RequestCoordinator was lost)") == 1
     assert "answer: Here I am." in said.out
     assert "Your tea timer is up." in said.out
+
+
+@virtual_time
+async def test_an_answer_that_stops_half_way_is_given_up(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever began to answer and does not go on is not waited for all day; the next one who calls is answered."""
+    house.says = [HALF, "Here I am."]
+    await follow(300)
+    said = capsys.readouterr()
+    assert said.err.count("(not listening: the answer did not go on for 120 s)") == 1
+    assert "answer: Here I am." in said.out
 
 
 @virtual_time
