@@ -17,8 +17,8 @@ FLEET = """
 H: {class: chaos_agents:ObservabilityHub, observer: true}
 S: {class: chaos_agents:Speaker, update: handover}
 """
-LEFT_ALONE = ("ca/root/", "ca/machines/m1/seed", "nats/jetstream/", "releases/code/")
-"""What nobody can make anew; nats-server's own files; copies of code, which have tests of their own."""
+LEFT_ALONE = ("ca/root/", "ca/machines/m1/seed", "releases/code/")
+"""What nobody can make anew; copies of code, which have tests of their own."""
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "garbage": lambda data: bytes(range(256)) * (len(data) // 256 + 1),
@@ -45,7 +45,7 @@ def damaged(path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_house_of_damaged_files_comes_up(fleet: MakeFleet, kind: str) -> None:
-    """Identities, server files, both Valkeys' data, spools, epochs, hub's databases, notes and logs at once: all healthy."""
+    """Identities, server files, streams, both Valkeys' data, spools, epochs, hub's databases, notes and logs at once: all healthy."""
     rig = fleet(FLEET)
     rig.tandem("up")
     rig.tandem("down")

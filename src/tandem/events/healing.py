@@ -17,7 +17,7 @@ from nats.aio.client import Client
 
 from tandem.core import clock
 from tandem.events.connection import Connection
-from tandem.events.streams import PAIRS, ensure_streams
+from tandem.events.streams import DEAD_LETTERS, PAIRS, ensure_streams
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,18 @@ class _Existence(Struct, frozen=True):
     error: ApiError | None = None
 
 
+class _Lost(Struct, frozen=True):
+    bytes: int = 0
+
+
+class _Kept(Struct, frozen=True):
+    lost: _Lost | None = None
+
+
+class _Stored(Struct, frozen=True):
+    state: _Kept = _Kept()
+
+
 class SourceHealer:
     """Restarts this machine's sources of reachable peers that have fallen silent."""
 
@@ -140,6 +152,18 @@ async def stream_answers(client: Client, machine: str, stream: str) -> bool:
     return msgspec.json.decode(reply.data, type=_Existence).error is None
 
 
+async def tell_losses(client: Client) -> None:
+    """Say of which streams the server could not read everything when it started. Copies are left out: they are fetched again.
+
+    Raises nats-py's errors when our own server does not answer.
+    """
+    for stream in (*(pair.local for pair in PAIRS if not pair.memory), DEAD_LETTERS):
+        reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", b'{"deleted_details": true}', timeout=API_TIMEOUT_S)
+        lost = msgspec.json.decode(reply.data, type=_Stored).state.lost
+        if lost is not None:
+            log.error("nats-server could not read %d bytes of stream %s: what was in them is lost", lost.bytes, stream)
+
+
 async def keep_streams(connection: Connection, machine: str, peers: Iterable[str] = ()) -> None:
     """Ensure the streams whenever NATS (re)appears and heal their links for as long as it stays; runs for ever."""
     others = sorted(set(peers) - {machine})
@@ -149,6 +173,7 @@ async def keep_streams(connection: Connection, machine: str, peers: Iterable[str
         client = await connection.client()
         try:
             await ensure_streams(client, machine, others)
+            await tell_losses(client)
             while client.is_connected:
                 for link in await healer.heal(client):
                     log.info("link %s restarted", link)

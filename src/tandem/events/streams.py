@@ -125,7 +125,14 @@ async def ensure_stream(stream_manager: JetStreamContext, wanted: StreamConfig) 
     try:
         existing = (await stream_manager.stream_info(wanted.name)).config
     except NotFoundError:
-        await stream_manager.add_stream(wanted)
+        # The server leaves out a stream whose description it cannot read. Made again it has the messages that are there, and
+        # those who copy it take it for another one and begin at its first.
+        kept = (await stream_manager.add_stream(wanted)).state.messages
+        if kept:
+            log.warning(
+                "nats-server could not read what stream %s is: it is made anew with its %d messages, which may be delivered again",
+                wanted.name, kept,
+            )  # fmt: skip
         return
     wanted = wanted.evolve(storage=existing.storage, persist_mode=existing.persist_mode)
     if _differs(existing, wanted):

@@ -4,6 +4,7 @@ from tandem.infra.credentials import CredentialDesk, CredentialKeeper
 from tandem.infra.joining import Arrival, JoinDesk, join
 from tandem.infra.nats import Hub, Leaf, Link
 from tandem.infra.plan import link_of, nats_access, plan_servers, valkey_access
+from tandem.infra.positions import Positions
 from tandem.infra.probe import check, nats_state, wait_ready
 from tandem.infra.refusals import Refusal, Refusals
 from tandem.infra.reload import needs_restart, reload
@@ -19,6 +20,7 @@ __all__ = [
     "Leaf",
     "Link",
     "NatsProbe",
+    "Positions",
     "Probe",
     "Refusal",
     "Refusals",

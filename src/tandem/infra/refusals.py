@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from tandem.core import clock
 from tandem.core.errors import Unavailable
+from tandem.infra.log_tail import LONGEST, LogTail
 from tandem.infra.probe import http_get
 
 REASONS = frozenset({
@@ -26,7 +27,6 @@ _LEFT = re.compile(r"(?:EOF|connection reset by peer|broken pipe)$")
 """How a handshake ends whose client went away, as ours do when a busy computer takes too long: nobody turned it away."""
 LOOKED_AT = 100
 """Closed connections of one look, the latest first; of a larger flood only these are told."""
-_LOG_TAIL = 256 * 1024
 _SHUT_OUT = re.compile(rb"Leafnode Error 'Authorization Violation'")
 """What a nats-server notes when the hub it links to does not know its key (any more)."""
 
@@ -58,7 +58,7 @@ class Refusals:
         self._monitor = monitor
         self._log = log
         # The server is on this computer, so its clock is ours.
-        self._read_to = _size(log)
+        self._news = LogTail(log)
         self._since = _moment(datetime.fromtimestamp(clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
     async def fresh(self) -> list[Refusal]:
@@ -82,21 +82,12 @@ class Refusals:
 
     def own(self) -> int:
         """How often the server was itself turned away by the one it links to, since the last look or since this was made."""
-        size = _size(self._log)
-        # Put aside meanwhile, it begins anew.
-        start = max(self._read_to if self._read_to <= size else 0, size - _LOG_TAIL)
-        self._read_to = size
-        try:
-            with self._log.open("rb") as file:
-                file.seek(start)
-                return len(_SHUT_OUT.findall(file.read(size - start)))
-        except OSError:
-            return 0
+        return len(_SHUT_OUT.findall(self._news.fresh()))
 
     def _tail(self) -> str:
         try:
             with self._log.open("rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL))
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST))
                 return file.read().decode(errors="replace")
         except OSError:
             return ""  # then only the server's one-word reason is told
@@ -107,13 +98,6 @@ def _told(closed: _Closed, log: str) -> Refusal:
     found = re.search(rf"[cl]id:{closed.cid} - (?:TLS|Leafnode TLS|TLS leafnode)[^\n]*?error: ([^\n]+?)(?:\"\}})?$", log, re.MULTILINE)
     why = f"{closed.reason}: {found[1].strip()}" if found else closed.reason
     return Refusal(closed.ip, "NATS link" if leaf else "NATS", why)
-
-
-def _size(log: Path) -> int:
-    try:
-        return log.stat().st_size
-    except OSError:
-        return 0
 
 
 def _moment(text: str) -> tuple[int, ...]:

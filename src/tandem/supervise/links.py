@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterable
 from tandem.core.access import NatsAccess, ValkeyAccess
 from tandem.core.tasks import end
 from tandem.events import Connection, Publisher, keep_streams
+from tandem.infra import Positions
 from tandem.registry import Mirror, Registry
 from tandem.supervise.elsewhere import Elsewhere
 from tandem.supervise.link_watch import LinkWatch
 from tandem.supervise.made_of import MadeOf
 from tandem.supervise.vouching import Vouching
+
+POSITIONS_S = 1.0
+"""How often it is looked whether the nats-server cannot read the position of a consumer."""
 
 
 class Links:
@@ -28,6 +32,7 @@ class Links:
         vouching: Vouching,
         changed: Callable[[], None],
         made: Callable[[], MadeOf],
+        positions: Positions,
     ):
         self._machine = machine
         self._peers = peers
@@ -39,12 +44,14 @@ class Links:
             self._registry, self.connection, machine, peers, host, is_trusted=self.watch.trusts
         )
         self.elsewhere = Elsewhere(self._registry, machine, self.watch, changed)
-        self._streams: asyncio.Task[None] | None = None
+        self._positions = positions
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self.connection.start()
-        work = keep_streams(self.connection, self._machine, self._peers)
-        self._streams = asyncio.create_task(work, name="streams")
+        streams = keep_streams(self.connection, self._machine, self._peers)
+        work = (("streams", streams), ("positions", self._keep_positions()))
+        self._tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work]
         if self._peers:
             self._mirror.start()
             self.watch.start()
@@ -57,9 +64,15 @@ class Links:
         self._mirror.distrust(revoked)
 
     async def close(self) -> None:
-        await end(self._streams)
+        tasks, self._tasks = self._tasks, []
+        await end(*tasks)
         await self.elsewhere.close()
         await self.watch.close()
         await self._mirror.close()
         await self.connection.close()
         await self._registry.close()
+
+    async def _keep_positions(self) -> None:
+        while True:
+            self._positions.mend()
+            await asyncio.sleep(POSITIONS_S)

@@ -21,6 +21,7 @@ from tandem.core.paths import Home
 from tandem.core.tasks import end
 from tandem.fleet.model import Fleet
 from tandem.infra import (
+    Positions,
     Refusals,
     ServerSpec,
     link_of,
@@ -99,6 +100,7 @@ class Node:
             Vouching(self._authority, self._identity),
             self.supervisor.order.look,
             lambda: self._composition.now(),
+            Positions(self._dirs.nats, self._dirs.logs / "nats.log"),
         )
         self._guards = Guards(
             self._links.connection,

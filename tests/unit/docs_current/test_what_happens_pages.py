@@ -40,6 +40,8 @@ FAULTS = {
     "another file under TANDEM_HOME": "test_a_house_of_damaged_files_comes_up "
     "test_a_node_without_its_identity_says_so_and_agents_serve_on test_what_follows_from_the_seed_is_made_anew test_what_nobody_can_make_anew_is_named_and_left_alone "
     "test_a_damaged_configuration_is_written_anew test_a_damaged_database_is_begun_anew test_a_damaged_release_harms_no_other",
+    "files of nats-server's streams": "test_a_house_of_damaged_files_comes_up test_a_position_that_cannot_be_read_is_made_anew "
+    "test_streams_whose_descriptions_are_damaged_keep_their_events test_messages_that_cannot_be_read_are_told",
     "TANDEM_HOME is deleted": "test_a_deleted_home_is_not_the_end_of_order test_a_fleet_without_a_home_ends_by_itself",
     "somebody wants a port": "test_a_port_stolen_between_restarts_stays_ours",
     "two operators order": "test_operators_who_race_each_other test_an_order_that_was_overruled_returns_and_says_so",
