@@ -14,7 +14,7 @@ from tandem.api import Connection, connect
 from tandem.core.deadline import deadline_scope
 from tandem.core.errors import TandemError
 from tandem_agents.commands.talk import TalkResult
-from tandem_agents.commands.talking import Conversation, NothingHeard, read
+from tandem_agents.commands.talking import Conversation, NothingHeard, in_words, read
 from tandem_agents.core_services.contracts import FrontDoor
 
 AGAIN_S = 3.0
@@ -116,5 +116,5 @@ class _Company:
             except TandemError as error:
                 if error.message != trouble:
                     trouble = error.message
-                    self._conversation.remark(f"({without}: {trouble})")
+                    self._conversation.remark(f"({without}: {in_words(error)})")
                 await asyncio.sleep(AGAIN_S)

@@ -60,7 +60,11 @@ def talk(
             raise InvalidArguments("--out writes one answer, --follow gives many", hint="leave out one of them")
         require_writable(out)
     conversation = Conversation(
-        session=session, wake=wake, narrate=not as_json, aloud=out is None and (follow or not as_json)
+        session=session,
+        wake=wake,
+        narrate=not as_json,
+        aloud=out is None and (follow or not as_json),
+        instead="" if follow else "--out FILE writes the sound",
     )
     if follow:
         asyncio.run(stay(conversation, file, fleet, timeout, as_json=as_json))

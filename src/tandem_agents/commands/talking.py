@@ -40,14 +40,15 @@ class NothingHeard(NotFound):
 
 class Conversation:
     """Spoken requests and their answers. With ``narrate`` what is heard and answered is printed as it comes, with
-    ``aloud`` the answer is played as it comes."""
+    ``aloud`` the answer is played as it comes; ``instead`` tells what can be done where that is not possible."""
 
-    def __init__(self, *, session: str, wake: bool, narrate: bool, aloud: bool):
+    def __init__(self, *, session: str, wake: bool, narrate: bool, aloud: bool, instead: str = ""):
         self._session = session
         self.wake = wake
         self._narrate = narrate
         self._aloud = aloud
         self._loudspeaker = SoundDevice(Loudspeaker.find)
+        self._instead = f"; {instead}" if instead else ""
         self._told = ""
 
     async def hold(
@@ -99,7 +100,7 @@ class Conversation:
         try:
             return Playback(await self._loudspeaker.get())
         except TandemError as error:
-            self._explain(_in_words(error))
+            self._explain(in_words(error))
             return None
 
     def remark(self, words: str) -> None:
@@ -152,7 +153,7 @@ class Conversation:
         """Why nothing was to be heard, once for each reason."""
         if problem and problem != self._told:
             self._told = problem
-            self.remark(f"(not played aloud: {problem}; --out FILE writes the sound)")
+            self.remark(f"(not played aloud: {problem}{self._instead})")
 
 
 def read(file: Path) -> Audio:
@@ -259,9 +260,10 @@ async def _heard(playback: Playback) -> str:
     try:
         await playback.finish()
     except TandemError as error:
-        return _in_words(error)
+        return in_words(error)
     return ""
 
 
-def _in_words(error: TandemError) -> str:
+def in_words(error: TandemError) -> str:
+    """Its message, and the hint if it has one."""
     return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -112,11 +112,11 @@ async def test_what_it_asks_back_is_answered_without_calling_it(
 async def test_who_goes_away_is_waited_for(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     """A front door that is replaced and a microphone that is missing are said once each, and tried again."""
     house.says = [Unavailable("there is no microphone"), Unavailable("there is no microphone"), "Here I am."]
-    house.unasked = [Unreachable("RequestCoordinator was lost"), "Your tea timer is up."]
+    house.unasked = [Unreachable("RequestCoordinator was lost", hint="tandem up"), "Your tea timer is up."]
     await follow(60)
     said = capsys.readouterr()
     assert said.err.count("(not listening: there is no microphone)") == 1
-    assert said.err.count("(timers that ring are not shown: RequestCoordinator was lost)") == 1
+    assert said.err.count("(timers that ring are not shown: RequestCoordinator was lost (tandem up))") == 1
     assert "answer: Here I am." in said.out
     assert "Your tea timer is up." in said.out
 
