@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from household import eventually
 
 PROGRAMS = ("pulseaudio", "pactl", "parec", "paplay")
 ALSA_PLUGIN = "alsa-lib/libasound_module_pcm_pulse.so"
@@ -71,18 +71,15 @@ class SoundCard:
     def running(cls, directory: Path) -> Iterator[SoundCard]:
         card = cls(directory)
         try:
-            card._wait()
+            eventually(card._answers, "the sound server")
             yield card
         finally:
             card._server.terminate()
             card._server.wait()
 
-    def _wait(self) -> None:
-        until = time.monotonic() + 30
-        while subprocess.run(["pactl", "info"], env=self._client, capture_output=True).returncode:
-            assert self._server.poll() is None, "the sound server has ended"
-            assert time.monotonic() < until, "the sound server does not answer"
-            time.sleep(0.1)
+    def _answers(self) -> bool:
+        assert self._server.poll() is None, "the sound server has ended"
+        return subprocess.run(["pactl", "info"], env=self._client, capture_output=True).returncode == 0
 
     def say(self, recording: Path) -> None:
         """Play a recording in the room; returns when it was heard."""

@@ -8,9 +8,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from tandem.core.errors import Unavailable
+from tandem_agents.audio_interface.sound_device import default_device
 from tandem_agents.engines.audio import StreamResampler, from_pcm, to_pcm
 from tandem_agents.engines.kinds import Audio, Pcm
-from tandem_agents.engines.optional import load_sounddevice
 
 BLOCK_S = 0.05
 """Seconds handed to the sound card at once; after silence was ordered only these and what its buffer holds are heard."""
@@ -25,16 +25,8 @@ class Loudspeaker:
 
     @classmethod
     def find(cls, *, look_again: bool = False) -> Loudspeaker:
-        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around.
-
-        ``look_again``: see :func:`~tandem_agents.engines.optional.load_sounddevice`.
-        """
-        sounddevice = load_sounddevice(look_again=look_again)
-        try:
-            device = sounddevice.query_devices(kind="output")
-        except (sounddevice.PortAudioError, ValueError) as error:
-            raise Unavailable(f"no output device: {error}") from error
-        return cls(sounddevice, int(device["default_samplerate"]))
+        """Blocks and raises as :func:`~tandem_agents.audio_interface.sound_device.default_device`."""
+        return cls(*default_device("output", look_again=look_again))
 
     def play(self, pieces: SimpleQueue[Pcm | None], silenced: threading.Event) -> None:
         """Play what comes in ``pieces`` until None and return when it was heard, or soon after ``silenced`` is set.

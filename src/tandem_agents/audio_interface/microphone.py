@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tandem.core.errors import Unavailable
+from tandem_agents.audio_interface.sound_device import default_device
 from tandem_agents.engines.kinds import Pcm
-from tandem_agents.engines.optional import load_sounddevice
 
 BLOCK_S = 0.05
 """Seconds of sound per callback of the sound card."""
@@ -34,16 +34,8 @@ class Microphone:
 
     @classmethod
     def find(cls, *, look_again: bool = False) -> Microphone:
-        """Raises ``Unavailable`` when the library or a device is missing. Blocks while PortAudio looks around.
-
-        ``look_again``: see :func:`~tandem_agents.engines.optional.load_sounddevice`.
-        """
-        sounddevice = load_sounddevice(look_again=look_again)
-        try:
-            device = sounddevice.query_devices(kind="input")
-        except (sounddevice.PortAudioError, ValueError) as error:
-            raise Unavailable(f"no input device: {error}") from error
-        return cls(sounddevice, int(device["default_samplerate"]))
+        """Blocks and raises as :func:`~tandem_agents.audio_interface.sound_device.default_device`."""
+        return cls(*default_device("input", look_again=look_again))
 
     def record(self, arrived: Callable[[Pcm], None]) -> Recording:
         """Record mono until stopped; ``arrived`` is called on the sound card's own thread."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 
 from tandem.core.errors import TandemError, Unavailable
+from tandem_agents.engines.optional import load_sounddevice
 
 D = TypeVar("D", covariant=True)
 
@@ -52,3 +53,16 @@ class SoundDevice(Generic[D]):
 def switched_off(*, look_again: bool) -> NoReturn:
     """A :class:`Find` that finds nothing, since the settings say so."""
     raise Unavailable("switched off by `audio: none`")
+
+
+def default_device(kind: Literal["input", "output"], *, look_again: bool) -> tuple[Any, int]:
+    """The library, and the rate (Hz) of its default device of that kind. Blocks while PortAudio looks around.
+
+    Raises ``Unavailable`` when the library or a device is missing. ``look_again``: see :func:`load_sounddevice`.
+    """
+    sounddevice = load_sounddevice(look_again=look_again)
+    try:
+        device = sounddevice.query_devices(kind=kind)
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise Unavailable(f"no {kind} device: {error}") from error
+    return sounddevice, int(device["default_samplerate"])

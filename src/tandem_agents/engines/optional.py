@@ -48,7 +48,7 @@ def load_sounddevice(*, look_again: bool = False) -> Any:
     try:
         sounddevice = load_module("sounddevice", extra="voice")
         if look_again:
-            # The way the library's own documentation of issues names; there is no public one.
+            # There is no public way.
             sounddevice._terminate()
             sounddevice._initialize()
         return sounddevice

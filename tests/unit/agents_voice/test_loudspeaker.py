@@ -13,7 +13,7 @@ import pytest
 from tandem.agent import Agent, action
 from tandem.agent.testing import Member, fleet_of, virtual_time
 from tandem.core.errors import Unavailable
-from tandem_agents.audio_interface import loudspeaker
+from tandem_agents.audio_interface import loudspeaker, sound_device
 from tandem_agents.audio_interface.chime import chime
 from tandem_agents.audio_interface.contracts import Reading
 from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
@@ -31,6 +31,7 @@ class Stream:
         self._card, self.rate = card, rate
 
     def __enter__(self) -> Stream:
+        assert len(self._card.opened) == self._card.closed, "two streams at once"
         self._card.opened.append(self.rate)
         return self
 
@@ -87,7 +88,7 @@ class Card:
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     made = Card()
-    monkeypatch.setattr(loudspeaker, "load_sounddevice", made.load)
+    monkeypatch.setattr(sound_device, "load_sounddevice", made.load)
     return made
 
 
@@ -163,7 +164,7 @@ def house(**settings: Any) -> Any:
 
 @virtual_time
 async def test_an_announcement_is_said_again_and_again(card: Card) -> None:
-    """A chime and the words, three times with a pause, and several announcements take turns."""
+    """A chime and the words, three times with a pause."""
     once = chime(VOICE_RATE).data + WORDS.data
     async with house() as fleet:
         assert await fleet.peer(Reading).announce("The tea is ready.")
@@ -172,6 +173,16 @@ async def test_an_announcement_is_said_again_and_again(card: Card) -> None:
         await asyncio.sleep(10 * ANNOUNCING_PAUSE_S)
         assert card.played == 3 * once
         assert fleet.agent(StreamingTTSAgent).capabilities == ["loudspeaker"]
+
+
+@virtual_time
+async def test_announcements_take_turns(card: Card) -> None:
+    """Two at once are both said three times, and never at the same time."""
+    async with house() as fleet:
+        for text in ("The tea is ready.", "The eggs are ready."):
+            assert await fleet.peer(Reading).announce(text)
+        await asyncio.sleep(20 * ANNOUNCING_PAUSE_S)
+        assert card.played == 6 * (chime(VOICE_RATE).data + WORDS.data)
 
 
 @virtual_time
@@ -238,7 +249,7 @@ async def test_a_loudspeaker_that_fails_is_an_error_and_no_crash(card: Card) -> 
 
 
 def test_the_chime_can_be_heard_and_does_not_click() -> None:
-    """Under half a second of two notes, well below full scale, beginning and ending near silence."""
+    """About a second of two notes, well below full scale, beginning and ending near silence."""
     samples = np.frombuffer(chime(VOICE_RATE).data, "<i2").astype(int)
     assert 0.5 < len(samples) / VOICE_RATE < 1.5
     assert 8_000 < np.abs(samples).max() < 16_000
