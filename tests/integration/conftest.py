@@ -27,15 +27,19 @@ from tandem.infra.valkey import valkey_binary
 sys.path.insert(0, str(Path(__file__).parent))  # what several folders share
 
 NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on, outside the range from which the kernel gives ports to outgoing connections."""
+    """A TCP port nobody listens on and nobody was given before: apart from those of whole fleets under test, and outside the
+    range from which the kernel gives ports to outgoing connections."""
     while True:
-        port = random.randrange(12000, 32000)
+        port = random.randrange(20_000, 26_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 async def eventually(

@@ -47,6 +47,8 @@ groups:
 
 MARKS = 600_000
 """Marks for the processes of computers; households that share one network have theirs above these."""
+AT_ONCE = 64
+"""Marks a test process goes round with, so that none of two that run beside each other takes the other's for its own."""
 
 _numbers, _marks = itertools.count(), itertools.count()
 
@@ -180,7 +182,7 @@ class Computer(Household):
         variables = {"MAINPC_IP": ADDRESSES["mainpc"], "PC2_IP": ADDRESSES["pc2"]}
         super().__init__(directory, fleet, 0, variables)
         # Households are told apart by their ports, which here are all the same.
-        self._mark = 1 + (os.getpid() * len(ADDRESSES) + next(_marks)) % MARKS
+        self._mark = 1 + (os.getpid() * AT_ONCE + next(_marks) % AT_ONCE) % MARKS
         self.machine = machine
         self.namespace = namespace
         self.address = ADDRESSES[machine]

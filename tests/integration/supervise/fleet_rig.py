@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import json
 import os
 import shutil
@@ -12,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tandem.supervise import proc
 from tandem.supervise.keeper_client import ask_listing
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 HERE = Path(__file__).parent
 FIRST_PORT, LAST_PORT = 7200, 7299
 PORTS = (4222, 4223, 7422, 7423, 7443, 7444, 8322, 8323, *range(FIRST_PORT, LAST_PORT + 1))
@@ -26,6 +29,8 @@ PORTS = (4222, 4223, 7422, 7423, 7443, 7444, 8322, 8323, *range(FIRST_PORT, LAST
 OFFSETS = tuple(5_400 + 248 * n for n in range(76))
 """Above what whole households are given; the step is no divisor of a difference of two of the ports, so that no two fleets
 have one in common; all ports stay below 32768, where the kernel begins to give ports to outgoing connections."""
+BLOCK = 4
+"""Offsets a test process has for itself, whatever else is tested beside it."""
 THREE = """
 A: {class: "fleet_agents:Good"}
 B: {class: "fleet_agents:Good", needs: [A], port: 7210}
@@ -97,6 +102,7 @@ class FleetRig:
             assert time.monotonic() < deadline, (
                 f"waited {within_s:g} s for {what}: {self.tandem('status', code=None)}"
             )
+            time.sleep(0.02)
         return value
 
     def until_state(self, name: str, *states: str) -> dict[str, Any]:
@@ -134,7 +140,8 @@ class FleetRig:
 
     def close(self) -> None:
         """End whatever a test has left, by force if need be."""
-        self.tandem("down", code=None)
+        with suppress(AssertionError):
+            self.tandem("down", code=None)
         for pid in self.processes():
             proc.signal_process(pid, signal.SIGKILL)
         shutil.rmtree(self.run, ignore_errors=True)
@@ -152,10 +159,25 @@ def _is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@functools.cache
+def _own_offsets() -> tuple[tuple[int, ...], IO[str]]:
+    """Offsets no other test process has as long as this one lives, and the lock that says so."""
+    locks = Path(tempfile.gettempdir()) / f"tandem-rigs-{os.getuid()}"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    for first in range(0, len(OFFSETS), BLOCK):
+        lock = (locks / str(first)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return OFFSETS[first : first + BLOCK], lock
+    raise AssertionError("no free ports: too many tests run at once")
+
+
 def free_offset() -> int:
     """An offset whose ports nobody else has, so that tests may run beside each other and beside a real fleet."""
-    turn = os.getpid() % len(OFFSETS)
-    for offset in (*OFFSETS[turn:], *OFFSETS[:turn]):
+    for offset in _own_offsets()[0]:
         if not any(_is_open(port + offset) for port in PORTS):
             return offset
     raise AssertionError("no free ports")
