@@ -158,7 +158,7 @@ class Slow(Agent):
 
     async def start(self) -> None:
         self.starting("loading what it needs", seconds=60)
-        await asyncio.sleep(4)
+        await asyncio.sleep(10)
 
 
 class Stuck(Agent):
@@ -169,10 +169,11 @@ class Stuck(Agent):
 
 
 class Lingerer(Agent):
-    """Takes its time to end."""
+    """Takes its time to end: until it may."""
 
     async def stop(self) -> None:
-        await asyncio.sleep(15)
+        while not (self.state_dir / "may-end").exists():  # noqa: ASYNC110 - the leave comes from another process
+            await asyncio.sleep(0.05)
 
 
 class Speaker(Agent):

@@ -14,7 +14,7 @@ import pytest
 from fleet_rig import FleetRig, MakeFleet
 from operator_line import call
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 HOUR_S = 3600
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)

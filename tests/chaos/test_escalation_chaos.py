@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_rig import FleetRig, MakeFleet
+from fleet_rig import PATIENCE_S, FleetRig, MakeFleet
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
 
 FLEET = """
 Db: {class: chaos_agents:Good}
@@ -80,7 +80,7 @@ def test_a_stop_wins_over_a_group_that_is_being_restarted(fleet: MakeFleet) -> N
     rig.until(lambda: "escalated to its group" in rig.tandem("logs", "node", "--lines", "0"), "the alarm")
     orders = [rig.start(verb, "Db") for verb in ("restart", "stop", "restart", "stop")]
     for order in orders:
-        order.communicate(timeout=60)
+        order.communicate(timeout=PATIENCE_S)
     rig.tandem("stop", "Db")
     assert rig.agent("Db")["state"] == "stopped"
     rig.tandem("stop", "Sick")
