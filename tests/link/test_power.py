@@ -10,7 +10,7 @@ from rig import Computer, Operator, TwoComputers, eventually_async
 
 from tandem.core.tasks import end
 
-pytestmark = [pytest.mark.link, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def _check(
             # Who died between handling an event and acknowledging it hears it again: at least once.
             assert len(heard) == len(set(heard))
         assert len(notes) == len(set(notes))
-        await eventually_async(lambda: _reaches(operator), "a call across", 30)
+        await eventually_async(lambda: _reaches(operator), "a call across")
 
 
 async def _reaches(operator: Operator) -> bool:

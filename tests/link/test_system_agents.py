@@ -50,10 +50,10 @@ async def test_the_operator_steers_both_computers_from_one(steered: TwoComputers
     async with steered.operators() as (here, there):
 
         async def all_listed() -> bool:
-            listed = await here.call(HERE, "list_services")
-            return len(listed) == 4 and all(agent["state"] == "healthy" for agent in listed)
+            lists = [await here.call(HERE, "list_services"), await there.call(THERE, "list_services")]
+            return all(len(listed) == 4 and all(agent["state"] == "healthy" for agent in listed) for listed in lists)
 
-        await eventually_async(all_listed, "the agents of both computers")
+        await eventually_async(all_listed, "the agents of both computers, at both")
         restarted = await here.call(HERE, "restart_service", timeout=60.0, name="Talker@pc2")
         assert restarted["machine"] == "pc2" and restarted["pid"] == pid("pc2") != before["pc2"]
         assert [m["name"] for m in (await here.call(HERE, "get_system_info", machine="pc2"))["machines"]] == ["pc2"]

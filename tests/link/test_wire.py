@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from rig import TwoComputers, eventually_async
+from rig import Operator, TwoComputers, eventually_async
 
 from tandem.core.paths import Home
 
-pytestmark = [pytest.mark.link, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.link, pytest.mark.timeout(400)]
 
 PAYLOAD = "the-kettle-is-on-the-hob"
 PORT = 5000
@@ -33,6 +33,11 @@ async def test_a_capture_shows_no_plain_text(rig: TwoComputers, tmp_path: Path) 
         assert said.status == 0, said.text
     async with rig.operators() as both:
         for operator in both:
+
+            async def reaches(operator: Operator = operator) -> bool:
+                return not (await operator.twin("first"))["error"]
+
+            await eventually_async(reaches, "a call across")
             for _ in range(20):
                 outcome = await operator.twin(f"{PAYLOAD}-{operator.machine}")
                 assert not outcome["error"], outcome

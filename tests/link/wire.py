@@ -3,7 +3,7 @@
 Two TUN devices joined by this process at the IP layer, because the kernels of many build machines lack sch_netem.
 Commands come as lines on standard input, each answered by ``ok``:
 
-    set DELAY_MS JITTER_MS LOSS_PERCENT   for each direction
+    set DELAY_MS JITTER_MS LOSS_PERCENT   for each direction; losses come by chance, but never three in a row
     cut                                   the cable is pulled: no carrier, nothing passes
     blackhole a|b|both                    packets sent by that side vanish, with the carrier up
     heal                                  undo cut and blackhole
@@ -73,7 +73,10 @@ class Wire:
     def __init__(self, a: int, b: int):
         self._other = {a: b, b: a}
         self._sides = {"a": (a,), "b": (b,), "both": (a, b)}
-        self._delay_s = self._jitter_s = self._loss = 0.0
+        self._delay_s = self._jitter_s = 0.0
+        self._one_lost_of = 0
+        self._place = dict.fromkeys(self._other, 0)
+        self._lost_at = dict.fromkeys(self._other, 0)
         self._dropped: tuple[int, ...] = ()
         """Descriptors of the sides whose packets vanish."""
         self._queue: list[tuple[float, int, int, bytes]] = []
@@ -106,7 +109,7 @@ class Wire:
                 packet = os.read(fd, 65_535)
             except BlockingIOError:
                 return
-            if fd in self._dropped or random.random() * 100 < self._loss:
+            if fd in self._dropped or self._is_lost(fd):
                 continue
             now = time.monotonic()
             if self._capture is not None:
@@ -119,6 +122,19 @@ class Wire:
                     os.write(self._other[fd], packet)
             else:
                 heapq.heappush(self._queue, (due, self._count, self._other[fd], packet))
+
+    def _is_lost(self, fd: int) -> bool:
+        """Whether the side's next packet is the one of its run that vanishes.
+
+        Were each lost by a chance of its own, one and its repetitions would be lost together now and then: a cut.
+        """
+        if not self._one_lost_of:
+            return False
+        if self._place[fd] == 0:
+            self._lost_at[fd] = random.randrange(self._one_lost_of)
+        is_lost = self._place[fd] == self._lost_at[fd]
+        self._place[fd] = (self._place[fd] + 1) % self._one_lost_of
+        return is_lost
 
     def _record(self, packet: bytes) -> None:
         assert self._capture is not None
@@ -139,7 +155,8 @@ class Wire:
         match words:
             case ["set", delay, jitter, loss]:
                 self._delay_s, self._jitter_s = float(delay) / 1e3, float(jitter) / 1e3
-                self._loss = float(loss)
+                self._one_lost_of = round(100 / float(loss)) if float(loss) else 0
+                self._place = dict.fromkeys(self._other, 0)
             case ["cut"]:
                 self._dropped = self._sides["both"]
                 self._queue.clear()
