@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 OTHER_PORT = 9100
 JUDGED_MS = 150_000
 """Hubs judge once a minute."""
+ALMOST_ALL_LEFT = re.compile(r"\b(9\d|100)% of 1%")
+"""Of a budget, though an agent was cut off or stopped for a test while somebody looked at it."""
 
 FLEET = """
 fleet: cottage
@@ -49,12 +51,17 @@ def silent(cottage: Household, machine: str) -> Iterator[None]:
     found = [process for process in psutil.process_iter() if _belongs(process, cottage, place)]
     assert len(found) >= 4, "neither keeper, node, nats nor hub were found"
     for process in found:
-        process.send_signal(signal.SIGSTOP)
+        _signal(process, signal.SIGSTOP)
     try:
         yield
     finally:
         for process in reversed(found):
-            process.send_signal(signal.SIGCONT)
+            _signal(process, signal.SIGCONT)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def _belongs(process: psutil.Process, cottage: Household, place: str) -> bool:
@@ -151,7 +158,7 @@ def test_promises_of_both_machines(open_page: OpenPage, cottage: Household) -> N
     for machine in ("mainpc", "pc2"):
         row = page.locator("section", has=page.get_by_role("heading", name=machine)).locator('tr[data-promise^="99% health"]')
         expect(row).to_contain_text("kept", timeout=JUDGED_MS)
-        expect(row).to_contain_text("100% of 1%")
+        expect(row).to_contain_text(ALMOST_ALL_LEFT)
     with silent(cottage, "pc2"):
         page.reload()
         expect(page.locator("section", has=page.get_by_role("heading", name="pc2"))).to_contain_text("does not answer")
