@@ -151,7 +151,7 @@ class Household:
 
     def assert_nothing_left(self) -> None:
         """No process of this household runs, no socket file exists, every port of the fleet can be had."""
-        eventually(lambda: not self.processes(), f"the end of {self.describe_processes()}", 20.0)
+        eventually(lambda: not self.processes(), f"the end of {self.describe_processes()}")
         assert self.sockets() == []
         assert [port for port in self.ports() if not can_listen(port)] == []
 
@@ -216,8 +216,9 @@ class Household:
             state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return False
-        line = next(line for line in limits.splitlines() if line.startswith("Max msgqueue size"))
-        return int(line.split()[3]) == self._mark and state not in ("Z", "X")
+        # The kernel tells no limits of a process that ends at this moment.
+        line = next((line for line in limits.splitlines() if line.startswith("Max msgqueue size")), "")
+        return bool(line) and int(line.split()[3]) == self._mark and state not in ("Z", "X")
 
 
 class Running:
@@ -266,6 +267,16 @@ class Running:
             self.process.kill()
             raise
         return Said(status, _content(self._out), _content(self._err))
+
+
+def contents(*roots: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below these folders and what is in it; what vanishes meanwhile, as files of a running fleet do, is left out."""
+    for root in roots:
+        for folder, _, names in os.walk(root):
+            for path in (Path(folder) / name for name in names):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.is_file():
+                        yield path, path.read_bytes()
 
 
 def _content(file: IO[bytes]) -> str:

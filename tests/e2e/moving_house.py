@@ -117,7 +117,7 @@ class Moving:
             assert process.stdout is not None and process.stdout.readline() == "begun\n"
 
             def end() -> dict[str, Any]:
-                out, _ = process.communicate(timeout=60)
+                out, _ = process.communicate(timeout=120)
                 told: dict[str, Any] = json.loads(out)
                 return told
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from fleets import fleet_of
-from household import Household, MakeHousehold, eventually
+from household import Household, MakeHousehold, contents, eventually
 
 from tandem.core.errors import PermissionDenied
 from tandem_agents.infrastructure.contracts import Accounts, LoggedIn
@@ -28,10 +28,8 @@ def test_auth_flow(make_household: MakeHousehold) -> None:
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: household.agent("AuthenticationAgent")["pid"] not in (pid, None), "a new instance")
     asyncio.run(_come_back(household, session))
-    for path in household.home.root.rglob("*"):
-        if path.is_file():
-            data = path.read_bytes()
-            assert PASSWORD.encode() not in data and session.token.encode() not in data, path
+    for path, data in contents(household.home.root):
+        assert PASSWORD.encode() not in data and session.token.encode() not in data, path
 
 
 async def _log_in(household: Household) -> LoggedIn:

@@ -212,8 +212,8 @@ def test_timeout(make_household: MakeHousehold) -> None:
     assert said.status == 1
     assert "Slow@local" in said.text
     assert "3 s" in said.text
-    assert household.agent("Greeter")["state"] == "healthy"
-    assert household.agent("Slow")["state"] == "starting"
+    eventually(lambda: household.agent("Greeter")["state"] == "healthy", "the rest")
+    eventually(lambda: household.agent("Slow")["state"] == "starting", "the slow one to go on")
 
 
 @pytest.mark.parametrize("stage", ["at once", "keeper", "agents"])
@@ -313,8 +313,8 @@ def test_operator_stop_wins(make_household: MakeHousehold) -> None:
 def test_logs(make_household: MakeHousehold) -> None:
     """``logs`` shows what agents and servers wrote, by agent, level and pattern."""
     household = make_household(fleet_of(f"{GREETER}\nBad: {{class: fleet_agents.trouble:RaisesAtStart}}"))
-    household.tandem("up", "--timeout", "10")
-    assert any("no cheese today" in line for line in household.logs("--agent", "Bad"))
+    household.tandem("up", "--timeout", "60")
+    eventually(lambda: any("no cheese today" in line for line in household.logs("--agent", "Bad")), "the bad one's word")
     assert not any("no cheese today" in line for line in household.logs("--agent", "Greeter"))
     assert household.logs("--agent", "node")
     assert household.logs("--grep", "no cheese")

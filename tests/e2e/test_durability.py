@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from household import REAL_FLEET, Household, MakeHousehold, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.models, pytest.mark.timeout(600)]
 
+SHORTLY_S = 8
+"""Time enough for a kill."""
 PC2_AGENTS = ("TaskScheduler", "AsyncProcessor", "CacheManager", "MemoryOrchestratorService")
 
 
@@ -41,8 +44,10 @@ def test_power_cut(household: Household) -> None:
 
 def test_timer_that_was_due_while_nothing_ran(household: Household) -> None:
     """A timer whose time comes while everything is dead rings once, when the fleet is back."""
-    household.ask("set a tea timer for 1 second")
+    household.ask(f"set a tea timer for {SHORTLY_S} seconds")
+    due = time.monotonic() + SHORTLY_S
     household.kill_everything()
+    eventually(lambda: time.monotonic() > due, "its time")
     household.up()
     eventually(lambda: rings(household, "tea"), "the ring")
     household.down()

@@ -211,12 +211,13 @@ def test_recorded_voices(
 def test_trace(household: Household) -> None:
     """``trace`` shows the hops of a turn on both machines, and in its list what the turn was about."""
     turn = household.tandem("ask", "--json", "remember that the garage code is 1234").json["turn"]
-    said = household.tandem("trace", turn)
-    assert said.status == 0, said.text
-    for word in ("RequestCoordinator", "NLUAgent", "MemoryOrchestratorService", "mainpc", "pc2"):
-        assert word in said.out, said.out
-    recent = household.tandem("trace", "--json").json
-    assert [row["name"] for row in recent if row["turn"] == turn] == ["remember"]
+    words = ("RequestCoordinator", "NLUAgent", "MemoryOrchestratorService", "mainpc", "pc2")
+    eventually(lambda: all(word in household.tandem("trace", turn).out for word in words), "every hop")
+
+    def listed() -> list[str]:
+        return [row["name"] for row in household.tandem("trace", "--json").json if row["turn"] == turn]
+
+    eventually(lambda: listed() == ["remember"], "the turn in the list")
 
 
 def test_logs_of_the_fleet(household: Household) -> None:

@@ -22,7 +22,7 @@ def asked(port: int, **request: str) -> dict[str, Any]:
     """What an old client is answered over ZeroMQ."""
     with zmq.Context() as context, context.socket(zmq.REQ) as link:
         link.linger = 0
-        link.rcvtimeo = 30_000
+        link.rcvtimeo = 120_000
         link.connect(f"tcp://127.0.0.1:{port}")
         link.send_json(request)
         answer: dict[str, Any] = json.loads(link.recv())

@@ -52,7 +52,8 @@ def test_what_fails_to_import_only_in_its_own_process_returns(moving: Moving) ->
 def test_who_dies_after_it_took_over_takes_everybody_back(moving: Moving) -> None:
     """A new instance that outlives its trial and dies while others are tried: those that were through return as well."""
     moving.await_copy()
-    moving.edit("pass  # START", "if VERSION == 2: asyncio.get_running_loop().call_later(3, os._exit, 7)")
+    # On trial nobody calls it.
+    moving.edit('        if (self', '        if VERSION == 2: asyncio.get_running_loop().call_later(2, os._exit, 7)\n        if (self')
     moving.edit("VERSION = 1", "VERSION = 2")
     with moving.called(*EVERYBODY) as end:
         said = moving.household.tandem("apply", "--min-healthy", "1.5", "--batch", "1")
@@ -105,7 +106,8 @@ def test_a_killed_node_goes_on_wherever_it_was(moving: Moving, course: str) -> N
             applying = moving.household.begin("apply", "--canary", "D", "--canary-time", "4", "--min-healthy", "0.5")
             eventually(lambda: len(moving.processes_of("D")) == 2, "the canary")
         else:
-            applying = moving.household.begin("apply", "--min-healthy", "2", "--batch", "3")
+            # Long enough to turn while the second batch is on trial.
+            applying = moving.household.begin("apply", "--min-healthy", "15", "--batch", "3")
             eventually(lambda: moving.stage("S") == "done", "the first batch to be through")
             assert moving.household.begin("rollout", "abort").process.pid
             eventually(lambda: moving.rollout()["rollout"]["course"] != "running", "the turn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from fleets import fleet_of
-from household import Household, MakeHousehold, eventually
+from household import Household, MakeHousehold, contents, eventually
 
 from tandem.api import start_turn
 from tandem.core.errors import RemoteError
@@ -56,10 +57,8 @@ def visible(household: Household) -> Iterator[tuple[str, bytes]]:
                 yield f"/proc/{pid}/{what}", Path(f"/proc/{pid}/{what}").read_bytes()
             except (PermissionError, ProcessLookupError, FileNotFoundError):
                 continue
-    for root in (household.home.root, household.run_root):
-        for path in root.rglob("*"):
-            if path.is_file():
-                yield str(path), path.read_bytes()
+    for path, data in contents(household.home.root, household.run_root):
+        yield str(path), data
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_a_secret_is_nowhere_but_with_its_agent(household: Household) -> None:
     """Careless agents log, print, report, trace, raise and show their secrets; no file, process or command shows one."""
     assert household.tandem("secrets", "set", "openai", stdin=STORED.encode() + b"\n").status == 0
     household.up()
-    program = next(p for p in map(psutil.Process, household.processes()) if "time.sleep(9e5)" in " ".join(p.cmdline()))
+    program = eventually(lambda: the_program(household), "the program")
     for agent in ("Holder", "Executed"):
         facts = call(household, agent, "facts")
         assert {key: facts[key] for key in ("key", "nested", "env")} == {"key": "aaaa", "nested": "bbbb", "env": "cccc"}
@@ -108,13 +107,22 @@ def test_a_secret_is_nowhere_but_with_its_agent(household: Household) -> None:
         )
     ]  # fmt: skip
     assert leaks("".join(one.text for one in said).encode()) == []
-    own = f"/proc/{program.pid}/environ"
+    own = f"/proc/{program}/environ"
     found = {place: seen for place, data in visible(household) if (seen := leaks(data))}
     if os.access(own, os.R_OK):
         assert found.pop(own) == [STORED]
     # The keeper was started by the shell that exported the variable; nobody but root reads its environment.
     keepers = {place for place, seen in found.items() if seen == [EXPORTED] and _is_keeper(place)}
     assert {place: seen for place, seen in found.items() if place not in keepers} == {}
+
+
+def the_program(household: Household) -> int | None:
+    """The process id of the program that is no agent of ours."""
+    for pid in household.processes():
+        with contextlib.suppress(psutil.Error):
+            if "time.sleep(9e5)" in " ".join(psutil.Process(pid).cmdline()):
+                return pid
+    return None
 
 
 def crash(household: Household) -> None:
@@ -125,7 +133,7 @@ def crash(household: Household) -> None:
         assert re.search(r"Max core file size +0 +0 ", limits)
         os.kill(before["pid"], fault)
         eventually(lambda name=name, before=before: (row := household.agent(name))["restarts"] > before["restarts"] and row["pid"], f"{name} to be back")
-    assert [path for path in household.directory.rglob("core*") if path.is_file() and "code" not in str(path)] == []
+    assert [path for path, _ in contents(household.directory) if path.name.startswith("core") and "code" not in str(path)] == []
 
 
 def _is_keeper(place: str) -> bool:
@@ -134,7 +142,7 @@ def _is_keeper(place: str) -> bool:
 
 def test_secrets_come_and_go(household: Household) -> None:
     """An agent whose secret is missing says so and how to set it, starts once it is set, and gets a rotated one anew."""
-    said = household.tandem("up", "--timeout", "30")
+    said = household.tandem("up", "--timeout", "120")
     assert said.status == 1
     assert "tandem secrets set openai" in said.text
     listed = household.tandem("secrets", "list", "--json")
@@ -153,7 +161,8 @@ def test_secrets_come_and_go(household: Household) -> None:
     store = next((household.home.root / "secrets").glob("*.json"))
     assert stat.S_IMODE(store.stat().st_mode) == 0o400
     trail = next(household.home.root.glob("machines/*/security.jsonl")).read_text().splitlines()
-    assert [json.loads(line)["event"] for line in trail] == ["secret set", "secret rotated", "secret removed"]
+    events = [json.loads(line)["event"] for line in trail]
+    assert [event for event in events if event.startswith("secret ")] == ["secret set", "secret rotated", "secret removed"]
 
 
 @pytest.mark.parametrize(
