@@ -106,7 +106,7 @@ def test_a_bad_release_returns_by_itself(moving: Moving, fault: str, word: str) 
     moving.edit("VERSION = 1", "VERSION = 2")
     before = moving.pids()
     with moving.called(*EVERYBODY) as end:
-        said = moving.household.tandem("apply", "--min-healthy", "8" if "leak" in fault else "4", "--batch", "5")
+        said = moving.household.tandem("apply", "--min-healthy", "8" if "leak" in fault or "sleep" in fault else "4", "--batch", "5")
         told = end()
     assert said.status == 1, said.text
     assert word in said.out and "returned to dev" in said.out
