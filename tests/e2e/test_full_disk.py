@@ -39,6 +39,9 @@ def household(
 ) -> Iterator[Household]:
     household = make_shared_household(REAL_FLEET, TANDEM_HOME=str(small_disk / "home"))
     household.up()
+    # Whoever ran out of room on the way to a copy would give back what that took.
+    copied = r"the code (that came up|has changed)"
+    eventually(lambda: len(household.logs("node", "--grep", copied)) == 2, "both nodes to have copied the code")
     yield household
     household.clean_up()
 

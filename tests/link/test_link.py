@@ -39,7 +39,6 @@ async def test_status_tells_how_the_link_is(rig: TwoComputers) -> None:
     for computer in rig:
         link = await eventually_async(lambda computer=computer: asyncio.to_thread(_measured, computer), "a measured link")
         assert link["round_trip_s"] >= 0
-        assert abs(link["clock_ahead_s"]) < 1
         assert "linked for" in computer.tandem("status").out
 
 
@@ -183,8 +182,9 @@ async def _keep_calling(operator: Operator, count: int) -> list[str]:
 
 
 def _measured(computer: object) -> object:
+    """The link once it was measured; the first exchanges may have taken too long to tell much of the clocks."""
     link = computer.link()  # type: ignore[attr-defined]
-    return link if link["round_trip_s"] is not None else None
+    return link if link["round_trip_s"] is not None and abs(link["clock_ahead_s"]) < 1 else None
 
 
 def _misses_its_twin(rig: TwoComputers) -> bool:
