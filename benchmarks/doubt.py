@@ -1,7 +1,7 @@
-"""What the assistant tells as facts: how much of it is right, and what it leaves unsaid.
+"""What the assistant tells as facts and explanations: how much of it is right, and what it leaves unsaid.
 
-Every question of ``facts.yaml`` is put to the default language model as the assistant does it (temperature 0). One half
-chooses the two limits of ``tandem_agents.language_processing.doubt``, the other half, held out, judges those in force. The
+Every question of ``facts.yaml`` is put to the default language model as the assistant does it (temperature 0). Of facts and
+of explanations one half chooses the two limits of ``tandem_agents.language_processing.doubt``, the other half, held out, judges those in force. The
 peer is the same model without doubt, which tells everything it says as a fact.
 """
 
@@ -19,43 +19,62 @@ from msgspec import Struct
 from _rows import Row, compare, run, say
 from tandem_agents.engines.chatting import complete
 from tandem_agents.engines.select import LanguageModelSettings, open_language_model
-from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted
+from tandem_agents.language_processing.contracts import TaskKind
+from tandem_agents.language_processing.doubt import EXPLANATIONS, FACTS, Limits, doubted, echoed
 from tandem_agents.language_processing.prompts import OPTIONS, conversation, system_prompt
 
-FACTS = Path(__file__).with_name("facts.yaml")
+QUESTIONS = Path(__file__).with_name("facts.yaml")
+IN_FORCE: dict[TaskKind, Limits] = {"fact": FACTS, "explanation": EXPLANATIONS}
 TOLD_RIGHT = 0.8
-"""Share of what is told as a fact that must be right when the limits are chosen."""
+"""Share of what is told as it is that must be right when the limits are chosen."""
 GUESSED_RIGHT = 0.5
 """The same for what is told as a guess."""
 
 
-class Facts(Struct, forbid_unknown_fields=True):
-    """``answered`` maps a question to the pattern of a right answer; to ``invented`` ones there is none."""
+class Questions(Struct, forbid_unknown_fields=True):
+    """``answered`` and ``explained`` map a question to the pattern of a right answer; to ``invented`` ones there is none."""
 
     answered: dict[str, str]
+    explained: dict[str, str]
     invented: list[str]
+
+
+class Question(Struct, frozen=True):
+    """``pattern`` of its right answer is empty for what does not exist."""
+
+    text: str
+    kind: TaskKind
+    pattern: str = ""
 
 
 class Said(Struct, frozen=True):
     """``certainty`` is 0..1."""
 
-    question: str
+    question: Question
     answer: str
     certainty: float
     right: bool
-    invented: bool
 
-    def outcome(self, sure: float = SURE, guessing: float = GUESSING) -> str:
+    @property
+    def invented(self) -> bool:
+        return not self.question.pattern
+
+    def outcome(self, limits: Limits) -> str:
         """``told``, ``guessed`` or ``unsaid`` with these limits."""
-        if doubted(self.answer, max(self.certainty, SURE), "en") is not None or self.certainty < guessing:
+        if self.question.kind == "explanation" and echoed(self.question.text, self.answer, "en") is not None:
             return "unsaid"
-        return "told" if self.certainty >= sure else "guessed"
+        doubt = doubted(self.answer, self.certainty, limits, "en")
+        return "told" if doubt is None else {"unsure": "guessed", "unknown": "unsaid"}[doubt.phrase]
 
 
-def questions() -> list[tuple[str, str]]:
-    """Each question with the pattern of its right answer, empty for what does not exist."""
-    facts = msgspec.yaml.decode(FACTS.read_bytes(), type=Facts)
-    return [*facts.answered.items(), *((question, "") for question in facts.invented)]
+def questions() -> list[Question]:
+    """All of them, those of a kind together."""
+    found = msgspec.yaml.decode(QUESTIONS.read_bytes(), type=Questions)
+    return [
+        *(Question(text, "fact", pattern) for text, pattern in found.answered.items()),
+        *(Question(text, "fact") for text in found.invented),
+        *(Question(text, "explanation", pattern) for text, pattern in found.explained.items()),
+    ]
 
 
 async def ask_all(model_id: str = "") -> list[Said]:
@@ -63,11 +82,11 @@ async def ask_all(model_id: str = "") -> list[Said]:
     model = await open_language_model(LanguageModelSettings(model=model_id))
     said = []
     try:
-        for question, pattern in questions():
-            system = system_prompt("Tandem", datetime.now(), "en", "fact", question)
-            done = await complete(model, conversation(system, [], question), OPTIONS["fact"])
-            right = bool(pattern) and re.search(pattern, done.text, re.IGNORECASE) is not None
-            said.append(Said(question, done.text.strip(), done.certainty or 0.0, right, not pattern))
+        for question in questions():
+            system = system_prompt("Tandem", datetime.now(), "en", question.kind, question.text)
+            done = await complete(model, conversation(system, [], question.text), OPTIONS[question.kind])
+            right = bool(question.pattern) and re.search(question.pattern, done.text, re.IGNORECASE) is not None
+            said.append(Said(question, done.text.strip(), done.certainty or 0.0, right))
     finally:
         await model.close()
     return said
@@ -85,39 +104,51 @@ def right_share(said: Sequence[Said]) -> float:
     return sum(one.right for one in said) / len(said) if said else 0.0
 
 
-def lowest(enough: Callable[[float], bool], least: float = 0.5) -> float:
+def lowest(enough: Callable[[float], bool], least: float = 0.3) -> float:
     """The lowest limit, in hundredths, at which ``enough`` holds; 1 when it never does."""
     return next((step / 100 for step in range(round(least * 100), 100) if enough(step / 100)), 1.0)
 
 
-def choose(tuning: Sequence[Said]) -> tuple[float, float]:
+def choose(tuning: Sequence[Said]) -> Limits:
     """The limits from which to tell, and from which to guess."""
 
-    def of(outcome: str, sure: float, guessing: float) -> list[Said]:
-        return [one for one in tuning if one.outcome(sure, guessing) == outcome]
+    def of(outcome: str, limits: Limits) -> list[Said]:
+        return [one for one in tuning if one.outcome(limits) == outcome]
 
-    sure = lowest(lambda limit: right_share(of("told", limit, 0.0)) >= TOLD_RIGHT)
-    guessing = lowest(lambda limit: right_share(of("guessed", sure, limit)) >= GUESSED_RIGHT)
-    return sure, min(sure, guessing)
+    sure = lowest(lambda limit: right_share(of("told", Limits(limit, 0.0))) >= TOLD_RIGHT)
+    guessing = lowest(lambda limit: right_share(of("guessed", Limits(sure, limit))) >= GUESSED_RIGHT)
+    return Limits(sure, min(sure, guessing))
+
+
+def judged(said: Sequence[Said], kind: TaskKind, name: str) -> list[Row]:
+    """What the limits in force make of the held out half of a kind."""
+    tuning, held_out = halves([one for one in said if one.question.kind == kind])
+    chosen, in_force = choose(tuning), IN_FORCE[kind]
+    say(f"{kind}: chosen on {len(tuning)} questions: told from {chosen.sure:.2f}, guessed from {chosen.guessing:.2f}; "
+        f"in force: {in_force.sure:.2f} and {in_force.guessing:.2f}")  # fmt: skip
+    parts = {
+        outcome: [one for one in held_out if one.outcome(in_force) == outcome]
+        for outcome in ("told", "guessed", "unsaid")
+    }
+    for outcome, part in parts.items():
+        say(f"{outcome}: {len(part)} of {len(held_out)}, {sum(one.right for one in part)} right, {sum(one.invented for one in part)} of what does not exist")
+    known = [one for one in held_out if one.right]
+    rows = [
+        compare(f"{name}.told_right_fraction", "1", right_share(parts["told"]), "the model alone", right_share(held_out), "higher"),
+        Row(id=f"{name}.known_told_fraction", ours=sum(one in parts["told"] for one in known) / len(known), unit="1"),
+        Row(id=f"{name}.guessed_right_fraction", ours=right_share(parts["guessed"]), unit="1"),
+        Row(id=f"{name}.unsaid_right_fraction", ours=right_share(parts["unsaid"]), unit="1"),
+    ]  # fmt: skip
+    if any(one.invented for one in held_out):
+        rows.append(Row(id=f"{name}.invented_told", ours=float(sum(one.invented for one in parts["told"])), unit="1"))
+    return rows
 
 
 def measure() -> list[Row]:
-    """Run the model over all questions; about two minutes on two cores."""
+    """Run the model over all questions; about four minutes on two cores."""
     say(f"asking {len(questions())} questions")
-    tuning, held_out = halves(asyncio.run(ask_all()))
-    sure, guessing = choose(tuning)
-    say(f"chosen on {len(tuning)} questions: told from {sure:.2f}, guessed from {guessing:.2f}; in force: {SURE:.2f} and {GUESSING:.2f}")
-    parts = {name: [one for one in held_out if one.outcome() == name] for name in ("told", "guessed", "unsaid")}
-    for name, part in parts.items():
-        say(f"{name}: {len(part)} of {len(held_out)}, {sum(one.right for one in part)} right, {sum(one.invented for one in part)} of what does not exist")
-    known = [one for one in held_out if one.right]
-    return [
-        compare("doubt.told_right_fraction", "1", right_share(parts["told"]), "the model alone", right_share(held_out), "higher"),
-        Row(id="doubt.known_told_fraction", ours=sum(one.outcome() == "told" for one in known) / len(known), unit="1"),
-        Row(id="doubt.guessed_right_fraction", ours=right_share(parts["guessed"]), unit="1"),
-        Row(id="doubt.unsaid_right_fraction", ours=right_share(parts["unsaid"]), unit="1"),
-        Row(id="doubt.invented_told", ours=float(sum(one.invented for one in parts["told"])), unit="1"),
-    ]  # fmt: skip
+    said = asyncio.run(ask_all())
+    return [*judged(said, "fact", "doubt"), *judged(said, "explanation", "doubt.explained")]
 
 
 if __name__ == "__main__":

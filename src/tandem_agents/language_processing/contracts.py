@@ -149,7 +149,7 @@ class Chitchat(Protocol):
         ...
 
 
-TaskKind = Literal["fact", "chat", "reasoning", "code", "tool", "joke", "story", "verse"]
+TaskKind = Literal["fact", "explanation", "chat", "reasoning", "code", "tool", "joke", "story", "verse"]
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -164,7 +164,7 @@ class Task(Struct, frozen=True, kw_only=True):
 class TaskResult(Struct, frozen=True, kw_only=True):
     """``model`` wrote ``text``; ``memories`` are the ids of what was remembered for it.
 
-    ``certainty`` (0..1) is how sure the model was, for facts and where it tells. An answer it was unsure of says so.
+    ``certainty`` (0..1) is how sure the model was, for facts and explanations and where it tells. An answer it was unsure of says so.
     """
 
     text: str

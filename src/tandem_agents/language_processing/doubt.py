@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 
-from tandem_agents.language_processing.contracts import Language, Reply
+from msgspec import Struct
 
-SURE = 0.83
-GUESSING = 0.72
-"""Certainty (geometric mean of the tokens' probabilities) from which a fact is told as it is, and below which it is not
-told at all. Chosen on one half of ``benchmarks/facts.yaml`` with Qwen2.5-0.5B-instruct at temperature 0: ``SURE`` is the
-lowest at which four of five answers told were right, ``GUESSING`` the lowest at which half of those told as guesses were.
+from tandem_agents.language_processing.contracts import Language, Reply, TaskKind
+
+
+class Limits(Struct, frozen=True):
+    """Certainty (geometric mean of the tokens' probabilities, 0..1) from which an answer is told as it is, and below
+    which it is not told at all."""
+
+    sure: float
+    guessing: float
+
+
+FACTS = Limits(sure=0.83, guessing=0.72)
+EXPLANATIONS = Limits(sure=0.55, guessing=0.42)
+"""Chosen on one half of ``benchmarks/facts.yaml`` with Qwen2.5-0.5B-instruct at temperature 0: ``sure`` is the lowest
+at which four of five answers told were right, ``guessing`` the lowest at which half of those told as guesses were.
 ``tandem bench doubt`` chooses them anew and judges them on the other half."""
 _YES = re.compile(r"\s*yes\b", re.IGNORECASE)
 _LOOPS = re.compile(r"\b(\w+)(?:\W+\1\b){3,}", re.IGNORECASE)
@@ -30,11 +40,25 @@ _CLAIM = re.compile(
     r"(?:i(?:'ll| will|'m going to| am going to|'ve| have| just)\b(?! (?:be (?:happy|glad|unable)|not\b|to\b|no\b|never))|i \w+ed\b)",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\w+")
+_FUNCTION_WORDS = frozenset(
+    ["a", "an", "the", "it", "its", "this", "that", "these", "those", "they", "them", "their", "there", "he", "she", "his", "her", "is", "are", "was", "were", "be", "been", "being", "am", "has", "have", "had", "do", "does", "did", "because", "so", "since", "due", "of", "to", "in", "on", "at", "by", "for", "with", "from", "as", "and", "or", "but", "not", "very", "just", "too", "also", "when", "which", "who", "what", "why", "how", "if", "can", "will"]
+)
 _WHOLE = re.compile(r".*[.!?…][\"')\]]*(?=\s|$)", re.DOTALL)
 """Up to the end of the last whole sentence."""
 
 
-def doubted(answer: str, sure: float | None, language: Language) -> Reply | None:
+def limits_of(kind: TaskKind, language: Language) -> Limits | None:
+    """How sure a model must be of an answer; None where its words are its own, as in a story.
+
+    A small model hardly knows any language but English, so there everything it says is held to what a fact is.
+    """
+    if language != "en" and kind != "code":
+        return FACTS
+    return {"fact": FACTS, "explanation": EXPLANATIONS}.get(kind)
+
+
+def doubted(answer: str, sure: float | None, limits: Limits, language: Language) -> Reply | None:
     """What to say instead of ``answer``; None when it may stand, also for models that do not tell how sure they are.
 
     A "yes" is never believed: a small model says it to whatever it is asked, of spiders being insects as surely as of
@@ -44,11 +68,18 @@ def doubted(answer: str, sure: float | None, language: Language) -> Reply | None
         return Reply(phrase="unknown", language=language)
     if sure is None:
         return None
-    if sure < GUESSING or _YES.match(answer):
+    if sure < limits.guessing or _YES.match(answer):
         return Reply(phrase="unknown", language=language)
-    if sure < SURE:
+    if sure < limits.sure:
         return Reply(phrase="unsure", facts={"guess": answer}, language=language)
     return None
+
+
+def echoed(asked: str, answer: str, language: Language) -> Reply | None:
+    """What to say instead of an explanation that has no word but those of the question ("The sky is blue."); None otherwise."""
+    known = set(_WORD.findall(asked.casefold()))
+    news = {word for word in _WORD.findall(answer.casefold()) if word not in _FUNCTION_WORDS and word not in known}
+    return None if news else Reply(phrase="unknown", language=language)
 
 
 def pretended(asked: str, answer: str, language: Language) -> Reply | None:

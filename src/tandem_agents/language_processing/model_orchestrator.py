@@ -17,8 +17,15 @@ from tandem_agents.engines.kinds import ChatChunk, ChatOptions, Message, certain
 from tandem_agents.engines.text import SentenceSplitter
 from tandem_agents.language_processing.calendar_words import local
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.contracts import Language, Reply, Task, TaskKind, TaskResult
-from tandem_agents.language_processing.doubt import doubted, pretended, sentences_end
+from tandem_agents.language_processing.contracts import Reply, Task, TaskKind, TaskResult
+from tandem_agents.language_processing.doubt import (
+    Limits,
+    doubted,
+    echoed,
+    limits_of,
+    pretended,
+    sentences_end,
+)
 from tandem_agents.language_processing.phrasebook import render
 from tandem_agents.language_processing.prompts import OPTIONS, conversation, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
@@ -29,9 +36,11 @@ CONTEXT_BUDGET_S = 1.5
 MAX_FIXES = 2
 
 
-def measured(kind: TaskKind, language: Language) -> bool:
-    """Whether it is looked how sure the model is of its words: of facts, and of all it says in a language it hardly knows."""
-    return kind == "fact" or (language != "en" and kind != "code")
+def _instead(task: Task, kind: TaskKind, answer: str, sure: float | None, limits: Limits | None) -> Reply | None:
+    """What is said instead of an answer that must not be passed on as it is."""
+    doubt = doubted(answer, sure, limits, task.language) if limits else None
+    echo = echoed(task.text, answer, task.language) if kind == "explanation" else None
+    return echo or doubt or pretended(task.text, answer, task.language)
 
 
 class ModelOrchestrator(Agent):
@@ -54,12 +63,12 @@ class ModelOrchestrator(Agent):
         kind = task.kind or classify(task.text)
         with timed(timings, "context"):
             messages, memories = await self._prepare(task, kind)
-        sure: float | None = None
+        limits = limits_of(kind, task.language)
         with timed(timings, "model"):
-            text, model, sure = await self._generate(messages, kind, measured(kind, task.language))
+            text, model, sure = await self._generate(messages, kind, limits is not None)
             if kind == "code":
                 text = await self._fixed(messages, text)
-        instead = (None if memories else doubted(text, sure, task.language)) or pretended(task.text, text, task.language)
+        instead = _instead(task, kind, text, sure, None if memories else limits)
         return TaskResult(
             text=self._words(instead) if instead else text, kind=kind, model=model, memories=memories, certainty=sure,
             timings=timings,
@@ -70,11 +79,11 @@ class ModelOrchestrator(Agent):
         """The answer, piece by piece. Its first sentence is held until it is known whether it may be said."""
         kind = task.kind or classify(task.text)
         messages, memories = await self._prepare(task, kind)
-        doubting = not memories and measured(kind, task.language)
-        options = structs.replace(OPTIONS[kind], measure="certainty") if doubting else OPTIONS[kind]
+        limits = None if memories else limits_of(kind, task.language)
+        options = structs.replace(OPTIONS[kind], measure="certainty") if limits else OPTIONS[kind]
         async with aclosing(self.peer(Models).generate(messages, options)) as chunks:
             if kind != "code":
-                async for text in self._judged(chunks, task, doubting):
+                async for text in self._judged(chunks, task, kind, limits):
                     yield text
                 return
             async for chunk in chunks:
@@ -82,7 +91,7 @@ class ModelOrchestrator(Agent):
                     yield chunk.text
 
     async def _judged(
-        self, chunks: AsyncGenerator[ChatChunk, None], task: Task, doubting: bool
+        self, chunks: AsyncGenerator[ChatChunk, None], task: Task, kind: TaskKind, limits: Limits | None
     ) -> AsyncGenerator[str, None]:
         """The answer in whole sentences, or what is said instead when the first one is a guess or a pretence."""
         held, words = "", SentenceSplitter()
@@ -95,8 +104,7 @@ class ModelOrchestrator(Agent):
             if done:
                 break
         first = done[0] if done else held.strip()
-        doubt = doubted(first, certainty(probabilities), task.language) if doubting else None
-        instead = doubt or pretended(task.text, first, task.language)
+        instead = _instead(task, kind, first, certainty(probabilities), limits)
         if instead is not None:
             yield self._words(instead)
             return

@@ -13,6 +13,7 @@ from tandem_agents.memory_system.contracts import UNANSWERED, Interaction
 
 OPTIONS: dict[TaskKind, ChatOptions] = {
     "fact": ChatOptions(max_tokens=96, temperature=0.0, measure="certainty"),
+    "explanation": ChatOptions(max_tokens=96, temperature=0.0, measure="certainty"),
     "chat": ChatOptions(max_tokens=160, temperature=0.3),
     "tool": ChatOptions(max_tokens=160, temperature=0.3),
     "reasoning": ChatOptions(max_tokens=512, temperature=0.3),
@@ -23,6 +24,7 @@ OPTIONS: dict[TaskKind, ChatOptions] = {
 }
 _MANNER: dict[TaskKind, str] = {
     "fact": "Answer in one or two short, plain sentences.",
+    "explanation": "Answer in one or two short, plain sentences.",
     "chat": "You are a friendly assistant. Answer in one to three short, plain sentences.",
     "tool": "Answer in one or two short, plain sentences. You cannot look anything up: say so if that is needed.",
     "reasoning": "Think it through briefly, then give the result in a few plain sentences.",
@@ -31,6 +33,7 @@ _MANNER: dict[TaskKind, str] = {
     "verse": "Write a poem of four short rhyming lines. Answer with the poem only.",
     "code": "Answer with working code in one fenced block and at most two sentences around it.",
 }
+_ABOUT_THE_WORLD: frozenset[TaskKind] = frozenset({"fact", "explanation"})
 _LANGUAGES: dict[Language, str] = {
     "en": "English",
     "fil": "Filipino",
@@ -54,9 +57,9 @@ def system_prompt(
     user's words, not instructions.
     """
     lines = [_MANNER[kind]]
-    if kind != "fact" and _ABOUT_YOU.search(text):
+    if kind not in _ABOUT_THE_WORLD and _ABOUT_YOU.search(text):
         lines.insert(0, f"Your name is {name}. You can only talk: never claim to have done something.")
-    if kind != "fact" and _ABOUT_NOW.search(text):
+    if kind not in _ABOUT_THE_WORLD and _ABOUT_NOW.search(text):
         lines.append(f"It is {say_date(now)}, {say_time(now)}.")
     if language != "en":
         lines.append(f"Answer in {_LANGUAGES[language]}.")

@@ -1,4 +1,4 @@
-"""What kind of work an open question is: a fact, chat, reasoning, code, or one that needs a tool."""
+"""What kind of work an open question is: a fact, an explanation, chat, reasoning, code, or one that needs a tool."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SIGNS: dict[TaskKind, tuple[tuple[float, str], ...]] = {
         ),
         (
             1.0,
-            r"\b(?:python|javascript|typescript|java|rust|c\+\+|sql|bash|html|css|algorithm|compile|stack trace)\b",
+            r"\b(?:(?:in|a|of) rust|python|javascript|typescript|java|c\+\+|sql|bash|html|css|algorithm|compile|stack trace)\b",
         ),
     ),
     "reasoning": (
         (1.5, r"\b(?:step by step|prove|derive|pros and cons|trade-?offs?|compare|analy[sz]e|plan)\b"),
-        (1.0, r"\b(?:why|how come|what if|which is better|should i|cause)\b"),
+        (1.0, r"\b(?:what if|which is better|should i)\b"),
         (1.5, r"\b(?:if|suppose|given)\b.+\b(?:then|how many|how much|how long|what)\b"),
     ),
     "tool": (
@@ -65,6 +65,21 @@ _SURELY_FACT = re.compile(r"^(?:is|are|was|were) (?:it|there|that|this)\b.+\b(?:
 """Asked of a pronoun, and still to be answered by yes or no."""
 _IS = re.compile(r"^(what|where|who|when|how|which)['’]?s\b", re.IGNORECASE)
 _NAMED = re.compile(r"^(?:[Ww]hat|[Aa]no) (?:is|are|was|were|ang) (?:the |a |an )?[A-Z]\w")
+_EXPLANATION = re.compile(
+    r"^(?:(?:do you know|(?:please )?(?:tell me|explain(?: to me)?)|can you (?:tell me|explain)|and|so|but) )?"
+    r"(?:(?:why|how come|bakit)(?: \S+){2}|what (?:causes?|makes?) \w|how (?:does|do|did) \w|how (?:an?|the) \w"
+    r"|how (?:is|are|was|were) (?:\S+ ){1,3}(?:made|born|built|grown|\w+ed)\b"
+    r"|what (?:is|are|was|were) (?!(?:up|new|next|on|wrong|going|happening)\b)\w"
+    r"|explain (?!(?:this|that|it|how|why|what|to)\b)\w)",
+    re.IGNORECASE,
+)
+_ASKED_FOR = re.compile(r"^(?:do you know|(?:please )?tell me|can you (?:tell me|explain)|explain to me)\b", re.IGNORECASE)
+_PERSONAL = re.compile(
+    r"\b(?:I|me|my|mine|myself|(?<!make )you|yours?|yourself|us|our|ours|should|would|could|best|better|worst|nicest|meaning|opinion"
+    r"|today|tonight|tomorrow)\b",
+    re.IGNORECASE,
+)
+"""What is about who asks or is asked, or a matter of taste or of the day."""
 _OPINION = re.compile(
     r"\b(?:should|would|could|I|my|me|you|your|we|us|our|best|good|better|worst|nicest|meaning|think|feel)\b"
 )
@@ -72,10 +87,10 @@ _OPINION = re.compile(
 
 
 def classify(text: str) -> TaskKind:
-    """The kind with the most signs, otherwise a ``fact`` or ``chat``.
+    """The kind with the most signs, otherwise a ``fact``, an ``explanation`` or ``chat``.
 
-    A fact is asked for by its question word or by a name, and has one right answer of a few words. What something is
-    or why it is so is explained in many ways, so a model's choice of words tells nothing there: that is ``chat``.
+    A fact is asked for by its question word or by a name, and has one right answer of a few words. What something is,
+    how it works or why it is so can be explained in many ways: that is an ``explanation``.
     """
     for told, sign in _TOLD:
         if sign.search(text.strip()):
@@ -89,4 +104,5 @@ def classify(text: str) -> TaskKind:
     asked = _IS.sub(r"\1 is", text.strip())
     if not _OPINION.search(asked) and (_FACT.match(asked) or _NAMED.match(asked) or _SURELY_FACT.match(asked)):
         return "fact"
-    return "chat"
+    about = _ASKED_FOR.sub("", asked)
+    return "explanation" if _EXPLANATION.match(asked) and not _PERSONAL.search(about) else "chat"

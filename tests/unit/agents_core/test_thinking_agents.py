@@ -13,6 +13,7 @@ from tandem_agents.core_services.contracts import FrontDoor
 from tandem_agents.infrastructure.async_processor import AsyncProcessor
 from tandem_agents.infrastructure.contracts import Job, Processing
 from tandem_agents.language_processing.contracts import Chitchat, Orchestration, Reply, Speaking, Task
+from tandem_agents.language_processing.doubt import EXPLANATIONS
 from tandem_agents.utility_services.contracts import QuickModel
 from tandem_agents.utility_services.tiny_llama_service_enhanced import TinyLlamaServiceEnhanced
 
@@ -110,6 +111,21 @@ async def test_only_facts_are_doubted(home: SimpleNamespace) -> None:
             Task(text="which day does the Riverside club meet")
         )
         assert (told.kind, told.text) == ("fact", "On Mondays.")
+
+
+@virtual_time
+async def test_explanations_are_doubted_and_echoes_left_unsaid(home: SimpleNamespace) -> None:
+    """Why something is so is told only by a model that is sure enough, and never in the question's own words."""
+    async with home.household() as fleet:
+        parrot = await home.teach(fleet, "Air scatters blue light.")
+        parrot.sure = EXPLANATIONS.sure
+        assert await told_both_ways(fleet, "why is the sky blue") == {"Air scatters blue light."}
+        parrot.sure = EXPLANATIONS.guessing
+        guess = {"I am not sure, but I think: Air scatters blue light."}
+        assert await told_both_ways(fleet, "why is the sky blue") == guess
+        parrot.answer, parrot.sure = "Sky is blue.", 0.99
+        unsaid = {"I do not know that well enough to tell you; I would only be guessing."}
+        assert await told_both_ways(fleet, "why is the sky blue") == unsaid
 
 
 @virtual_time

@@ -10,7 +10,17 @@ import pytest
 import yaml
 
 from tandem_agents.language_processing.code_check import python_error
-from tandem_agents.language_processing.doubt import GUESSING, SURE, doubted, pretended, sentences_end
+from tandem_agents.language_processing.contracts import Language, TaskKind
+from tandem_agents.language_processing.doubt import (
+    EXPLANATIONS,
+    FACTS,
+    Limits,
+    doubted,
+    echoed,
+    limits_of,
+    pretended,
+    sentences_end,
+)
 from tandem_agents.language_processing.prompts import conversation, refers_back, relevant_turns, system_prompt
 from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import Interaction
@@ -20,16 +30,19 @@ from tandem_agents.memory_system.contracts import Interaction
     ("text", "kind"),
     [
         ("write a python function that sorts a list", "code"), ("fix the bug in this script", "code"),
-        ("why does ice float", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
+        ("what if ice sank", "reasoning"), ("compare trains and buses", "reasoning"), ("if I have 3 apples and eat one, how many are left", "reasoning"),
         ("what is the exchange rate of the peso", "tool"), ("who wrote Noli Me Tangere", "fact"), ("how tall is Mount Everest", "fact"),
         ("what is the capital of France", "fact"), ("what's the capital of France", "fact"), ("What’s the boiling point of lead", "fact"), ("whats the name of the king of Spain", "fact"), ("What is Zorblax Quindle", "fact"), ("are penguins birds", "fact"), ("sino si Jose Rizal", "fact"),
-        ("what is gravity", "chat"), ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"), ("tell me something about dogs", "chat"), ("what is the smallest country", "fact"), ("what's the most spoken language", "fact"),
+        ("what is the best movie of all time", "chat"), ("how do you do", "chat"), ("", "chat"), ("tell me about a story you know", "chat"), ("explain this joke to me", "chat"), ("tell me something about dogs", "chat"), ("what is the smallest country", "fact"), ("what's the most spoken language", "fact"),
+        ("why does ice float", "explanation"), ("Why is the sky blue? Answer in one sentence.", "explanation"), ("what is gravity", "explanation"), ("What's a noun?", "explanation"),
+        ("how does a fridge work", "explanation"), ("can you explain how a fridge works", "explanation"), ("explain photosynthesis", "explanation"), ("how is glass made", "explanation"), ("why does iron rust", "explanation"), ("why do onions make you cry", "explanation"),
+        ("why", "chat"), ("why not", "chat"), ("why are you called that", "chat"), ("why do I feel tired", "chat"), ("how do I boil an egg", "chat"), ("how are things", "chat"), ("what is up", "chat"), ("how was the movie", "chat"), ("write it in rust", "code"),
         ("tell me a story", "story"), ("Tell me another bedtime story.", "story"), ("tell me a joke", "joke"), ("do you know any jokes?", "joke"),
         ("make me laugh", "joke"), ("write a poem about the sea", "verse"), ("tell me a fun fact", "fact"), ("tell me something interesting", "fact"),
     ],
 )  # fmt: skip
 def test_kinds_of_tasks(text: str, kind: str) -> None:
-    """Code, reasoning and questions about the world of today are told from talk."""
+    """Code, reasoning, explanations and questions about the world of today are told from talk."""
     assert classify(text) == kind
 
 
@@ -83,17 +96,48 @@ def test_a_question_that_stands_alone_is_asked_alone(text: str, back: bool) -> N
     assert bool(relevant_turns([Interaction(said="a", answer="b", intent="question")], text)) is back
 
 
+@pytest.mark.parametrize("limits", [FACTS, EXPLANATIONS])
 @pytest.mark.parametrize(
-    ("sure", "phrase"),
-    [(None, None), (0.9, None), (SURE, None), (SURE - 0.01, "unsure"), (GUESSING, "unsure"), (GUESSING - 0.01, "unknown")],
+    ("at", "off", "phrase"),
+    [("sure", 0, None), ("sure", -0.01, "unsure"), ("guessing", 0, "unsure"), ("guessing", -0.01, "unknown")],
 )
-def test_doubt_is_said(sure: float | None, phrase: str | None) -> None:
-    """An uncertain fact is called a guess, a wild one is not told, and a model that does not tell is believed."""
-    doubt = doubted("France won.", sure, "en")
+def test_doubt_is_said(limits: Limits, at: str, off: float, phrase: str | None) -> None:
+    """An uncertain answer is called a guess, and a wild one is not told."""
+    doubt = doubted("France won.", getattr(limits, at) + off, limits, "en")
     assert (doubt.phrase if doubt else None) == phrase
     if phrase == "unsure":
         assert doubt is not None
         assert doubt.facts == {"guess": "France won."}
+
+
+def test_a_model_that_does_not_tell_is_believed() -> None:
+    """Where no probabilities are told nothing is doubted."""
+    assert doubted("France won.", None, FACTS, "en") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "limits"),
+    [
+        ("fact", "en", FACTS), ("explanation", "en", EXPLANATIONS), ("story", "en", None), ("chat", "en", None), ("chat", "fil", FACTS),
+        ("explanation", "fil", FACTS), ("code", "fil", None),
+    ],
+)  # fmt: skip
+def test_what_is_measured(kind: TaskKind, language: Language, limits: Limits | None) -> None:
+    """Facts and explanations are, and in a language the model hardly knows everything but code."""
+    assert limits_of(kind, language) is limits
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "is_echo"),
+    [
+        ("Why is the sky blue? Answer in one sentence.", "Sky is blue.", True), ("why is the sky blue", "The sky is blue because it is blue.", True), ("what is a noun", "", True),
+        ("why is the sky blue", "The sky is blue because air scatters blue light.", False), ("what is a noun", "A noun is a word.", False), ("why do boats float", "Boats float because of 3 things.", False),
+    ],
+)  # fmt: skip
+def test_an_echo_explains_nothing(asked: str, answer: str, is_echo: bool) -> None:
+    """An explanation with no word of its own but "is" and "because" is not told."""
+    echo = echoed(asked, answer, "en")
+    assert (echo.phrase if echo else None) == ("unknown" if is_echo else None)
 
 
 def test_the_facts_the_limits_come_from() -> None:
@@ -101,17 +145,19 @@ def test_the_facts_the_limits_come_from() -> None:
     facts = yaml.safe_load((Path(__file__).parents[3] / "benchmarks" / "facts.yaml").read_text())
     questions = [*facts["answered"], *facts["invented"]]
     assert [question for question in questions if classify(question) != "fact"] == []
-    assert len(set(questions)) == len(questions)
-    assert [pattern for pattern in facts["answered"].values() if re.search(pattern, "") is not None] == []
+    assert [question for question in facts["explained"] if classify(question) != "explanation"] == []
+    assert len({*questions, *facts["explained"]}) == len(questions) + len(facts["explained"])
+    patterns = [*facts["answered"].values(), *facts["explained"].values()]
+    assert [pattern for pattern in patterns if re.search(pattern, "") is not None] == []
 
 
 def test_a_yes_is_not_believed() -> None:
     """A small model agrees with whatever it is asked, however sure it is; a model that does not tell is believed."""
-    doubt = doubted("Yes, spiders are insects.", 0.99, "en")
+    doubt = doubted("Yes, spiders are insects.", 0.99, FACTS, "en")
     assert doubt is not None
     assert doubt.phrase == "unknown"
-    assert doubted("Yes, the sun is a star.", None, "en") is None
-    assert doubted("No, the Earth is not flat.", 0.9, "en") is None
+    assert doubted("Yes, the sun is a star.", None, FACTS, "en") is None
+    assert doubted("No, the Earth is not flat.", 0.9, FACTS, "en") is None
 
 
 @pytest.mark.parametrize(
@@ -143,10 +189,10 @@ def test_no_deed_is_claimed(asked: str, answer: str, is_pretence: bool) -> None:
 
 def test_words_said_over_and_over_are_not_told() -> None:
     """A model that has lost its way says the same word again and again, and is very sure of it."""
-    doubt = doubted("Magkuwento ka ngayon ngayon ngayon ngayon", 0.97, "fil")
+    doubt = doubted("Magkuwento ka ngayon ngayon ngayon ngayon", 0.97, FACTS, "fil")
     assert doubt is not None
     assert doubt.phrase == "unknown"
-    assert doubted("Very, very good news.", 0.9, "en") is None
+    assert doubted("Very, very good news.", 0.9, FACTS, "en") is None
 
 
 @pytest.mark.parametrize(
