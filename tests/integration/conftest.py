@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -26,20 +24,9 @@ from tandem.infra.valkey import valkey_binary
 
 sys.path.insert(0, str(Path(__file__).parent))  # what several folders share
 
+from ports import free_port
+
 NATS_SERVER = Path(sysconfig.get_path("scripts")) / "nats-server"
-_given: set[int] = set()
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on and nobody was given before: apart from those of whole fleets under test, and outside the
-    range from which the kernel gives ports to outgoing connections."""
-    while True:
-        port = random.randrange(20_000, 26_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in _given:
-                _given.add(port)
-                return port
 
 
 async def eventually(
@@ -136,6 +123,10 @@ class Cable:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.transport.abort()
+            return
+        if self._server is None:  # cut meanwhile
+            writer.transport.abort()
+            far_writer.transport.abort()
             return
         pair = {writer, far_writer}
         self._writers |= pair

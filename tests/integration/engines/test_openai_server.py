@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 from msgspec import Struct
+from ports import free_port
 
 from tandem.core.errors import NotFound, PermissionDenied, TooLarge, Unavailable, Unreachable
 from tandem_agents.engines import select
@@ -20,7 +20,7 @@ from tandem_agents.engines.openai_http import OpenAIModel
 
 pytestmark = pytest.mark.integration
 
-BOUND_S = 30.0
+BOUND_S = 60.0
 CHUNK = b'data: {"choices":[{"delta":{"content":"on and "}}]}\n\n'
 
 
@@ -77,9 +77,7 @@ async def test_the_servers_first_model_is_taken_and_closing_hangs_up(endless: En
 
 async def test_nobody_there_is_unreachable() -> None:
     """A closed port fails when it is opened without a model's name, and when it is used."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}/v1"
+    url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(Unreachable):
         await OpenAIModel.open(url)
     model = await OpenAIModel.open(url, name="m")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 import zmq.asyncio
+from ports import free_port
 
 from tandem.core.errors import ConfigError
 from tandem.core.ids import AgentId
@@ -25,12 +26,6 @@ from tandem.hub import bridge as module
 from tandem.hub.bridge import LegacyBridge, LegacyBus
 
 pytestmark = pytest.mark.integration
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class OldAgent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tandem.events import DEAD_LETTERS, Bus, ConsumerPolicy, Event
 
-QUICK = ConsumerPolicy(ack_wait_s=1.0, retry_delays_s=(0.05, 0.05, 0.05))
+QUICK = ConsumerPolicy(retry_delays_s=(0.05, 0.05, 0.05))
 
 
 class FactLearned(Event, topic="fact.learned"):

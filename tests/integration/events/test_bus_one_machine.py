@@ -42,7 +42,7 @@ async def test_events_keep_their_order_and_only_the_topic_arrives(bus, reader, e
     for number in range(50):
         await bus.publish(FactLearned(number=number))
         await bus.publish(DoorOpened(door="front"))
-    await asyncio.gather(*(bus.publish(FactLearned(number=1000)) for _ in range(300)))
+    await asyncio.gather(*(bus.publish(FactLearned(number=1000), timeout=60) for _ in range(300)))
     await eventually(lambda: len(got) == 350)
     assert got[:50] == list(range(50))
 
@@ -145,7 +145,7 @@ async def test_the_handler_continues_the_publishers_trace(bus, reader, eventuall
         await reader.subscribe(FactLearned, handler)
         with tracing.start_turn():
             await bus.publish(FactLearned(number=1))
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait(), 60)
         await eventually(lambda: len(spans) == 4)
     finally:
         tracing.set_sink(None)

@@ -170,11 +170,12 @@ async def test_a_deleted_consumer_is_made_again(bus, reader, eventually):
     await eventually(lambda: 2 in got)
 
 
-async def test_a_connection_outlives_missing_certificates(nats_server, tmp_path):
+async def test_a_connection_outlives_missing_certificates(nats_server, tmp_path, eventually):
     """Unreadable files are told as the reason, and waiting for the connection ends within its time."""
     access = msgspec.structs.replace(nats_server.access, ca_file=str(tmp_path / "no-ca.pem"))
     connection = Connection(access, "Agent")
     connection.start()
+    await eventually(lambda: connection.last_error != "")
     with pytest.raises(Unreachable, match="No such file"):
         await connection.client(1.0)
     assert not connection.connected

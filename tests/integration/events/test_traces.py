@@ -133,9 +133,9 @@ async def test_the_verb_tries_the_next_machine(nats_pair, turn, monkeypatch):
     """One server that is away hides nothing; when all are, the error says so."""
     gone, here = nats_pair.mainpc, nats_pair.pc2
     gone.kill()
-    monkeypatch.setattr(nats_link, "CONNECT_S", 1.0)
     monkeypatch.setattr(nats_link, "nats_accesses", lambda: [gone.access, here.access])
     assert turn in await run_verb()
+    monkeypatch.setattr(nats_link, "CONNECT_S", 1.0)
     monkeypatch.setattr(nats_link, "nats_accesses", lambda: [gone.access])
     with pytest.raises(Unreachable, match="no NATS server answers"):
         await run_verb()

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ports import free_port
 from watched_rig import PATIENCE_S, PORTS, Fleet, call, opened, until, worry
 
 from tandem.export.grafana import expressions
@@ -140,9 +140,7 @@ def test_every_query_has_data_from_a_real_prometheus(fleet: Fleet, tmp_path: Pat
             call(fleet, "Worker@west", action)
     with pytest.raises(subprocess.CalledProcessError):
         call(fleet, "Worker@west", "work(fail=True)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         ["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
          f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"]

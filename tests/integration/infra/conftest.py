@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import inspect
 import os
-import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -16,6 +15,7 @@ import nats
 import pytest
 import redis.asyncio as redis
 from nats.aio.client import Client
+from ports import free_port
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -38,17 +38,12 @@ from tandem.infra.valkey import Purpose
 from tandem.security import Authority, Machine
 from tandem.security.machine import NODE
 
-READY_S = 30.0
+READY_S = 60.0
 
 
 def free_ports() -> InfraPorts:
     """Four ports nobody listens on now."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(4)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [one.getsockname()[1] for one in sockets]
-    return InfraPorts(nats=ports[0], leaf=ports[1], monitor=ports[2], join=ports[3])
+    return InfraPorts(nats=free_port(), leaf=free_port(), monitor=free_port(), join=free_port())
 
 
 async def wait_until(condition: Callable[[], object], within_s: float = 60.0) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tandem.events import Bus, Event
+from tandem.events.consumer import Consumer
 from tandem.events.healing import tell_losses
 from tandem.events.streams import ensure_streams
 from tandem.infra import Positions, nats_access
@@ -28,23 +29,29 @@ class Follower:
     def __init__(self, servers) -> None:
         self._servers = servers
         self.numbers: list[int] = []
+        self.consumer: Consumer | None = None
         self._buses: list[Bus] = []
 
     async def _bus(self, name: str) -> Bus:
         self._buses.append(Bus(nats_access(self._servers.machine, self._servers.ports, name), name))
-        await self._buses[-1].connect(timeout=30)
+        await self._buses[-1].connect(timeout=60)
         return self._buses[-1]
 
     async def follow(self) -> None:
         async def note(event: LampSwitched) -> None:
             self.numbers.append(event.number)
 
-        await (await self._bus("Beta")).subscribe(LampSwitched, note)
+        self.consumer = await (await self._bus("Beta")).subscribe(LampSwitched, note)
+
+    async def has_settled(self) -> bool:
+        """Whether the server knows that all was handled."""
+        info = await self.consumer.measure() if self.consumer is not None else None
+        return info is not None and (info.num_pending, info.num_ack_pending) == (0, 0)
 
     async def announce(self, *numbers: int) -> None:
         alpha = await self._bus("Alpha")
         for number in numbers:
-            await alpha.publish(LampSwitched(number=number), timeout=30)
+            await alpha.publish(LampSwitched(number=number), timeout=60)
 
     async def leave(self) -> None:
         buses, self._buses = self._buses, []
@@ -69,6 +76,7 @@ async def heard_and_left(servers, beta: Follower, eventually, *numbers: int) -> 
     await beta.follow()
     await beta.announce(*numbers)
     await eventually(lambda: beta.numbers == list(numbers))
+    await eventually(beta.has_settled)
     await beta.leave()
     servers.processes["nats"].terminate()
     await asyncio.to_thread(servers.processes["nats"].wait)

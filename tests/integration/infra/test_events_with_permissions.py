@@ -17,7 +17,7 @@ from tandem.telemetry import tracing
 
 pytestmark = pytest.mark.integration
 
-QUICK = ConsumerPolicy(ack_wait_s=1.0, retry_delays_s=(0.05,))
+QUICK = ConsumerPolicy(retry_delays_s=(0.05,))
 
 
 class FactLearned(Event, topic="fact.learned"):
@@ -40,7 +40,7 @@ class Node:
         self._streams = asyncio.create_task(keep_streams(self.connection, servers.name, peers))
 
     async def ready(self) -> None:
-        client = await self.connection.client(20)
+        client = await self.connection.client(60)
         names: list[str] = []
         while "DEAD_LETTERS" not in names:
             await asyncio.sleep(0.02)
@@ -55,7 +55,7 @@ class Node:
 async def node(mainpc):
     """A node with its streams in place."""
     node = Node(mainpc)
-    await asyncio.wait_for(node.ready(), 30)
+    await asyncio.wait_for(node.ready(), 60)
     yield node
     await node.close()
 
@@ -64,7 +64,7 @@ async def node(mainpc):
 async def alpha(mainpc, node):
     """The bus of an ordinary agent."""
     bus = Bus(access(mainpc, "Alpha"), "Alpha")
-    await bus.connect(20)
+    await bus.connect(60)
     yield bus
     await bus.close()
 
@@ -73,7 +73,7 @@ async def alpha(mainpc, node):
 async def beta(mainpc, node):
     """The bus of another one."""
     bus = Bus(access(mainpc, "Beta"), "Beta")
-    await bus.connect(20)
+    await bus.connect(60)
     yield bus
     await bus.close()
 
@@ -123,7 +123,7 @@ async def test_spans_of_an_agent_are_read_by_the_observer(mainpc, alpha, eventua
     watcher.start()
 
     async def stored() -> bool:
-        return turn.context.trace_id in await read_traces(await watcher.client(20))
+        return turn.context.trace_id in await read_traces(await watcher.client(60))
 
     await eventually(stored)
     assert watcher.last_error == ""
@@ -161,13 +161,13 @@ async def test_events_and_names_cross_the_link(pair, eventually):
         mirror = Mirror(registry, node.connection, servers.name, machines)
         mirror.start()
         bus = Bus(access(servers, "Alpha"), "Alpha")
-        await bus.connect(20)
+        await bus.connect(60)
         heard = got.setdefault(servers.name, [])
 
         async def handler(event: FactLearned, heard: list[str] = heard) -> None:
             heard.append(current_delivery().origin.machine)
 
-        await asyncio.wait_for(node.ready(), 30)
+        await asyncio.wait_for(node.ready(), 60)
         await bus.subscribe(FactLearned, handler)
         await registry.put(Lease(agent="Alpha", machine=servers.name, instance="i", zmq="tcp://127.0.0.1:1"))
         closing.append((mirror, bus, node, registry))

@@ -50,7 +50,7 @@ async def stack(pair, eventually):
             connection = connect(stack, servers, NODE)
             keeping = asyncio.create_task(keep_streams(connection, servers.name, ("mainpc", "pc2")))
             stack.push_async_callback(end, keeping)
-            client = await connection.client(20)
+            client = await connection.client(60)
 
             async def made(client: Client = client) -> bool:
                 return "HUB_ALL" in [info.config.name for info in await client.jetstream().streams_info()]
@@ -131,7 +131,7 @@ async def test_no_agent_gives_orders_as_a_hub(pair, stack, eventually, caplog) -
 
 async def _deliver_to(target: str, rogue: Connection, payload: bytes) -> None:
     """Store an event as an agent may, and fetch it with ``target`` as the place to answer to."""
-    client = await rogue.client(20)
+    client = await rogue.client(60)
     await Publisher(rogue).publish("event.mainpc.evil", payload, {"Nats-Msg-Id": target}, timeout=20)
     name = target.replace(".", "_")
     config = ConsumerConfig(name=name, durable_name=name, ack_policy=AckPolicy.EXPLICIT, ack_wait=1.0)
@@ -146,9 +146,9 @@ async def _deliver_to(target: str, rogue: Connection, payload: bytes) -> None:
     await client.subscribe(inbox, cb=fetch)
     # The event is there once it can be fetched in the ordinary way; unacknowledged, it comes again.
     next_one = f"$JS.API.CONSUMER.MSG.NEXT.EVENTS_ALL.{name}"
-    await client.publish(next_one, b'{"batch":1,"expires":30000000000}', reply=inbox)
+    await client.publish(next_one, b'{"batch":1,"expires":60000000000}', reply=inbox)
     await asyncio.wait_for(fetched, 60)
-    await client.publish(next_one, b'{"batch":1,"expires":5000000000}', reply=target)
+    await client.publish(next_one, b'{"batch":1,"expires":60000000000}', reply=target)
     async with asyncio.timeout(60):
         while True:
             info = await client.jetstream().consumer_info("EVENTS_ALL", name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from tandem.core.errors import ConfigError, PermissionDenied, Unreachable
 from tandem.core.paths import Home
@@ -27,9 +27,7 @@ class Door:
         self.joined: list[str] = []
         self.refused: list[str] = []
         self.carry(b"")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def carry(self, code: bytes) -> None:
         """Give ``code`` along, once the door is opened again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ import pytest
 from fuzzing import descriptors, try_all
 from hypothesis import given
 from hypothesis import strategies as st
+from ports import free_port
 
 from tandem.core.errors import TandemError
 from tandem.core.paths import Home
@@ -35,9 +35,7 @@ class Door:
         self.host = Host(home, Authority.open(home))
         self.refused: list[str] = []
         self.desk = JoinDesk(self.host, refused=lambda where, why: self.refused.append(why))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     async def throw(self, data: bytes) -> bytes:
         """Send ``data`` and nothing more; what comes back until the door hangs up."""
@@ -155,9 +153,11 @@ async def test_drop_by_drop_is_no_way_to_stay(
 ) -> None:
     """Callers that send a question one byte at a time are hung up on when the exchange's time is over, however busy they
     are; their descriptors are given back, and the invited comes through meanwhile from the same address."""
-    monkeypatch.setattr(joining, "EXCHANGE_S", 3.0)
     before = descriptors()
-    crowd = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(GUESTS_PER_ADDRESS - 1)]
+    with monkeypatch.context() as hurried:
+        hurried.setattr(joining, "EXCHANGE_S", 3.0)
+        crowd = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(GUESTS_PER_ADDRESS - 1)]
+        await eventually(lambda: door.desk._guests.total() == len(crowd))
     for _, writer in crowd:
         writer.write(struct.pack(">I", QUESTION_MAX))
     ends = asyncio.gather(*(_end(reader) for reader, _ in crowd))
@@ -196,5 +196,6 @@ async def test_whoever_has_the_code_cannot_hold_the_door_either(
         writer.close()
     finally:
         tracemalloc.stop()
+    monkeypatch.undo()
     async with asyncio.timeout(BOUND_S):
         await join(Guest(Home(tmp_path / "second"), "pc2", code), "127.0.0.1", door.port)

@@ -74,8 +74,8 @@ async def test_a_leaf_cannot_change_the_hubs_streams(pair) -> None:
     hub, leaf = await pair.hub.nats(), await pair.leaf.nats()
     await hub.jetstream().add_stream(StreamConfig(name="KEPT", subjects=["event.mainpc.>"]))
     await hub.jetstream().publish("event.mainpc.x", b"1")
+    assert (await leaf.jetstream(domain="mainpc", timeout=60).stream_info("KEPT")).state.messages == 1
     remote = leaf.jetstream(domain="mainpc", timeout=2)
-    assert (await remote.stream_info("KEPT")).state.messages == 1
     for attempt in (
         remote.delete_stream("KEPT"),
         remote.purge_stream("KEPT"),
@@ -213,7 +213,7 @@ async def _consume(client: Client, count: int) -> list[bytes]:
     subscription = await client.jetstream().pull_subscribe("event.>", durable="reader", stream="EVENTS_ALL")
     taken: list[bytes] = []
     while len(taken) < count:
-        for message in await subscription.fetch(count - len(taken), timeout=30):
+        for message in await subscription.fetch(count - len(taken), timeout=60):
             await message.ack_sync()
             taken.append(message.data)
     await subscription.unsubscribe()

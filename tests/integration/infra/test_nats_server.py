@@ -14,6 +14,7 @@ from nats.js.api import StreamConfig
 from tandem.core.deadline import Deadline
 from tandem.core.errors import Unreachable
 from tandem.core.paths import Home, MachineDirs
+from tandem.core.tasks import end
 from tandem.events import Bus, Event
 from tandem.events.streams import ensure_streams
 from tandem.infra import check, nats_access, nats_state, reload, wait_ready
@@ -41,7 +42,7 @@ async def connect(servers, *, cert: tuple[str, str] | None, seed: bytes, ca: str
         nkeys_seed_str=seed.decode(),
         allow_reconnect=False,
         max_reconnect_attempts=0,
-        connect_timeout=3,
+        connect_timeout=30,
         error_cb=ignore,
     )
     await client.close()
@@ -123,11 +124,11 @@ async def test_agents_rights_suffice_for_the_event_bus(mainpc) -> None:
     received: asyncio.Queue[KettleBoiled] = asyncio.Queue()
     alpha, beta = (Bus(nats_access(mainpc.machine, mainpc.ports, name), name) for name in ("Alpha", "Beta"))
     try:
-        await alpha.connect(timeout=10)
-        await beta.connect(timeout=10)
+        await alpha.connect(timeout=60)
+        await beta.connect(timeout=60)
         await beta.subscribe(KettleBoiled, received.put)
-        await alpha.publish(KettleBoiled(cups=3), timeout=10)
-        async with asyncio.timeout(30):
+        await alpha.publish(KettleBoiled(cups=3), timeout=60)
+        async with asyncio.timeout(60):
             assert (await received.get()).cups == 3
     finally:
         await alpha.close()
@@ -142,7 +143,7 @@ async def test_an_observer_may_read_every_stream(mainpc) -> None:
     alpha, watcher = await mainpc.nats("Alpha"), await mainpc.nats("Watcher")
     await alpha.jetstream().publish("errors.mainpc.Alpha.error", b"boom")
     subscription = await watcher.jetstream().pull_subscribe("", durable="Watcher", stream="ERRORS_ALL")
-    (message,) = await subscription.fetch(1, timeout=20)
+    (message,) = await subscription.fetch(1, timeout=60)
     await message.ack_sync()
     assert message.data == b"boom"
     assert not mainpc.errors
@@ -156,20 +157,19 @@ async def test_acknowledged_messages_survive_sigkill(mainpc, eventually) -> None
 
     async def publish() -> None:
         for number in range(100_000):
-            await node.jetstream().publish("event.mainpc.n", b"%d" % number, timeout=1)
+            await node.jetstream().publish("event.mainpc.n", b"%d" % number, timeout=60)
             acknowledged.append(number)
 
     publishing = asyncio.create_task(publish())
     await eventually(lambda: len(acknowledged) >= 300)
     mainpc.kill("nats")
-    with pytest.raises((nats.errors.Error, asyncio.TimeoutError)):
-        await publishing
+    await end(publishing)
     await mainpc.start("nats")
     reader = await mainpc.nats()
     subscription = await reader.jetstream().pull_subscribe("event.mainpc.n", stream="KEPT")
     found: list[int] = []
     while len(found) < len(acknowledged):
-        found += [int(message.data) for message in await subscription.fetch(500, timeout=20)]
+        found += [int(message.data) for message in await subscription.fetch(500, timeout=60)]
     assert found[: len(acknowledged)] == acknowledged
 
 
@@ -178,7 +178,7 @@ async def test_an_agent_is_added_without_a_restart(mainpc, settle) -> None:
     alpha = await mainpc.nats("Alpha")
     started = (await nats_state(mainpc.specs()["nats"].probe)).start
     with pytest.raises(nats.errors.Error):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             access = nats_access(mainpc.machine, mainpc.ports, "Gamma")
             await connect(
                 mainpc, cert=(access.cert_file, access.key_file), seed=access.nkey_seed, ca=access.ca_file
@@ -234,13 +234,13 @@ async def test_two_fleets_live_side_by_side(make_servers, mainpc, tmp_path: Path
     assert await second.valkey("control").ping()
     second.ports = mainpc.ports
     with pytest.raises(Unreachable, match=str(mainpc.dirs.root)):
-        await wait_ready(second.specs()["nats"], Deadline.after(1.0))
+        await wait_ready(second.specs()["nats"], Deadline.after(5.0))
 
 
 async def test_a_dead_server_is_reported_as_such(mainpc) -> None:
     """The probe of a killed server raises Unreachable instead of hanging."""
     for spec in mainpc.specs().values():
-        await check(spec.probe)
+        await check(spec.probe, 60)
         mainpc.kill(spec.name)
         with pytest.raises(Unreachable):
             await check(spec.probe)

@@ -37,7 +37,7 @@ class Doors:
         with pytest.raises(REFUSED):
             client = await nats.connect(
                 f"tls://127.0.0.1:{self.servers.ports.nats}", tls=self._context(tls), nkeys_seed_str=seed.decode(),
-                allow_reconnect=False, max_reconnect_attempts=0, connect_timeout=5, error_cb=_ignore,
+                allow_reconnect=False, max_reconnect_attempts=0, connect_timeout=30, error_cb=_ignore,
             )  # fmt: skip
             await client.close()
 

@@ -22,6 +22,11 @@ REFUSED = (
 DENIED = (exceptions.NoPermissionError, exceptions.ResponseError)
 
 
+async def on_disk(node: redis.Redis) -> None:
+    """Wait for the append-only file: while it is being synced the server answers before it writes."""
+    await node.execute_command("WAITAOF", 1, 0, 0)
+
+
 async def test_only_known_users_get_in(mainpc) -> None:
     """Without a password, with the default user, or with a neighbour's password nothing is answered."""
     access = mainpc.access("control")
@@ -111,9 +116,9 @@ async def test_a_watcher_hears_of_leases(mainpc) -> None:
     node, alpha = mainpc.valkey("control"), mainpc.valkey("control", "Alpha")
     async with alpha.pubsub() as watch:
         await watch.psubscribe("__keyspace@0__:agent:ready:*")
-        await watch.get_message(timeout=10)
+        await watch.get_message(timeout=60)
         await node.set("agent:ready:Beta", "b")
-        message = await watch.get_message(timeout=10, ignore_subscribe_messages=True)
+        message = await watch.get_message(timeout=60, ignore_subscribe_messages=True)
     assert message is not None
     assert (message["channel"], message["data"]) == ("__keyspace@0__:agent:ready:Beta", "set")
 
@@ -124,7 +129,7 @@ async def test_answered_writes_survive_sigkill(mainpc, purpose) -> None:
     node = mainpc.valkey(purpose)
     for number in range(500):
         await node.set(f"kept:{number}", str(number))
-    await node.execute_command("WAITAOF", 1, 0, 5000)
+    await on_disk(node)
     await node.aclose()
     mainpc.kill(f"valkey-{purpose}")
     assert os.stat(mainpc.access(purpose).socket)
@@ -150,6 +155,7 @@ async def test_a_torn_last_write_does_not_stop_the_restart(mainpc) -> None:
     """A half-written end of the append-only file, as a power loss leaves it, costs only that write."""
     node = mainpc.valkey("control")
     await node.set("kept", "1")
+    await on_disk(node)
     await node.aclose()
     mainpc.kill("valkey-control")
     (log,) = (mainpc.dirs.valkey / "control" / "appendonlydir").glob("*.incr.aof")

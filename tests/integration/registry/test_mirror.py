@@ -119,6 +119,7 @@ async def test_a_restart_does_not_take_a_name_from_the_other_side(sides, eventua
             seen.append(change.after and change.after.instance)  # noqa: PERF401 - an endless generator
 
     watcher = asyncio.create_task(watch())
+    await eventually(lambda: seen == ["i1"])
     await mainpc.registry.delete("A", "i1")
     await mainpc.put("A", instance="i2")
     await eventually(lambda: "i2" in seen)

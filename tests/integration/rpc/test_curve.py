@@ -92,7 +92,7 @@ async def test_refused_callers_are_told_of() -> None:
     await guarded.open()
     stranger, honest, thief = guarded.peers(keys()), *(guarded.peers(guarded.friend, token=t) for t in ("Friend", "Boss"))
     with pytest.raises(Unreachable):
-        await stranger.call("Echo", "who", timeout=2)
+        await stranger.call("Echo", "who", timeout=BOUND_S)
     with pytest.raises(PermissionDenied):
         await thief.call("Echo", "who")
     with pytest.raises(PermissionDenied, match="not for you"):

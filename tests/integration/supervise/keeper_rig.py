@@ -34,7 +34,7 @@ from tandem.supervise.wire import (
 )
 
 T = TypeVar("T")
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 ENV = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent)}
 
 
@@ -153,13 +153,10 @@ class KeeperRig:
         return next(u for u in (await self.link.list()).units if u.instance == instance)
 
     def log(self, name: str) -> list[dict[str, Any]]:
-        """The lines in the log of ``name``."""
+        """The whole lines in the log of ``name``; the last one may just be written."""
         path = self.logs / f"{name}.log"
-        return (
-            [msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line]
-            if path.exists()
-            else []
-        )
+        whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+        return [msgspec.json.decode(line) for line in whole.splitlines() if line]
 
     async def stop(self) -> None:
         """End everything; the test fails if the keeper does not."""

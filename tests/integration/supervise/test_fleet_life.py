@@ -45,8 +45,13 @@ def test_a_need_is_ready_before_its_dependant_exists(fleet: MakeFleet) -> None:
     """The dependant is made only after its need has said READY."""
     rig = fleet(THREE)
     rig.tandem("up")
-    lines = [line for line in rig.tandem("logs", "--agent", "node").splitlines() if "->" in line]
-    order = [line.split("node ", 1)[1].strip() for line in lines]
+
+
+    def moves() -> list[str]:
+        lines = [line for line in rig.tandem("logs", "--agent", "node").splitlines() if "->" in line]
+        return [line.split("node ", 1)[1].strip() for line in lines]
+
+    order = rig.until(lambda: found if "B: starting -> healthy" in (found := moves()) else None, "the last move")
     assert order.index("A: starting -> healthy") < order.index("B: waiting -> starting")
 
 
@@ -75,6 +80,8 @@ def test_interrupted_second_up_stops_only_what_it_began(fleet: MakeFleet) -> Non
     """Ctrl-C in an up that found the fleet running stops the agents this up had started, and no others."""
     rig = fleet(THREE + 'H: {class: "fleet_agents:NeverReady", required: false}')
     rig.tandem("up", "--timeout", "2", code=None)
+    for name in "ABC":
+        rig.until_state(name, "healthy")
     rig.tandem("stop", "H", "C")
     before = rig.pid("A")
     process = rig.start("up")

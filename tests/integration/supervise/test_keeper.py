@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from keeper_rig import KeeperRig, alive, until
+from keeper_rig import PATIENCE_S, KeeperRig, alive, until
+from ports import free_port
 
 from tandem.supervise.wire import (
     CloseDoors,
@@ -57,9 +58,7 @@ async def test_callers_may_connect_while_the_agent_restarts(rig: KeeperRig) -> N
 async def test_closed_doors_refuse_at_once(rig: KeeperRig) -> None:
     """After CloseDoors the path is gone and a TCP port is free again."""
     assert rig.link is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     doors = Doors(unix=str(rig.run / "a" / "A.sock"), port=port)
     instance = rig.fork("A", "children:wait", doors=doors)
     await rig.pid(instance)
@@ -67,6 +66,7 @@ async def test_closed_doors_refuse_at_once(rig: KeeperRig) -> None:
     rig.link.send(SignalUnit(instance=instance, signal=signal.SIGKILL))
     await rig.heard(UnitEnded, instance)
     rig.link.send(CloseDoors(name="A"))
+    await rig.link.list()
     await until(lambda: not Path(doors.unix).exists())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
@@ -115,7 +115,7 @@ async def test_one_keeper_per_machine(rig: KeeperRig) -> None:
     """A second keeper with the same run directory leaves at once and disturbs nothing."""
     argv = [sys.executable, "-m", "tandem.supervise.keeper"]
     frame = encode_frame(KeeperRig(rig.root).config)
-    second = await asyncio.to_thread(subprocess.run, argv, input=frame, timeout=30)
+    second = await asyncio.to_thread(subprocess.run, argv, input=frame, timeout=PATIENCE_S)
     assert second.returncode == 75
     assert rig.link is not None and (await rig.link.list()).units
 
@@ -131,7 +131,7 @@ async def test_only_the_same_user_may_talk_to_the_keeper(rig: KeeperRig) -> None
     rig.path.chmod(0o666)
     code = f"import os, socket; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect({str(rig.path)!r}); print(s.recv(1))"
     out = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", code], capture_output=True, timeout=30
+        subprocess.run, [sys.executable, "-c", code], capture_output=True, timeout=PATIENCE_S
     )
     assert out.stdout.strip() == b"b''", out.stderr
 
@@ -157,5 +157,5 @@ def test_the_keeper_imports_nothing_large() -> None:
     """Neither asyncio nor rich nor yaml nor pathlib is loaded with it."""
     large = ("asyncio", "rich", "yaml", "pathlib")
     code = f"import sys, tandem.supervise.keeper; print([m for m in {large} if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert out.stdout.strip() == "[]"

@@ -122,5 +122,7 @@ async def test_a_failing_preload_is_reported_not_swallowed(tmp_path: Path) -> No
     """A module that cannot be imported is named in the zygote's log with the reason; forking still works."""
     rig = await KeeperRig(tmp_path, preload=Preload(["no_such_module", "children"])).start()
     await rig.heard(UnitSaid, rig.fork("A", "children:ready"))
-    assert any("no_such_module" in line["msg"] and line["level"] == "ERROR" for line in rig.log("zygote"))
+    await until(
+        lambda: any("no_such_module" in line["msg"] and line["level"] == "ERROR" for line in rig.log("zygote")), "its line"
+    )
     await rig.stop()

@@ -63,7 +63,7 @@ async def test_a_family_cannot_leave_its_group(cgroups: Cgroups) -> None:
     members = cgroups.members("i1")
     assert len(members) == made + 1 and process.pid in members
     cgroups.kill("i1")
-    process.wait(30)
+    process.wait(120)
     await until(lambda: not any(map(alive, members)), "their end")
     await until(lambda: not cgroups.members("i1"), "an empty group")
     cgroups.remove("i1")

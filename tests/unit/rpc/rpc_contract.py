@@ -125,8 +125,13 @@ class RpcContract:
     async def test_deadline_ends_both_sides(self, rig: Rig) -> None:
         """A call that outlives its budget fails at the caller, and its handler is cancelled."""
         await rig.serve()
-        with pytest.raises(DeadlineExceeded):
-            await rig.peers().call("Echo", "hold", {"name": "a"}, timeout=0.2)
+        peers = rig.peers()
+        await peers.ping("Echo")
+        budget_s = 0.2
+        while "a began" not in rig.echo.seen:  # a busy computer may use up a budget before the call has arrived
+            with pytest.raises(DeadlineExceeded):
+                await peers.call("Echo", "hold", {"name": "a"}, timeout=budget_s)
+            budget_s *= 2
         await until(lambda: "a cancelled" in rig.echo.seen)
 
     async def test_handler_inherits_what_is_left(self, rig: Rig) -> None:
@@ -134,12 +139,12 @@ class RpcContract:
         await rig.serve()
         rig.echo.release.set()
         peers = rig.peers()
-        with deadline_scope(Deadline.after(3.0)):
-            await peers.call("Echo", "hold", {"name": "a"}, timeout=60)
-        await peers.call("Echo", "hold", {"name": "b"}, timeout=60)
+        with deadline_scope(Deadline.after(60)):
+            await peers.call("Echo", "hold", {"name": "a"}, timeout=600)
+        await peers.call("Echo", "hold", {"name": "b"}, timeout=600)
         first, second = rig.echo.budgets
-        assert first is not None and 0 < first <= 3.0
-        assert second is not None and 3.0 < second <= 60
+        assert first is not None and 0 < first <= 60
+        assert second is not None and 60 < second <= 600
 
     async def test_no_time_left_sends_nothing(self, rig: Rig) -> None:
         """A call without any budget fails at once and does not run."""
@@ -206,9 +211,15 @@ class RpcContract:
     async def test_stream_ends_at_its_deadline(self, rig: Rig) -> None:
         """A bounded stream fails when its time is up, on both sides."""
         await rig.serve()
-        with pytest.raises(DeadlineExceeded):
-            async for _ in rig.peers().stream("Echo", "ticks", timeout=0.2):
-                pass
+        peers = rig.peers()
+        await peers.ping("Echo")
+        items: list[object] = []
+        budget_s = 0.2
+        while not items:  # a busy computer may use up a budget before the stream has begun
+            with pytest.raises(DeadlineExceeded):
+                async for item in peers.stream("Echo", "ticks", timeout=budget_s):
+                    items.append(item)  # noqa: PERF401 (the loop ends by an error)
+            budget_s *= 2
         await until(lambda: "ticks closed" in rig.echo.seen)
 
     async def test_chunk_limit_of_streams(self, rig: Rig) -> None:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import pytest
 from msgspec import Struct
 
+from tandem.core import deadline
 from tandem.core.deadline import Deadline, current_deadline
 from tandem.core.errors import NotFound, Overloaded, PermissionDenied, TandemError, Unavailable
 from tandem.rpc import (
@@ -28,8 +30,14 @@ from tandem.rpc.envelope import decode
 from tandem.security import CurveKeys, Principal
 
 SERVICE = "Echo@here"
-BOUND_S = 10.0
-"""Generous bound for waiting on a condition."""
+BOUND_S = 60.0
+"""Generous bound for waiting on a condition, and for a call that is to succeed."""
+
+
+@pytest.fixture(autouse=True)
+def patient_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that name no budget are to succeed, however busy the computer is."""
+    monkeypatch.setattr(deadline, "DEFAULT_BUDGET_S", BOUND_S)
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from msgspec import Raw
-from rpc_rig import ECHO, METHODS, SERVICE, Collector, Echo, MemoryTransport, Note, Rig, until
+from rpc_rig import BOUND_S, ECHO, METHODS, SERVICE, Collector, Echo, MemoryTransport, Note, Rig, until
 
 from tandem.core.errors import DeadlineExceeded, Overloaded, TandemError, Unreachable
 from tandem.rpc import Limits, Server, handlers_from
@@ -90,7 +90,7 @@ async def test_callee_that_sends_nonsense_is_hung_up_on(rig: Rig, nonsense: byte
     """The caller ends the connection and the call; a call that must not run twice is not repeated elsewhere."""
     scripted = Scripted(rig, to_requests(nonsense))
     with pytest.raises((Unreachable, DeadlineExceeded)):
-        await rig.peers().call("Echo", "add", {"name": "x"}, timeout=0.3)
+        await rig.peers().call("Echo", "add", {"name": "x"}, timeout=BOUND_S)
     await scripted.lost.wait()
 
 
@@ -135,7 +135,7 @@ async def test_callee_may_ping_and_say_goodbye(rig: Rig) -> None:
 
     scripted = Scripted(rig, answers)
     with pytest.raises((Unreachable, DeadlineExceeded)):
-        await rig.peers().call("Echo", "add", {"name": "x"}, timeout=0.3)
+        await rig.peers().call("Echo", "add", {"name": "x"}, timeout=BOUND_S)
     assert Pong(7) in scripted.heard
 
 
@@ -143,10 +143,10 @@ async def test_ping_fails_with_its_connection(rig: Rig) -> None:
     """A PING under way does not wait for a peer that has hung up."""
     scripted = Scripted(rig, lambda frame: [])
     peers = rig.peers()
+    ping = asyncio.create_task(peers.ping("Echo"))
+    await until(lambda: any(isinstance(frame, Ping) for frame in scripted.heard))
     with pytest.raises(DeadlineExceeded):
         await peers.ping("Echo", timeout=0.05)
-    ping = asyncio.create_task(peers.ping("Echo"))
-    await until(lambda: sum(isinstance(frame, Ping) for frame in scripted.heard) == 2)
     scripted.channel.close()
     with pytest.raises(Unreachable):
         await ping
@@ -177,7 +177,7 @@ async def test_congested_channel_holds_calls_back_within_their_budget(
     monkeypatch.setattr(MemoryChannel, "congested", property(lambda _: gate.shut))
     monkeypatch.setattr(MemoryChannel, "wait", lambda _: gate.wait())
     with pytest.raises(DeadlineExceeded, match="no room"):
-        await peers.call("Echo", "add", {"name": "x"}, timeout=0.05)
+        await peers.call("Echo", "add", {"name": "x"}, timeout=0.5)
     assert rig.echo.seen == []
     call = asyncio.create_task(peers.invoke("Echo", ECHO, (Note("x"),)))
     await asyncio.sleep(0.01)
@@ -199,7 +199,7 @@ async def test_call_id_in_use_is_refused(rig: Rig) -> None:
     await rig.serve()
     collector, channel = await greeted(rig)
     for _ in range(2):
-        channel.send(encode_request(5, "hold", {"name": "a"}, 10_000))
+        channel.send(encode_request(5, "hold", {"name": "a"}, 60_000))
     await until(lambda: len(collector.frames) == 2)
     refusal = collector.frames[1]
     assert isinstance(refusal, Failure) and "in use" in refusal.message
@@ -275,7 +275,7 @@ async def test_call_cancelled_before_its_first_step_is_answered(rig: Rig) -> Non
     """CANCEL that arrives together with its REQUEST leaves nothing in flight."""
     server = await rig.serve()
     collector, channel = await greeted(rig)
-    channel.send(encode_request(1, "hold", {"name": "a"}, 10_000))
+    channel.send(encode_request(1, "hold", {"name": "a"}, 60_000))
     channel.send(encode(Cancel(1)))
     await until(lambda: len(collector.frames) == 2)
     answer = collector.frames[1]

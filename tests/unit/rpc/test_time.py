@@ -8,8 +8,8 @@ import pytest
 from rpc_rig import ECHO, METHODS, SERVICE, Collector, Echo, MemoryTransport, Note, Rig
 
 from tandem.agent.testing import virtual_time
-from tandem.core import clock
-from tandem.core.deadline import DEFAULT_BUDGET_S, Deadline
+from tandem.core import clock, deadline
+from tandem.core.deadline import Deadline
 from tandem.core.errors import DeadlineExceeded, Unreachable
 from tandem.rpc import BreakerState, CircuitOpen, Endpoint, Limits, Server, current_principal, handlers_from
 from tandem.rpc.breaker import FAILURES_TO_OPEN, OPEN_S
@@ -48,7 +48,7 @@ async def test_default_budget() -> None:
     started = clock.monotonic()
     with pytest.raises(DeadlineExceeded):
         await rig.peers().call("Echo", "hold", {"name": "a"})
-    assert clock.monotonic() - started == pytest.approx(DEFAULT_BUDGET_S, abs=0.002)
+    assert clock.monotonic() - started == pytest.approx(deadline.DEFAULT_BUDGET_S, abs=0.002)
     await rig.close()
 
 
