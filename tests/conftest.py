@@ -7,8 +7,10 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# Property tests prove facts, not speed: a busy computer must not fail them.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Property tests prove facts, not speed: a busy computer must not fail them. Nor must luck: each run tries the same examples,
+# until somebody looks for more with --hypothesis-profile=curious.
+settings.register_profile("curious", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=False)
+settings.register_profile("patient", settings.get_profile("curious"), derandomize=True)
 settings.load_profile("patient")
 
 SETTINGS = ("TANDEM_HOME", "TANDEM_FLEET", "PORT_OFFSET", "MAINPC_IP", "MAIN_PC_IP", "PC2_IP", "OPENAI_BASE_URL")
