@@ -9,7 +9,7 @@ import pytest
 
 from tandem_agents.engines.worker import Emit, Worker
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
 async def reached(event: threading.Event) -> None:

@@ -40,7 +40,7 @@ async def test_a_server_that_stores_nothing_does_not_serve(body: str) -> None:
     """After a full disk streams stay shut although the server says it runs: it must be restarted, and the reason is told."""
     async with answering((503, body)) as probe:
         with pytest.raises(Unavailable, match="stores nothing"):
-            await check(probe)
+            await check(probe, 60)
 
 
 @pytest.mark.parametrize(("free", "words"), [(0, "the disk is full"), (1 << 30, "it stores nothing")])
@@ -51,14 +51,14 @@ async def test_a_disk_without_room_is_told_from_what_it_left_behind(
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=free))
     async with answering((503, WRITE_ERROR)) as probe:
         with pytest.raises(Unavailable, match=words) as refused:
-            await check(probe)
+            await check(probe, 60)
     assert isinstance(refused.value, DiskFull) is (free == 0)
 
 
 async def test_what_passes_by_itself_is_no_fault() -> None:
     """A consumer that is still being recovered is no reason to end the server."""
     async with answering((503, RECOVERING)) as probe:
-        await check(probe)
+        await check(probe, 60)
     async with answering((503, RECOVERING), (503, "{}")) as probe:
         with pytest.raises(Unavailable):
-            await check(probe)
+            await check(probe, 60)

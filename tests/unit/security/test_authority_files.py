@@ -33,7 +33,7 @@ def test_processes_that_found_the_authority_at_once_share_it(tmp_path: Path) -> 
     for worker in workers:
         worker.start()
     start.set()
-    results = [answers.get(timeout=60) for _ in workers]
+    results = [answers.get(timeout=200) for _ in workers]
     for worker in workers:
         worker.join(timeout=30)
     assert len({ca for ca, _, _ in results}) == 1

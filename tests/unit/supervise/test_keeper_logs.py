@@ -185,9 +185,10 @@ def test_compress_replaces_the_file(tmp_path: Path) -> None:
     """The content is in the .gz, the original is gone, no partial file is left."""
     path = tmp_path / "A-1.log"
     path.write_bytes(b"line\n" * 1000)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         compress(str(path))
         os._exit(0)
-    os.wait()
+    os.waitpid(pid, 0)
     assert [p.name for p in tmp_path.iterdir()] == ["A-1.log.gz"]
     assert gzip.decompress((tmp_path / "A-1.log.gz").read_bytes()) == b"line\n" * 1000

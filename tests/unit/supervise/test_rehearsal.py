@@ -28,7 +28,7 @@ print("same")
 
 def test_nothing_of_a_rehearsal_is_left() -> None:
     """After it the process has the threads, descriptors and signal handlers it had before, so a fork is as safe as ever."""
-    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout.strip() == "same", done.stderr
 
 
