@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "supervise"))
 
 from fleet_rig import FleetRig
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 OLD_AGENT = """
 import json, sys, zmq
@@ -38,7 +38,7 @@ def fleet(tmp_path: Path) -> Iterator[FleetRig]:
         tmp_path,
         "Greeter: {class: bridge_agents:Greeter}\n"
         'Bridge: {class: "tandem.agent.zmq_bridge:ZmqBridge", needs: [Greeter], '
-        "side_ports: {Greeter: 7231, nobody: 7232}, settings: {timeout_s: 3}}\n"
+        "side_ports: {Greeter: 7231, nobody: 7232}, settings: {timeout_s: 20}}\n"
         'Old: {command: [python, old_agent.py, "${OLD_PORT}"], port: 7233, probe: {zmq: "tcp://127.0.0.1:${OLD_PORT}"}}',
     )
     rig.env["PYTHONPATH"] = str(Path(__file__).parent)
@@ -52,7 +52,7 @@ def ask(rig: FleetRig, port: int, request: Any, kind: int = zmq.REQ) -> Any:
     """One request the way old code makes it: a blocking socket, one JSON frame."""
     with zmq.Context() as context, context.socket(kind) as link:
         link.linger = 0
-        link.rcvtimeo = 30_000
+        link.rcvtimeo = 60_000
         link.connect(f"tcp://127.0.0.1:{port + rig.offset}")
         link.send(request if isinstance(request, bytes) else json.dumps(request).encode())
         return json.loads(link.recv())

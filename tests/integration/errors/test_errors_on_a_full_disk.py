@@ -57,7 +57,7 @@ def full(place: Path) -> Iterator[None]:
 async def fault(server) -> Unavailable | None:
     """What the node's probe finds when the server stores nothing any more."""
     try:
-        await check(NatsProbe(server.monitor, str(server.directory)))
+        await check(NatsProbe(server.monitor, str(server.directory)), 60)
     except Unavailable as error:
         return error if "no space left" in error.message else None
     return None
@@ -122,7 +122,7 @@ async def test_what_was_accepted_is_counted_and_what_was_not_is_told(nats_server
         assert left_behind is not None and not isinstance(left_behind, DiskFull)
         nats_server.kill()
         await nats_server.start()
-        await check(NatsProbe(nats_server.monitor, str(nats_server.directory)))
+        await check(NatsProbe(nats_server.monitor, str(nats_server.directory)), 60)
         accepted["After"] = await report("After")
 
         async def complete() -> bool:

@@ -22,7 +22,7 @@ from fleet_rig import free_offset
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
-PATIENCE_S = 90.0
+PATIENCE_S = 150.0
 FLEET = """
 fleet: watched
 machines:
@@ -44,7 +44,7 @@ groups:
       PredictiveHealthMonitor:
         class: "watched_agents:PredictiveHealthMonitor"
         observer: true
-        settings: {budget: {settle_s: 4, patience_s: 1}, disposable: [Sick]}
+        settings: {budget: {settle_s: 8, patience_s: 1}, disposable: [Sick]}
       ObservabilityHub: {class: "watched_agents:ObservabilityHub", observer: true, port: 7210, speaks: http, settings: *alerts}
   yard:
     machine: east
@@ -56,7 +56,7 @@ groups:
         observer: true
         port: 7260
         speaks: http
-        settings: {<<: *alerts, care: {budget: {settle_s: 4, patience_s: 1}, disposable: [Frail]}}
+        settings: {<<: *alerts, care: {budget: {settle_s: 8, patience_s: 1}, disposable: [Frail]}}
 """
 PORTS = {"west": 7210, "east": 7260}
 
@@ -165,7 +165,7 @@ def call(fleet: Fleet, agent: str, action: str) -> None:
         "import asyncio\nfrom tandem.api import connect\nasync def main():\n    async with connect() as c:\n"
         f"        await c.peer({agent!r}).{action}\nasyncio.run(main())"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], cwd=fleet.root, env=fleet.env, check=True, timeout=120)
 
 
 def opened(fleet: Fleet, what: str) -> list[dict[str, Any]]:

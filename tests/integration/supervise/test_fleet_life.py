@@ -11,6 +11,9 @@ from fleet_rig import PATIENCE_S, THREE, MakeFleet
 
 pytestmark = pytest.mark.integration
 
+NOT_YET_OURS = ("Fatal Python error: init_import_site", "Could not import runpy module")
+"""What an interpreter says that is interrupted before it has come to a line of ours; it ends with status 1 then."""
+
 
 def _without_usage(status: dict[str, Any]) -> dict[str, Any]:
     rows = {kind: [row | {"usage": None} for row in status[kind]] for kind in ("services", "agents")}
@@ -70,7 +73,7 @@ def test_interrupted_up_leaves_a_clean_state(fleet: MakeFleet, stage: str) -> No
     rig.until(reached[stage], f"the stage {stage}")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode in (130, -signal.SIGINT), out + err
+    assert process.returncode in (130, -signal.SIGINT) or any(words in err for words in NOT_YET_OURS), out + err
     if stage == "agents":
         assert "m1 is stopped again" in err
     rig.until(lambda: rig.remains() == [], "everything to be gone")
