@@ -104,7 +104,7 @@ def serving(tmp_path: Path) -> Any:
     thread.start()
     yield server
     server.running = False
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
 
 
@@ -112,7 +112,7 @@ def test_mended_server_answers_and_stops(serving: Any) -> None:
     """A serving loop answers as before, and ends when it is told to although nobody asks any more."""
     context = zmq.Context()
     asking = context.socket(zmq.REQ)
-    asking.rcvtimeo = 10_000
+    asking.rcvtimeo = 60_000
     asking.connect(f"tcp://127.0.0.1:{serving.port}")
     asking.send_string("hello")
     assert asking.recv_string() == "HELLO"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from tandem_agents.engines.models import Model, Store
 from tandem_agents.engines.models import http_source as http
@@ -156,9 +157,7 @@ def test_every_sources_reason_is_told(publisher, store, notes, index, model_of: 
 
 def test_a_host_that_is_down_is_asked_once(publisher, store, notes, index, model_of: MakeModel) -> None:
     """The second file goes straight to its archive; a fresh fetch asks the host again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}/a"
+    url = f"http://127.0.0.1:{free_port()}/a"
     index.wheel("parts", {"one": b"first", "two": b"second"})
     models = [
         model_of(content, UrlSource(url), WheelSource("parts==1.0", member), model_id=member)

@@ -114,7 +114,7 @@ def ask(callee: Callee) -> Callable[..., Awaitable[object]]:
     async def call(token: Callable[[str], str] | None, action: str = "who_am_i") -> object:
         peers = Peers(To(callee.socket), token=token)
         try:
-            return await peers.call(CALLEE, action, timeout=10)
+            return await peers.call(CALLEE, action, timeout=60)
         finally:
             await peers.close()
 
