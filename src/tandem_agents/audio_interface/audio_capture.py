@@ -93,8 +93,8 @@ class AudioCapture(Agent):
         return found.seconds
 
     @action
-    async def chunks(self, session: str) -> AsyncIterator[Chunk]:
-        async for chunk in self._sessions.get(session).listen():
+    async def chunks(self, session: str, since_s: float = 0.0) -> AsyncIterator[Chunk]:
+        async for chunk in self._sessions.get(session).listen(since_s):
             yield chunk
 
     @action(idempotent=True)

@@ -38,8 +38,8 @@ class Capture(Protocol):
         """
         ...
 
-    def chunks(self, session: str) -> AsyncIterator[Chunk]:
-        """The session's sound from its beginning, as it comes; any number may listen."""
+    def chunks(self, session: str, since_s: float = 0.0) -> AsyncIterator[Chunk]:
+        """The session's sound as it comes, from ``since_s`` seconds after its start on; any number may listen."""
         ...
 
     @action(idempotent=True)
@@ -65,8 +65,8 @@ class CleanChunk(Struct, frozen=True, kw_only=True):
 class Cleaning(Protocol):
     """Makes sound fit to be understood, and finds the speech in it."""
 
-    def clean(self, session: str) -> AsyncGenerator[CleanChunk, None]:
-        """The session's sound without hum and offset, at an even loudness, with speech marked."""
+    def clean(self, session: str, since_s: float = 0.0) -> AsyncGenerator[CleanChunk, None]:
+        """The session's sound from ``since_s`` on, without hum and offset, at an even loudness, with speech marked."""
         ...
 
 
@@ -88,8 +88,8 @@ class WakeWordHeard(Event, topic="voice.wake"):
 class Waking(Protocol):
     """Listens for the wake phrase."""
 
-    def detect(self, session: str) -> AsyncIterator[Wake]:
-        """Every time the session's sound holds the wake phrase."""
+    def detect(self, session: str, since_s: float = 0.0) -> AsyncGenerator[Wake, None]:
+        """Every time the session's sound holds the wake phrase; what was heard before ``since_s`` does not count."""
         ...
 
 
@@ -119,8 +119,8 @@ class UtteranceHeard(Event, topic="voice.heard"):
 class Hearing(Protocol):
     """Writes down what is said, while it is said."""
 
-    def listen(self, session: str, wake: bool = False) -> AsyncIterator[Heard]:
-        """Partial and final transcripts of the session's utterances, until it ends.
+    def listen(self, session: str, wake: bool = False, since_s: float = 0.0) -> AsyncIterator[Heard]:
+        """Partial and final transcripts of the session's utterances from ``since_s`` seconds on, until it ends.
 
         With ``wake`` only utterances that follow the wake phrase, or begin with the assistant's name, are given.
         """

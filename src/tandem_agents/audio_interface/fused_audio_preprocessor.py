@@ -35,19 +35,22 @@ class FusedAudioPreprocessor(Agent):
         return () if self._problem is None else [self._problem]
 
     @action
-    async def clean(self, session: str) -> AsyncIterator[CleanChunk]:
+    async def clean(self, session: str, since_s: float = 0.0) -> AsyncIterator[CleanChunk]:
         endpointer = Endpointer(open_voice_activity())
         cleaner = Cleaner(SPEECH_RATE, self.settings.cleaning)
-        at_s = 0.0
-        async for chunk in self.peer(Capture).chunks(session):
+        began_s: float | None = None
+        at_s = since_s
+        async for chunk in self.peer(Capture).chunks(session, since_s):
+            began_s = chunk.at_s if began_s is None else began_s
             audio = cleaner.clean(from_pcm(chunk.pcm))
-            yield _marked(to_pcm(audio), chunk.at_s, endpointer.feed(audio), endpointer.speaking)
+            yield _marked(to_pcm(audio), chunk.at_s, began_s, endpointer.feed(audio), endpointer.speaking)
             at_s = chunk.at_s + audio.seconds
-        yield _marked(Pcm(b"", SPEECH_RATE), at_s, endpointer.finish(), False)
+        yield _marked(Pcm(b"", SPEECH_RATE), at_s, began_s or 0.0, endpointer.finish(), False)
 
 
-def _marked(pcm: Pcm, at_s: float, events: list[SpeechEvent], speaking: bool) -> CleanChunk:
-    times = {event.change: event.at_s for event in events}
+def _marked(pcm: Pcm, at_s: float, began_s: float, events: list[SpeechEvent], speaking: bool) -> CleanChunk:
+    """``events`` count from ``began_s``, the first sound that was looked at."""
+    times = {event.change: began_s + event.at_s for event in events}
     return CleanChunk(
         pcm=pcm,
         at_s=at_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -16,6 +17,8 @@ from tandem_agents.engines.kinds import Pcm
 CHUNK_S = 0.1
 """Seconds of sound per chunk: short beside the half second that ends an utterance, long beside a call's cost."""
 
+_ROUNDING = 1e-6
+"""Of a chunk: the time of one, divided by its length, may come out a hair below its number."""
 CHUNK_BYTES = int(CHUNK_S * SPEECH_RATE) * 2
 
 
@@ -88,10 +91,12 @@ class Session:
         self.ended = True
         self._changed.notify()
 
-    async def listen(self) -> AsyncIterator[Chunk]:
-        """Every chunk from the beginning, until the end."""
+    async def listen(self, since_s: float = 0.0) -> AsyncIterator[Chunk]:
+        """Every chunk from the one at ``since_s`` seconds, until the end. Raises ``InvalidArguments`` below 0."""
+        if not 0 <= since_s < math.inf:
+            raise InvalidArguments(f"not a time in a session: {since_s} s")
         listener = object()
-        self._positions[listener] = self._first
+        self._positions[listener] = max(self._first, int(since_s / CHUNK_S + _ROUNDING))
         try:
             while True:
                 await self._changed.until(lambda: self.ended or self._next(listener) is not None)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from msgspec import Struct
 
 from tandem.agent import Agent, action
-from tandem_agents.audio_interface.contracts import Cleaning, Heard, UtteranceHeard, Wake, Waking
+from tandem_agents.audio_interface.contracts import CleanChunk, Cleaning, Heard, UtteranceHeard, Wake, Waking
 from tandem_agents.audio_interface.utterances import Utterance, UtteranceCutter
 from tandem_agents.engines.kinds import Transcript
 from tandem_agents.engines.wake import NameMatcher
@@ -34,8 +34,8 @@ class StreamingSpeechRecognition(Agent):
         self._names = NameMatcher(self.settings.names)
 
     @action
-    async def listen(self, session: str, wake: bool = False) -> AsyncIterator[Heard]:
-        ears = _Ears(self, session, self._names)
+    async def listen(self, session: str, wake: bool = False, since_s: float = 0.0) -> AsyncIterator[Heard]:
+        ears = _Ears(self, session, since_s, self._names)
         async with contextlib.aclosing(ears.follow(wake)) as heard:
             async for one in heard:
                 if one.final:
@@ -46,9 +46,10 @@ class StreamingSpeechRecognition(Agent):
 class _Ears:
     """One session being listened to."""
 
-    def __init__(self, agent: StreamingSpeechRecognition, session: str, names: NameMatcher):
+    def __init__(self, agent: StreamingSpeechRecognition, session: str, since_s: float, names: NameMatcher):
         self._agent = agent
         self._session = session
+        self._since_s = since_s
         self._names = names
         self._settings = agent.settings
         self._wakes: list[Wake] = []
@@ -59,7 +60,7 @@ class _Ears:
         cutter = UtteranceCutter(self._settings.max_utterance_s)
         watching = asyncio.create_task(self._watch_for_wake()) if wake else None
         try:
-            async with contextlib.aclosing(self._agent.peer(Cleaning).clean(self._session)) as chunks:
+            async with contextlib.aclosing(self._sound()) as chunks:
                 async for chunk in chunks:
                     complete = cutter.add(chunk)
                     heard = await self._final(complete) if complete else self._next_partial(cutter.so_far())
@@ -71,8 +72,11 @@ class _Ears:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
 
+    def _sound(self) -> AsyncGenerator[CleanChunk, None]:
+        return self._agent.peer(Cleaning).clean(self._session, self._since_s)
+
     async def _watch_for_wake(self) -> None:
-        async for wake in self._agent.peer(Waking).detect(self._session):
+        async for wake in self._agent.peer(Waking).detect(self._session, self._since_s):
             self._wakes.append(wake)
 
     async def _final(self, utterance: Utterance) -> Heard | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from msgspec import Struct
 
@@ -37,11 +37,13 @@ class WakeWordDetector(Agent):
         return list(self._phrases)
 
     @action
-    async def detect(self, session: str) -> AsyncIterator[Wake]:
+    async def detect(self, session: str, since_s: float = 0.0) -> AsyncGenerator[Wake, None]:
         detector = open_wake_word(self.settings.engine)
-        async for chunk in self.peer(Capture).chunks(session):
+        began_s: float | None = None
+        async for chunk in self.peer(Capture).chunks(session, since_s):
+            began_s = chunk.at_s if began_s is None else began_s
             hit = detector.feed(from_pcm(chunk.pcm))
             if hit is not None:
-                wake = Wake(hit.phrase, hit.at_s)
+                wake = Wake(hit.phrase, began_s + hit.at_s)
                 await self.publish(WakeWordHeard(session=session, wake=wake))
                 yield wake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 
@@ -13,15 +14,15 @@ import typer
 from tandem.api import Connection, connect
 from tandem.core.deadline import deadline_scope
 from tandem.core.errors import TandemError
+from tandem_agents.commands.spoken_turn import ANSWER_WITHIN_S, LISTENING, Listening, NothingHeard
 from tandem_agents.commands.talk import TalkResult
-from tandem_agents.commands.talking import Conversation, NothingHeard, in_words, read
+from tandem_agents.commands.talking import AGAIN_S, Conversation, in_words, read
 from tandem_agents.core_services.contracts import FrontDoor
+from tandem_agents.engines.kinds import Audio
 
-AGAIN_S = 3.0
-"""Until somebody who was away, or a microphone, is tried again."""
 CALLING = 'Listening for "hey Jarvis" (Ctrl-C ends it) …'
-ANSWER_WITHIN_S = 8.0
-"""How long a question of the assistant's own waits to be answered without the wake phrase."""
+FOR_THE_PHRASE = Listening(wake=True, prompt=CALLING)
+FOR_AN_ANSWER = Listening(wake=False, prompt=LISTENING, patience_s=ANSWER_WITHIN_S)
 
 
 async def stay(
@@ -40,7 +41,7 @@ async def stay(
         await asyncio.sleep(0)
         try:
             if sound is not None:
-                company.tell((await conversation.turn(connection, sound, wake=conversation.wake))[0])
+                await company.exchange(sound, Listening(wake=conversation.wake))
             with deadline_scope(None):
                 await company.listen()
         finally:
@@ -62,35 +63,33 @@ class _Company:
         if self._as_json:
             typer.echo(msgspec.json.encode(result).decode())
 
-    async def listen(self) -> None:
-        """One turn after the other. What the assistant asks back may be answered without calling it again."""
-        asked_back = False
-        told = ""
+    async def exchange(self, sound: Audio | None, listening: Listening, answer_s: float | None = None) -> str:
+        """A request and what interrupts its answer; returns what was said last. Raises as :meth:`Conversation.exchange`."""
+        said = ""
+        results = self._conversation.exchange(self._connection, sound, listening, answer_s=answer_s)
+        async with aclosing(results):
+            async for result in results:
+                self.tell(result)
+                said = result.answer
+        return said
 
-        async def turn() -> None:
-            nonlocal asked_back, told
-            answering, asked_back = asked_back, False
-            prompt = "Listening …" if answering else CALLING
+    async def listen(self) -> None:
+        """One exchange after the other. What the assistant asks back may be answered without calling it again."""
+        listening = FOR_THE_PHRASE
+
+        async def once() -> None:
+            nonlocal listening
+            now, listening = listening, FOR_THE_PHRASE
+            said = ""
             try:
-                result, _ = await self._conversation.turn(
-                    self._connection,
-                    None,
-                    wake=not answering,
-                    prompt=prompt if prompt != told else "",
-                    patience_s=ANSWER_WITHIN_S if answering else None,
-                    answer_s=self._answer_s,
-                )
+                said = await self.exchange(None, now, self._answer_s)
             except NothingHeard:
-                told = prompt
-                if not answering:
+                if now is FOR_THE_PHRASE:
                     # A microphone that ends by itself may do so again at once.
                     await asyncio.sleep(AGAIN_S)
-                return
-            told = prompt
-            asked_back = result.answer.endswith("?")
-            self.tell(result)
+            listening = FOR_AN_ANSWER if said.endswith("?") else FOR_THE_PHRASE
 
-        await self._for_ever(turn, "not listening")
+        await self._for_ever(once, "not listening")
 
     async def tell_unasked(self) -> None:
         """Print announcements, one a line."""

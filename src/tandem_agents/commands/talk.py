@@ -40,7 +40,8 @@ def talk(
         typer.Option(
             "-f",
             "--follow",
-            help="Stay until Ctrl-C: answer whatever follows the wake phrase, and print what is said unasked.",
+            help="Stay until Ctrl-C: answer whatever follows the wake phrase, said over an answer, too, and print what is said "
+            "unasked.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

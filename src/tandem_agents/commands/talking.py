@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from tandem.api import Connection, connect
-from tandem.core.errors import DeadlineExceeded, InvalidArguments, NotFound, TandemError, Unavailable
-from tandem_agents.audio_interface.contracts import Capture
+from tandem.core.errors import DeadlineExceeded, InvalidArguments, TandemError, Unavailable
 from tandem_agents.audio_interface.loudspeaker import Loudspeaker, Playback
 from tandem_agents.audio_interface.sound_device import SoundDevice
+from tandem_agents.commands.interrupting import called_again, unless_called
+from tandem_agents.commands.sound_session import SoundSession, hearing
+from tandem_agents.commands.spoken_turn import LISTENING, Listening, Turn, after_calling, nothing_heard
 from tandem_agents.commands.talk import TalkResult
 from tandem_agents.commands.terminal import CLEAR_LINE, faint
-from tandem_agents.core_services.contracts import Answer, FrontDoor, TalkPiece
+from tandem_agents.core_services.contracts import FrontDoor, TalkPiece
 from tandem_agents.engines.audio import (
     SPEECH_RATE,
     concat,
-    from_pcm,
     read_file,
     require_audible,
-    to_pcm,
     to_wav,
 )
-from tandem_agents.engines.kinds import Audio, Pcm
+from tandem_agents.engines.kinds import Audio
 
-PUSH_S = 1.0
-"""Seconds of sound handed in per call."""
-
-
-class NothingHeard(NotFound):
-    """Nobody said anything, or nobody called the assistant."""
+AGAIN_S = 3.0
+"""Until somebody who was away, or a microphone, is tried again."""
 
 
 class Conversation:
@@ -49,7 +45,7 @@ class Conversation:
         self._aloud = aloud
         self._loudspeaker = SoundDevice(Loudspeaker.find)
         self._instead = f"; {instead}" if instead else ""
-        self._told = ""
+        self._prompted = self._told = ""
 
     async def hold(
         self, file: Path | None, fleet: str | None, budget_s: float
@@ -59,48 +55,84 @@ class Conversation:
         Raises :class:`TandemError` for sound that cannot be used, when nothing was said, or when the fleet cannot answer.
         """
         sound = None if file is None else read(file)
+        listening = Listening(wake=self.wake, prompt=LISTENING)
+        turn = Turn()
         async with connect(fleet, budget_s=budget_s) as connection:
-            return await self.turn(connection, sound, wake=self.wake, prompt="Listening …")
+            with _mouth(await self._find_loudspeaker()) as playback:
+                async with hearing(connection, sound) as source:
+                    await self._follow(source, listening, turn, playback)
+                await self._until_heard(turn, playback)
+        if (result := turn.result()) is None:
+            raise nothing_heard(listening)
+        return result, concat(turn.spoken) if turn.spoken else None
 
-    async def turn(
-        self,
-        connection: Connection,
-        sound: Audio | None,
-        *,
-        wake: bool,
-        prompt: str = "",
-        patience_s: float | None = None,
-        answer_s: float | None = None,
-    ) -> tuple[TalkResult, Audio | None]:
-        """The same on an open connection; ``prompt`` is printed once the microphone is open, which it is no more while
-        the answer is heard.
+    async def exchange(
+        self, connection: Connection, sound: Audio | None, listening: Listening, *, answer_s: float | None = None
+    ) -> AsyncGenerator[TalkResult, None]:
+        """One request and its answer on an open connection, and those of whoever calls the assistant while it answers.
 
-        Raises :class:`NothingHeard` also when nothing has been said after ``patience_s`` seconds, and ``DeadlineExceeded``
-        when the answer does not go on for ``answer_s``.
+        The microphone stays open until the last answer was heard. Whoever only calls is listened to again.
+
+        Raises :class:`NothingHeard` when nothing is said at all, and ``DeadlineExceeded`` when an answer does not go on
+        for ``answer_s`` seconds.
         """
-        # First of all: while PortAudio looks for devices, whatever is written to standard error is lost.
-        playback = await self._open_mouth() if self._aloud else None
-        try:
-            async with _listening(connection, sound) as source:
-                if sound is None and prompt:
-                    self.remark(prompt)
-                door = connection.peer(FrontDoor, at=str(connection.front_door))
-                pieces = door.converse(source, session=self._session, wake=wake, whole=sound is not None)
-                result, spoken = await self._follow(
-                    pieces, playback, wake=wake, patience_s=patience_s, answer_s=answer_s
-                )
-            if playback is not None:
-                self._explain(await _heard(playback) if spoken else "the answer was not spoken")
-        finally:
-            if playback is not None:
-                playback.silence()
-        return result, concat(spoken) if spoken else None
+        follows: Listening | None = listening
+        loudspeaker = await self._find_loudspeaker()
+        async with hearing(connection, sound) as source:
+            while follows is not None:
+                turn = Turn()
+                with _mouth(loudspeaker) as playback:
+                    answering = self._answer(source, follows, turn, playback, answer_s)
+                    called_s = await self._unless_called(answering, source, turn, playback)
+                if (result := turn.result()) is not None:
+                    yield result
+                elif called_s is None and follows is listening:
+                    raise nothing_heard(listening)
+                follows = None if called_s is None else after_calling(called_s)
 
-    async def _open_mouth(self) -> Playback | None:
+    async def _answer(
+        self,
+        source: SoundSession,
+        listening: Listening,
+        turn: Turn,
+        playback: Playback | None,
+        answer_s: float | None,
+    ) -> None:
+        """Until the answer was heard."""
+        await self._follow(source, listening, turn, playback, answer_s)
+        await self._until_heard(turn, playback)
+
+    async def _unless_called(
+        self,
+        answering: Coroutine[Any, Any, None],
+        source: SoundSession,
+        turn: Turn,
+        playback: Playback | None,
+    ) -> float | None:
+        """Where in the sound the assistant was called, again or without a request; None when all was said."""
+        if playback is None:
+            await answering
+            return turn.called_s()
+
+        async def calling() -> float | None:
+            while True:
+                try:
+                    return await called_again(source, turn.request, turn.said)
+                except TandemError as error:
+                    self._explain(f"(the answer cannot be interrupted: {in_words(error)})")
+                    await asyncio.sleep(AGAIN_S)
+
+        at_s = await unless_called(answering, calling(), playback.silence)
+        return turn.called_s() if at_s is None else at_s
+
+    async def _find_loudspeaker(self) -> Loudspeaker | None:
+        """Before anything else: while PortAudio looks for devices, whatever is written to standard error is lost."""
+        if not self._aloud:
+            return None
         try:
-            return Playback(await self._loudspeaker.get())
+            return await self._loudspeaker.get()
         except TandemError as error:
-            self._explain(in_words(error))
+            self._not_heard(in_words(error))
             return None
 
     def remark(self, words: str) -> None:
@@ -108,36 +140,43 @@ class Conversation:
         if self._narrate:
             print(words, file=sys.stderr, flush=True)
 
+    def _prompt(self, words: str) -> None:
+        """Say that somebody is listened to, unless that was the last thing to be said."""
+        if words and words != self._prompted:
+            self._prompted = words
+            self.remark(words)
+
     async def _follow(
         self,
-        pieces: AsyncGenerator[TalkPiece, None],
+        source: SoundSession,
+        listening: Listening,
+        turn: Turn,
         playback: Playback | None,
-        *,
-        wake: bool,
-        patience_s: float | None,
-        answer_s: float | None,
-    ) -> tuple[TalkResult, list[Audio]]:
-        transcript, language, answer, timings = "", "", None, {}
-        spoken: list[Audio] = []
-        async for piece in _patiently(pieces, patience_s, answer_s):
+        answer_s: float | None = None,
+    ) -> None:
+        """One request and its answer, as they come."""
+        if not source.recorded:
+            self._prompt(listening.prompt)
+        door = source.connection.peer(FrontDoor, at=str(source.connection.front_door))
+        pieces = door.converse(
+            source.id,
+            session=self._session,
+            wake=listening.wake,
+            whole=source.recorded,
+            since_s=listening.since_s,
+        )
+        async for piece in _patiently(pieces, listening.patience_s, answer_s):
+            turn.take(piece)
             if piece.heard is not None:
-                transcript, language = piece.heard.text, piece.heard.language
-                self._tell("you:   ", transcript, again=not piece.heard.final)
+                self._tell("you:   ", piece.heard.text, again=not piece.heard.final)
             if piece.said is not None:
                 self._tell("answer:", piece.said)
-            if piece.answer is not None:
-                answer = piece.answer
-            if piece.sound is not None:
-                spoken.append(from_pcm(piece.sound))
-                if playback is not None:
-                    playback.add(piece.sound)
-            if piece.timings is not None:
-                timings = piece.timings
-        if answer is None:
-            if wake:
-                raise NothingHeard("no wake phrase was heard", hint='say "hey Jarvis" first, or leave out --wake')
-            raise NothingHeard("no speech was heard", hint="check the microphone, or the recording")
-        return _result(answer, timings or answer.timings, transcript, language), spoken
+            if piece.sound is not None and playback is not None:
+                playback.add(piece.sound)
+
+    async def _until_heard(self, turn: Turn, playback: Playback | None) -> None:
+        if playback is not None and turn.answer is not None:
+            self._not_heard(await _heard(playback) if turn.spoken else "the answer was not spoken")
 
     def _tell(self, who: str, words: str, *, again: bool = False) -> None:
         """A line; ``again`` says that it is not final, and is shown only where it can be written over."""
@@ -149,11 +188,15 @@ class Conversation:
         elif not again:
             print(f"{who} {words}", flush=True)
 
+    def _not_heard(self, problem: str) -> None:
+        if problem:
+            self._explain(f"(not played aloud: {problem}{self._instead})")
+
     def _explain(self, problem: str) -> None:
-        """Why nothing was to be heard, once for each reason."""
-        if problem and problem != self._told:
+        """Why something cannot be, unless that was the last thing to be explained."""
+        if problem != self._told:
             self._told = problem
-            self.remark(f"(not played aloud: {problem}{self._instead})")
+            self.remark(problem)
 
 
 def read(file: Path) -> Audio:
@@ -192,46 +235,6 @@ def write(path: Path, speech: Audio | None) -> None:
         raise InvalidArguments(f"cannot write {path}: {error.strerror}") from error
 
 
-def _result(answer: Answer, timings: dict[str, float], transcript: str, language: str) -> TalkResult:
-    return TalkResult(
-        answer=answer.answer,
-        intent=answer.intent,
-        turn=answer.turn,
-        timings=timings,
-        transcript=transcript,
-        language=language,
-    )
-
-
-@asynccontextmanager
-async def _listening(connection: Connection, sound: Audio | None) -> AsyncIterator[str]:
-    """A sound session of the microphone, or of ``sound``."""
-    capture = connection.peer(Capture)
-    source = await capture.open("microphone" if sound is None else "file")
-    pushing = asyncio.create_task(_push(capture, source, sound))
-    try:
-        yield source
-    finally:
-        pushing.cancel()
-        await asyncio.gather(pushing, return_exceptions=True)
-        with contextlib.suppress(TandemError):
-            await capture.close(source)
-
-
-async def _push(capture: Capture, source: str, sound: Audio | None) -> None:
-    if sound is None:
-        return
-    for pcm, last in _pieces(sound):
-        await capture.push(source, pcm, last)
-
-
-def _pieces(sound: Audio) -> Iterator[tuple[Pcm, bool]]:
-    step = int(PUSH_S * sound.rate)
-    for at in range(0, len(sound.samples), step):
-        part = Audio(sound.samples[at : at + step], sound.rate)
-        yield to_pcm(part), at + step >= len(sound.samples)
-
-
 async def _patiently(
     pieces: AsyncGenerator[TalkPiece, None], first_s: float | None, next_s: float | None
 ) -> AsyncGenerator[TalkPiece, None]:
@@ -253,6 +256,17 @@ async def _patiently(
                 raise DeadlineExceeded(f"the answer did not go on for {next_s:g} s") from None
             yield piece
             limit_s, begun = next_s, True
+
+
+@contextmanager
+def _mouth(loudspeaker: Loudspeaker | None) -> Iterator[Playback | None]:
+    """What plays one answer, if it can be; silent at the end, however that comes."""
+    playback = None if loudspeaker is None else Playback(loudspeaker)
+    try:
+        yield playback
+    finally:
+        if playback is not None:
+            playback.silence()
 
 
 async def _heard(playback: Playback) -> str:

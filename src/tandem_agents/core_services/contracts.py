@@ -128,12 +128,19 @@ class FrontDoor(Protocol):
         ...
 
     def converse(
-        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
+        self,
+        source: str,
+        session: str = "main",
+        user: str = "you",
+        wake: bool = False,
+        whole: bool = False,
+        since_s: float = 0.0,
     ) -> AsyncGenerator[TalkPiece, None]:
         """Listen to the sound session ``source``, answer what is said there, and speak the answer.
 
         ``whole`` hears the sound to its end first, otherwise the first utterance is the request; ``wake`` waits until
-        the assistant is called. Ends without an answer when nothing was said.
+        the assistant is called. What the session heard before ``since_s`` seconds is passed over. Ends without an answer
+        when nothing was said, or nothing but the assistant's name: the last ``heard`` is then ``addressed``, without text.
         """
         ...
 

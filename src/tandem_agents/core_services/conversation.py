@@ -25,15 +25,17 @@ class Conversation:
         self._session = session
         self._timings: dict[str, float] = {}
 
-    async def hold(self, source: str, *, wake: bool, whole: bool) -> AsyncGenerator[TalkPiece, None]:
+    async def hold(
+        self, source: str, *, wake: bool, whole: bool, since_s: float = 0.0
+    ) -> AsyncGenerator[TalkPiece, None]:
         """Everything that is heard and said, as soon as it is there.
 
-        ``whole`` hears the sound to its end before answering, otherwise the first utterance is the request. Ends
-        without an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
+        ``whole`` hears the sound to its end before answering, otherwise the first utterance that begins after
+        ``since_s`` is the request. Ends without an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
         """
         request: Heard | None = None
         began = None if wake else clock.monotonic()
-        async with aclosing(self._hear(source, wake, whole)) as heard:
+        async with aclosing(self._hear(source, wake, whole, since_s)) as heard:
             async for request in heard:
                 # Whoever is waiting to be called is not hearing a request yet.
                 began = clock.monotonic() if began is None else began
@@ -46,10 +48,12 @@ class Conversation:
                 yield piece
         yield TalkPiece(timings=self._timings)
 
-    async def _hear(self, source: str, wake: bool, whole: bool) -> AsyncGenerator[Heard, None]:
+    async def _hear(
+        self, source: str, wake: bool, whole: bool, since_s: float
+    ) -> AsyncGenerator[Heard, None]:
         """What was said so far; the last item is final."""
         said: list[Heard] = []
-        async for heard in self._agent.peer(Hearing).listen(source, wake):
+        async for heard in self._agent.peer(Hearing).listen(source, wake, since_s):
             if heard.final:
                 said.append(heard)
                 if not whole:

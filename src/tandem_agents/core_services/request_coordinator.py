@@ -151,8 +151,9 @@ class RequestCoordinator(Agent):
 
     @action
     async def converse(
-        self, source: str, session: str = "main", user: str = "you", wake: bool = False, whole: bool = False
-    ) -> AsyncGenerator[TalkPiece, None]:
+        self, source: str, session: str = "main", user: str = "you",
+        wake: bool = False, whole: bool = False, since_s: float = 0.0,
+    ) -> AsyncGenerator[TalkPiece, None]:  # fmt: skip
         """Listen, answer, speak."""
         turn_id = new_id()
         spoken: AnySpan | None
@@ -171,7 +172,7 @@ class RequestCoordinator(Agent):
 
             # Waiting to be called may take all day, and is no part of the turn.
             spoken = None if wake else begin()
-            async with aclosing(conversation.hold(source, wake=wake, whole=whole)) as pieces:
+            async with aclosing(conversation.hold(source, wake=wake, whole=whole, since_s=since_s)) as pieces:
                 async for piece in pieces:
                     spoken = spoken or begin()
                     yield piece

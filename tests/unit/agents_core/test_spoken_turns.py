@@ -22,7 +22,9 @@ class Ears(Agent):
     """Hears one sentence, which takes two seconds to say; with ``wake`` an hour later."""
 
     @action
-    async def listen(self, session: str, wake: bool = False) -> AsyncGenerator[Heard, None]:
+    async def listen(
+        self, session: str, wake: bool = False, since_s: float = 0.0
+    ) -> AsyncGenerator[Heard, None]:
         if wake:
             await asyncio.sleep(CALLED_AFTER_S)
         yield Heard(text="what", language="en", final=False, started_s=0, ended_s=1)

@@ -38,7 +38,9 @@ class House:
 
     async def close(self, source: str) -> None: ...
 
-    async def converse(self, source: str, *, session: str, wake: bool, whole: bool) -> AsyncIterator[TalkPiece]:
+    async def converse(
+        self, source: str, *, session: str, wake: bool, whole: bool, since_s: float
+    ) -> AsyncIterator[TalkPiece]:
         self.listened.append(wake)
         if not self.says:
             await asyncio.Event().wait()

@@ -134,3 +134,24 @@ async def test_a_microphone_nobody_listens_to_is_idle() -> None:
     assert sessions.close_idle(60) == [forgotten.id]
     sessions.close(heard.id)
     assert len(await listening) == 70 * RATE * 2
+
+
+@virtual_time
+async def test_a_listener_may_begin_later() -> None:
+    """Who asks for the sound since a time gets the chunk at that time and all that follow, also when it is yet to come."""
+    session, sound = Session("microphone", 60), tone(1.0)
+    session.record(sound)
+    later = [asyncio.create_task(_times(session, since_s)) for since_s in (0.45, 1.2)]
+    await asyncio.sleep(0)
+    session.record(tone(0.5))
+    session.end()
+    first, second = [await times for times in later]
+    assert first == pytest.approx([n * CHUNK_S for n in range(4, 15)])
+    assert second == pytest.approx([1.2, 1.3, 1.4])
+    for nonsense in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InvalidArguments):
+            await _times(session, nonsense)
+
+
+async def _times(session: Session, since_s: float) -> list[float]:
+    return [chunk.at_s async for chunk in session.listen(since_s)]
