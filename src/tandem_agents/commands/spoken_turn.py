@@ -18,7 +18,6 @@ ANSWER_WITHIN_S = 8.0
 LISTENING = "Listening …"
 
 
-
 class NothingHeard(NotFound):
     """Nobody said anything, or nobody called the assistant."""
 
