@@ -9,6 +9,7 @@ from datetime import datetime
 from tandem_agents.engines.kinds import ChatOptions, Message
 from tandem_agents.language_processing.calendar_words import say_date, say_time
 from tandem_agents.language_processing.contracts import Language, TaskKind
+from tandem_agents.language_processing.task_kinds import classify
 from tandem_agents.memory_system.contracts import UNANSWERED, Interaction
 
 OPTIONS: dict[TaskKind, ChatOptions] = {
@@ -106,7 +107,7 @@ _BESIDE_THE_POINT = {
 }
 MAX_TURNS = 3
 _REFERS_BACK = re.compile(
-    r"^(?:and|but|so|then|ok|what about|how about|why|why not|how so|really|more|another|again|go on|continue|at|eh|bakit|paano)\b"
+    r"^(?:and|but|so|then|ok|what about|how about|how so|really|more|another|again|go on|continue|at|eh|bakit|paano)\b"
     r"|\b(?:he|she|it|its|they|them|their|him|her|his|that|those|these|this|there|one|ones|more|else|same|instead|previous|earlier"
     r"|before|mentioned|said|siya|ito|iyon|iyan|niya|nila|doon)\b",
     re.IGNORECASE,
@@ -115,8 +116,11 @@ SHORT_WORDS = 3
 
 
 def refers_back(text: str) -> bool:
-    """Whether a question can only be understood with what was said before it: it is short, or uses a pronoun."""
-    return len(text.split()) <= SHORT_WORDS or _REFERS_BACK.search(text) is not None
+    """Whether a question can only be understood with what was said before it: it uses a pronoun, or is short and yet no
+    whole question ("why", but not "what is gravity")."""
+    if _REFERS_BACK.search(text):
+        return True
+    return len(text.split()) <= SHORT_WORDS and classify(text) not in _ABOUT_THE_WORLD
 
 
 def relevant_turns(turns: Sequence[Interaction], text: str) -> list[Interaction]:

@@ -87,7 +87,8 @@ def test_only_turns_a_follow_up_may_refer_to_are_shown() -> None:
     ("text", "back"),
     [
         ("and in Germany", True), ("why", True), ("how old is he", True), ("what about the other one", True), ("tell me more about tea", True),
-        ("what is the capital of France", False), ("give me a recipe for pancakes", False),
+        ("why not", True), ("why is that", True), ("why are they pink", True), ("cats", True),
+        ("why are flamingos pink", False), ("what is gravity", False), ("who wrote Hamlet", False), ("what is the capital of France", False), ("give me a recipe for pancakes", False),
     ],
 )  # fmt: skip
 def test_a_question_that_stands_alone_is_asked_alone(text: str, back: bool) -> None:
