@@ -20,6 +20,7 @@ from tandem_agents.audio_interface.contracts import (
     Reading,
     UtteranceHeard,
     WakeWordHeard,
+    Waking,
 )
 from tandem_agents.audio_interface.fused_audio_preprocessor import FusedAudioPreprocessor
 from tandem_agents.audio_interface.streaming_speech_recognition import StreamingSpeechRecognition
@@ -212,3 +213,22 @@ async def test_without_its_model_an_agent_says_so(monkeypatch: pytest.MonkeyPatc
     assert report["status"] == Status.UNHEALTHY
     assert "tandem models fetch" in report["issues"][0]["fix"]
     assert "tandem models fetch" in (refused.value.hint or "")
+
+
+@virtual_time
+async def test_listening_may_begin_later() -> None:
+    """From a time on, only what is said after it is heard and calls the assistant, and times count from the session's start."""
+    async with fleet_of(*EARS, *MOUTH) as fleet:
+        first, second = await say(fleet, "Hey Jarvis! What is the date today?"), await say(fleet, "Hey Jarvis! What time is it?")
+        sound = concat([first, silence(3.0, first.rate), second, silence(1.5, first.rate)])
+        capture, since_s = fleet.peer(Capture), first.seconds + 1.5
+        session = await capture.open("file")
+        await capture.push(session, to_pcm(sound), last=True)
+        finals = [one async for one in fleet.peer(Hearing).listen(session, False, since_s) if one.final]
+        wakes = [wake async for wake in fleet.peer(Waking).detect(session, since_s)]
+
+    (final,) = finals
+    assert "time" in final.text.lower()
+    assert final.started_s == pytest.approx(first.seconds + 3.0, abs=0.4)
+    (wake,) = wakes
+    assert final.started_s < wake.at_s < final.ended_s
