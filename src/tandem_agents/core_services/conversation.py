@@ -31,7 +31,8 @@ class Conversation:
         """Everything that is heard and said, as soon as it is there.
 
         ``whole`` hears the sound to its end before answering, otherwise the first utterance that begins after
-        ``since_s`` is the request. Ends without an answer when nothing was said. A voice that is missing or fails leaves the answer unspoken.
+        ``since_s`` is the request. Ends without an answer when nothing was said. A voice that is missing or fails leaves
+        the answer unspoken.
         """
         request: Heard | None = None
         began = None if wake else clock.monotonic()

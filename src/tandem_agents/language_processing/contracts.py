@@ -164,7 +164,8 @@ class Task(Struct, frozen=True, kw_only=True):
 class TaskResult(Struct, frozen=True, kw_only=True):
     """``model`` wrote ``text``; ``memories`` are the ids of what was remembered for it.
 
-    ``certainty`` (0..1) is how sure the model was, for facts and explanations and where it tells. An answer it was unsure of says so.
+    ``certainty`` (0..1) is how sure the model was, for facts and explanations and where it tells. An answer it was
+    unsure of says so.
     """
 
     text: str

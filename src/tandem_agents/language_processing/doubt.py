@@ -41,9 +41,12 @@ _CLAIM = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
-_FUNCTION_WORDS = frozenset(
-    ["a", "an", "the", "it", "its", "this", "that", "these", "those", "they", "them", "their", "there", "he", "she", "his", "her", "is", "are", "was", "were", "be", "been", "being", "am", "has", "have", "had", "do", "does", "did", "because", "so", "since", "due", "of", "to", "in", "on", "at", "by", "for", "with", "from", "as", "and", "or", "but", "not", "very", "just", "too", "also", "when", "which", "who", "what", "why", "how", "if", "can", "will"]
-)
+_FUNCTION_WORDS = frozenset({
+    "a", "an", "the", "this", "that", "these", "those", "there", "it", "its", "he", "she", "his", "her", "they", "them", "their",
+    "is", "are", "was", "were", "be", "been", "being", "am", "has", "have", "had", "do", "does", "did", "can", "will",
+    "because", "so", "since", "due", "of", "to", "in", "on", "at", "by", "for", "with", "from", "as", "and", "or", "but", "if",
+    "not", "very", "just", "too", "also", "when", "which", "who", "what", "why", "how",
+})  # fmt: skip
 _WHOLE = re.compile(r".*[.!?…][\"')\]]*(?=\s|$)", re.DOTALL)
 """Up to the end of the last whole sentence."""
 

@@ -100,10 +100,13 @@ class ModelOrchestrator(Agent):
         async for chunk in chunks:
             held += chunk.text
             probabilities.extend(chunk.log_probabilities)
-            done = words.push(chunk.text)
-            if done:
+            done += words.push(chunk.text)
+            # An explanation may begin by saying the question again.
+            if done and not (kind == "explanation" and echoed(task.text, " ".join(done), task.language)):
+                first = " ".join(done)
                 break
-        first = done[0] if done else held.strip()
+        else:
+            first = held.strip()
         instead = _instead(task, kind, first, certainty(probabilities), limits)
         if instead is not None:
             yield self._words(instead)

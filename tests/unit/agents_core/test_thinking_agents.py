@@ -123,7 +123,9 @@ async def test_explanations_are_doubted_and_echoes_left_unsaid(home: SimpleNames
         parrot.sure = EXPLANATIONS.guessing
         guess = {"I am not sure, but I think: Air scatters blue light."}
         assert await told_both_ways(fleet, "why is the sky blue") == guess
-        parrot.answer, parrot.sure = "Sky is blue.", 0.99
+        parrot.answer, parrot.sure = "The sky is blue. Air scatters blue light.", 0.99
+        assert await told_both_ways(fleet, "why is the sky blue") == {parrot.answer}
+        parrot.answer = "Sky is blue."
         unsaid = {"I do not know that well enough to tell you; I would only be guessing."}
         assert await told_both_ways(fleet, "why is the sky blue") == unsaid
 
